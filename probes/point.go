@@ -1,0 +1,54 @@
+package probes
+
+import "time"
+
+// BootID is the kernel's random id of one boot (/proc/sys/kernel/random/boot_id).
+type BootID [16]byte
+
+// Stamp says when something was measured: the boot, the time since that boot
+// on the clock that also counts suspend (CLOCK_BOOTTIME), and the wall time as
+// this machine believed it. The first two stay true on a gateway that boots
+// in 1970.
+type Stamp struct {
+	Boot   BootID
+	Uptime time.Duration // since boot, nanoseconds
+	Wall   int64         // Unix time, milliseconds
+}
+
+// Time is the wall time of the stamp.
+func (s Stamp) Time() time.Time { return time.UnixMilli(s.Wall) }
+
+// Clock gives stamps. It comes in from outside so that tests can turn it.
+type Clock interface {
+	Now() Stamp
+}
+
+// Point is one measurement of one series.
+type Point struct {
+	Series *Series
+	Value  Value
+	Stamp  Stamp
+}
+
+// Event is something that happened, in the words of Dynatrace's Events API v2.
+type Event struct {
+	Type       string // CUSTOM_INFO, ERROR_EVENT, ...
+	Title      string
+	Start, End Stamp
+	Properties []Dimension
+}
+
+// Record is one log record.
+type Record struct {
+	Stamp      Stamp
+	Severity   string // INFO, WARN, ERROR, ...
+	Content    string
+	Attributes []Dimension
+}
+
+// Batch is what one poll gives.
+type Batch struct {
+	Points  []Point
+	Events  []Event
+	Records []Record
+}

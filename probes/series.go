@@ -1,0 +1,112 @@
+package probes
+
+import (
+	"slices"
+	"strings"
+)
+
+// Type is the payload type of a series, in the words of Dynatrace's metric
+// ingestion protocol: a gauge, or a count whose values are deltas.
+type Type uint8
+
+// The types of a series. A gauge series may also carry a Summary value.
+const (
+	Gauge Type = 1
+	Count Type = 2
+)
+
+// String returns the protocol's word for the type.
+func (t Type) String() string {
+	switch t {
+	case Gauge:
+		return "gauge"
+	case Count:
+		return "count"
+	}
+	return "invalid"
+}
+
+// Dimension is one key and value of a series. Both are as the source gave
+// them; the sender normalises.
+type Dimension struct {
+	Key   string
+	Value string
+}
+
+// Series names one stream of measurements: metric key, type and dimensions
+// sorted by key, each key once. A Series is immutable and made by NewSeries;
+// probes keep the pointer and use it again for every poll.
+type Series struct {
+	key  string
+	typ  Type
+	dims []Dimension
+	id   string
+}
+
+// NewSeries sorts dims by key and drops dimensions with an empty key or value.
+// Where a key comes twice the first one wins, so callers list the explicit
+// dimension before the implicit one.
+func NewSeries(key string, typ Type, dims ...Dimension) *Series {
+	kept := make([]Dimension, 0, len(dims))
+	for _, d := range dims {
+		if d.Key != "" && d.Value != "" {
+			kept = append(kept, d)
+		}
+	}
+	slices.SortStableFunc(kept, func(a, b Dimension) int { return strings.Compare(a.Key, b.Key) })
+	kept = slices.CompactFunc(kept, func(a, b Dimension) bool { return a.Key == b.Key })
+	return &Series{key: key, typ: typ, dims: kept, id: seriesID(key, typ, kept)}
+}
+
+// Key is the metric key.
+func (s *Series) Key() string { return s.key }
+
+// Type is the payload type.
+func (s *Series) Type() Type { return s.typ }
+
+// Dims are the dimensions, sorted by key. The caller must not change them.
+func (s *Series) Dims() []Dimension { return s.dims }
+
+// Dim returns the value of one dimension, "" where the series lacks it.
+func (s *Series) Dim(key string) string {
+	i, ok := slices.BinarySearchFunc(s.dims, key, func(d Dimension, k string) int { return strings.Compare(d.Key, k) })
+	if !ok {
+		return ""
+	}
+	return s.dims[i].Value
+}
+
+// ID is unique for key, type and dimensions. It is for maps, not for people.
+func (s *Series) ID() string { return s.id }
+
+// With returns the series with further dimensions; those it has already stay.
+func (s *Series) With(dims ...Dimension) *Series {
+	return NewSeries(s.key, s.typ, append(slices.Clone(s.dims), dims...)...)
+}
+
+// seriesID prefixes every part with its length, so that no two series share
+// an id whatever bytes their values hold.
+func seriesID(key string, typ Type, dims []Dimension) string {
+	n := len(key) + 4
+	for _, d := range dims {
+		n += len(d.Key) + len(d.Value) + 4
+	}
+	b := make([]byte, 0, n)
+	b = append(b, byte(typ))
+	b = appendPart(b, key)
+	for _, d := range dims {
+		b = appendPart(b, d.Key)
+		b = appendPart(b, d.Value)
+	}
+	return string(b)
+}
+
+func appendPart(b []byte, s string) []byte {
+	n := len(s)
+	for n >= 0x80 {
+		b = append(b, byte(n)|0x80)
+		n >>= 7
+	}
+	b = append(b, byte(n))
+	return append(b, s...)
+}
