@@ -13,6 +13,15 @@ type Probe interface {
 	Poll(ctx context.Context) (Batch, error)
 }
 
+// Stateful is implemented by probes that carry something over a planned
+// restart, such as counter baselines. Checkpoint gives it after the last poll,
+// nil for nothing; Restore takes it before the first one. A probe checks for
+// itself whether what it is given still holds.
+type Stateful interface {
+	Checkpoint() ([]byte, error)
+	Restore(data []byte) error
+}
+
 // Source gives what arrives by itself. Run ends with ctx; cancelled is nil.
 type Source interface {
 	Run(ctx context.Context, emit func(Batch)) error

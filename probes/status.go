@@ -58,7 +58,7 @@ func StatusOf(err error) Status {
 	return StatusGenericError
 }
 
-// Summarize gives the status of a configuration from its endpoints: OK if all
+// SummarizeStatus gives the status of a configuration from its endpoints: OK if all
 // are, GENERIC_ERROR if none works, WARNING in between. Endpoints that have
 // not been polled yet say nothing.
 func SummarizeStatus(endpoints []Status) Status {

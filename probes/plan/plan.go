@@ -4,6 +4,7 @@
 package plan
 
 import (
+	"slices"
 	"time"
 
 	"github.com/edgehold/edgehold/probes"
@@ -42,9 +43,10 @@ const (
 
 // Source is where a value comes from.
 type Source struct {
-	Kind SourceKind
-	OID  string // numeric, no leading dot
-	Text string
+	Kind     SourceKind
+	OID      string   // numeric, no leading dot
+	Fallback []string // OIDs of the same kind, read too, used in order where OID gave nothing
+	Text     string
 }
 
 // Dim is one dimension. A row is emitted only if all filters of its block
@@ -52,7 +54,8 @@ type Source struct {
 type Dim struct {
 	Key    string
 	Source Source
-	Filter *Filter // nil: no filter
+	Filter *Filter          // nil: no filter
+	Enum   map[int64]string // texts for numbers, e.g. 1: "up(1)"; a number without one stays a number
 }
 
 // Metric is one metric. A constant source makes a state marker: the value of
@@ -103,4 +106,47 @@ type Reading struct {
 	Stamp   probes.Stamp
 	Scalars map[string]Cell
 	Columns map[string]map[string]Cell
+	// Partial names the columns that were not read to their end and the scalars
+	// that could not be read: a row that is missing there has not vanished and
+	// keeps its counter baseline, and one that lacks a dimension gives no point.
+	Partial map[string]bool
+}
+
+// Identity is what is known of a device beside its answers.
+type Identity struct {
+	Address string // as in device.address
+	Name    string // as in device.name; "" while it is not known
+	Port    uint16
+}
+
+// Intervals lists the intervals of the plan, shortest first.
+func (p *Plan) Intervals() []time.Duration {
+	var all []time.Duration
+	for i := range p.Blocks {
+		all = append(all, p.Blocks[i].Interval)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// At returns the blocks that are due at one interval. They point into the plan.
+func (p *Plan) At(interval time.Duration) []*Block {
+	var due []*Block
+	for i := range p.Blocks {
+		if p.Blocks[i].Interval == interval {
+			due = append(due, &p.Blocks[i])
+		}
+	}
+	return due
+}
+
+// WithInterval returns a copy of the plan in which every block has the same
+// interval.
+func (p *Plan) WithInterval(interval time.Duration) *Plan {
+	c := *p
+	c.Blocks = slices.Clone(p.Blocks)
+	for i := range c.Blocks {
+		c.Blocks[i].Interval = interval
+	}
+	return &c
 }

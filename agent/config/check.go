@@ -1,0 +1,245 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/edgehold/edgehold/probes"
+)
+
+// checker turns a decoded document into a Config and collects what is wrong.
+type checker struct {
+	decoder
+	path     string
+	base     string
+	root     *node
+	kinds    []probes.Kind
+	warnings []Warning
+}
+
+// locate is the node that a path of keys leads to, or the last one on the way
+// that exists.
+func (c *checker) locate(keys []string) (at *node, found bool) {
+	at = c.root
+	for _, key := range keys {
+		if i, err := strconv.Atoi(strings.Trim(key, "[]")); err == nil && strings.HasPrefix(key, "[") && i < len(at.items) {
+			at = at.items[i]
+			continue
+		}
+		f := at.get(key)
+		if f == nil || f.value.shape == empty {
+			if f != nil {
+				at = f.at
+			}
+			return at, false
+		}
+		at = f.value
+	}
+	return at, true
+}
+
+func pathOf(keys []string) string {
+	path := ""
+	for _, key := range keys {
+		if strings.HasPrefix(key, "[") {
+			path += key
+			continue
+		}
+		path = join(path, key)
+	}
+	return path
+}
+
+// fault reports e at the field that keys lead to, unless that field, or one
+// around it, is known to be wrong already.
+func (c *checker) fault(e Error, keys ...string) {
+	path := pathOf(keys)
+	for _, known := range c.errs {
+		if known.Path == path || strings.HasPrefix(path, known.Path+".") || strings.HasPrefix(path, known.Path+"[") {
+			return
+		}
+	}
+	at, _ := c.locate(keys)
+	c.fail(at, path, e)
+}
+
+func (c *checker) warn(text string, keys ...string) {
+	at, _ := c.locate(keys)
+	c.warnings = append(c.warnings, Warning{Where: at.where(), Path: pathOf(keys), Text: text})
+}
+
+func (c *checker) given(keys ...string) bool {
+	_, found := c.locate(keys)
+	return found
+}
+
+// need reports a key that is not there. One that is there misspelt has been
+// reported as such.
+func (c *checker) need(example string, keys ...string) {
+	if c.given(keys...) {
+		return
+	}
+	parent, last := pathOf(keys[:len(keys)-1]), keys[len(keys)-1]
+	for _, e := range c.errs {
+		if e.Nearest == last && strings.HasPrefix(e.Path, parent) {
+			return
+		}
+	}
+	c.fault(Error{Found: "missing", Mend: "write e.g. " + example}, keys...)
+}
+
+func (c *checker) check(doc *document) *Config {
+	if c.root.shape == empty {
+		c.fail(c.root, "", Error{Found: "the file is empty", Mend: "write at least `site:` and `uplink:`"})
+		return nil
+	}
+	cfg := &Config{
+		Path: c.path, Site: doc.Site, SiteDimension: doc.SiteDimension,
+		StateDir: c.file(doc.StateDir, "state_dir"), Socket: c.file(doc.Socket, "socket"),
+		Buffer: doc.Buffer, Trust: doc.Trust, Polling: doc.Polling, Log: doc.Log,
+	}
+	cfg.Dimensions = c.dimensions(doc)
+	cfg.Uplink.Dynatrace = c.uplink(doc.Uplink.Dynatrace)
+	cfg.Trust.Roots = c.file(doc.Trust.Roots, "trust", "roots")
+	cfg.Credentials = c.credentials(doc.Credentials)
+	cfg.Extensions = c.extensions(doc.Extensions)
+	cfg.Probes = c.probes(doc.Probes)
+	c.ranges(cfg)
+	return cfg
+}
+
+// file makes a path absolute; relative ones start at the folder of the
+// configuration.
+func (c *checker) file(path string, keys ...string) string {
+	if path == "" {
+		if c.given(keys...) {
+			c.fault(Error{Found: "is empty", Expected: "a path", Mend: "remove the key or write a path"}, keys...)
+		}
+		return ""
+	}
+	if strings.ContainsFunc(path, unicode.IsControl) {
+		c.fault(Error{Found: "holds control characters", Expected: "a path"}, keys...)
+	}
+	return absolute(c.base, path)
+}
+
+// Limits of the metric ingestion protocol.
+const (
+	maxDimensionKey   = 100
+	maxDimensionValue = 250
+)
+
+var dimensionKey = regexp.MustCompile(`^[a-z_][a-z0-9_.:-]*$`)
+
+func (c *checker) dimensions(doc *document) []probes.Dimension {
+	c.need("site: plant-7", "site")
+	if c.given("site") {
+		c.dimensionValue(doc.Site, "site")
+	}
+	var dims []probes.Dimension
+	if doc.SiteDimension {
+		dims = append(dims, probes.Dimension{Key: "site", Value: doc.Site})
+	}
+	for _, key := range slices.Sorted(maps.Keys(doc.Dimensions)) {
+		switch {
+		case !dimensionKey.MatchString(key) || len(key) > maxDimensionKey:
+			c.fault(Error{
+				Found:    "not a dimension key",
+				Expected: "at most 100 of a-z, 0-9 and _ . : -, beginning with a letter",
+				Mend:     "write it in lower case without blanks",
+			}, "dimensions", key)
+		case key == "site" && doc.SiteDimension:
+			c.fault(Error{Found: "given twice: the key site at the top makes this dimension", Mend: "remove it here, or write site_dimension: false"}, "dimensions", key)
+		default:
+			c.dimensionValue(doc.Dimensions[key], "dimensions", key)
+			dims = append(dims, probes.Dimension{Key: key, Value: doc.Dimensions[key]})
+		}
+	}
+	slices.SortFunc(dims, func(a, b probes.Dimension) int { return strings.Compare(a.Key, b.Key) })
+	return dims
+}
+
+func (c *checker) dimensionValue(value string, keys ...string) {
+	printable := !strings.ContainsFunc(value, func(r rune) bool { return !unicode.IsPrint(r) })
+	switch {
+	case value == "":
+		c.fault(Error{Found: "is empty", Expected: aText, Mend: "remove the key or write a text"}, keys...)
+	case len([]rune(value)) > maxDimensionValue:
+		c.fault(Error{Found: fmt.Sprintf("is longer than %d characters", maxDimensionValue), Mend: "shorten it"}, keys...)
+	case !printable || strings.TrimSpace(value) != value:
+		c.fault(Error{Found: "holds control characters, or blanks at its ends", Mend: "remove them"}, keys...)
+	}
+}
+
+func (c *checker) extensions(entries []Extension) []Extension {
+	for i := range entries {
+		e, at := &entries[i], fmt.Sprintf("[%d]", i)
+		here, _ := c.locate([]string{"extensions", at})
+		e.Where = here.where()
+		c.need("package: /etc/edgehold/extensions/generic.zip", "extensions", at, "package")
+		c.need("configuration: /etc/edgehold/extensions/generic.json", "extensions", at, "configuration")
+		if strings.Contains(e.Package, "@") && !strings.ContainsAny(e.Package, "/.") {
+			c.fault(Error{Found: "names an installed package, which is not available in this version", Expected: "the path of a folder or zip"}, "extensions", at, "package")
+		}
+		e.Package = c.file(e.Package, "extensions", at, "package")
+		e.Configuration = c.file(e.Configuration, "extensions", at, "configuration")
+		if c.given("extensions", at, "interval") {
+			c.interval(e.Interval, "extensions", at, "interval")
+		}
+	}
+	return entries
+}
+
+func (c *checker) interval(d probes.Duration, keys ...string) {
+	if d.Std() < time.Second || d.Std() > 7*24*time.Hour {
+		c.fault(Error{Found: "found " + d.String(), Expected: "1s to 7d"}, keys...)
+	}
+}
+
+// ranges holds numbers and words against what they may be.
+func (c *checker) ranges(cfg *Config) {
+	if cfg.Buffer.MaxSize < 1<<20 {
+		c.fault(Error{Found: "found " + cfg.Buffer.MaxSize.String(), Expected: "1MiB or more"}, "buffer", "max_size")
+	}
+	if d := cfg.Buffer.CommitInterval.Std(); d < 0 || d > 10*time.Minute {
+		c.fault(Error{Found: "found " + d.String(), Expected: "0 (commit every batch) to 10m"}, "buffer", "commit_interval")
+	}
+	if late := cfg.Buffer.Late; late == "logs" || late == "drop" {
+		c.fault(Error{Found: late + " is not available in this version", Mend: "write late: archive"}, "buffer", "late")
+	}
+	c.word(cfg.Buffer.Late, []string{"archive", "logs", "drop"}, "buffer", "late")
+	if n := cfg.Polling.MaxInFlight; n < 1 || n > 4096 {
+		c.fault(Error{Found: fmt.Sprintf("found %d", n), Expected: "1 to 4096"}, "polling", "max_in_flight")
+	}
+	c.word(cfg.Log.Level, []string{"debug", "info", "warn", "error"}, "log", "level")
+	if cfg.Log.Format != "" || c.given("log", "format") {
+		c.word(cfg.Log.Format, []string{"text", "json"}, "log", "format")
+	}
+	if n := len(cfg.Socket); n > maxSocket {
+		c.fault(Error{
+			Found: fmt.Sprintf("the path of the socket is %d bytes long", n), Expected: fmt.Sprintf("at most %d", maxSocket),
+			Mend: "choose a shorter one such as " + defaultSocket,
+		}, "socket")
+	}
+}
+
+// maxSocket is the room of a path in a unix socket address, less its last NUL.
+const maxSocket = 107
+
+func (c *checker) word(value string, words []string, keys ...string) {
+	if slices.Contains(words, value) {
+		return
+	}
+	at, found := c.locate(keys)
+	e := Error{Found: "found nothing", Expected: "one of " + strings.Join(words, ", "), Nearest: nearest(value, words)}
+	if found {
+		e.Found = "found " + describe(at, pathOf(keys), false)
+	}
+	c.fault(e, keys...)
+}

@@ -1,0 +1,106 @@
+// Package config makes a checked Config of the YAML files a person wrote. It
+// reads strictly, collects every error rather than the first, and says of each
+// where it is, what was found, what is expected and what to write instead. It
+// knows no kinds of probe; they are handed in.
+package config
+
+import (
+	"math/bits"
+	"time"
+
+	"github.com/edgehold/edgehold/probes"
+)
+
+// Config is a checked configuration: every path is absolute and every value in
+// its range.
+type Config struct {
+	Path          string // of the main file, as it was given
+	Hash          string // SHA-256 over the content of all its files, in hex
+	Site          string
+	SiteDimension bool
+	Dimensions    []probes.Dimension // constants of every line, the site among them, sorted by key
+	StateDir      string
+	Socket        string
+	Uplink        Uplink
+	Buffer        Buffer
+	Trust         Trust
+	Credentials   map[string]probes.Credential
+	Extensions    []Extension
+	Probes        []Probe
+	Polling       Polling
+	Log           Log
+}
+
+// Uplink is where points go.
+type Uplink struct {
+	Dynatrace *Dynatrace
+}
+
+// Dynatrace is an environment, reached directly or through an ActiveGate.
+type Dynatrace struct {
+	URL             string `yaml:"url"`              // https://HOST or https://HOST/e/ID, nothing behind it
+	TokenFile       string `yaml:"token_file"`       // exactly one of the three is set
+	TokenCredential string `yaml:"token_credential"` // a file in $CREDENTIALS_DIRECTORY
+	TokenEnv        string `yaml:"token_env"`        // an environment variable
+	Proxy           string `yaml:"proxy"`            // URL; empty: the environment's
+	CAFile          string `yaml:"ca_file"`          // PEM; empty: the system's
+}
+
+// Buffer is how much is held, and how safely.
+type Buffer struct {
+	MaxSize        probes.Size     `yaml:"max_size"`
+	CommitInterval probes.Duration `yaml:"commit_interval"` // 0: every batch
+	Late           string          `yaml:"late"`            // archive
+}
+
+// Trust says which packages may run.
+type Trust struct {
+	Roots         string `yaml:"roots"` // folder of certificates
+	AllowUnsigned bool   `yaml:"allow_unsigned"`
+}
+
+// Extension is one package with its monitoring configuration.
+type Extension struct {
+	Package       string          `yaml:"package"`
+	Configuration string          `yaml:"configuration"`
+	Interval      probes.Duration `yaml:"interval"` // 0: the package's own
+	Where         string          `yaml:"-"`        // file:line:column of the entry
+}
+
+// Probe is one entry of `probes`; Options is what its kind gave, decoded and
+// checked.
+type Probe struct {
+	Kind    string
+	Options any
+	Where   string // file:line:column of the entry
+}
+
+// Polling bounds what goes on at once.
+type Polling struct {
+	MaxInFlight int `yaml:"max_in_flight"` // devices
+}
+
+// Log is how much is logged and in which form.
+type Log struct {
+	Level  string `yaml:"level"`  // debug, info, warn, error
+	Format string `yaml:"format"` // text, json; empty: text on a terminal, json elsewhere
+}
+
+const defaultSocket = "/run/edgehold/control.sock"
+
+// Default is a configuration with every default and nothing else.
+func Default() *Config {
+	c := &Config{
+		SiteDimension: true,
+		StateDir:      "/var/lib/edgehold",
+		Socket:        defaultSocket,
+		Buffer:        Buffer{MaxSize: 1 << 30, CommitInterval: probes.Duration(10 * time.Second), Late: "archive"},
+		Trust:         Trust{Roots: "/etc/edgehold/certificates"},
+		Polling:       Polling{MaxInFlight: 64},
+		Log:           Log{Level: "info"},
+	}
+	if bits.UintSize == 32 { // the store is mapped into the address space
+		c.Buffer.MaxSize = 256 << 20
+	}
+	return c
+}

@@ -1,0 +1,96 @@
+package config
+
+import (
+	"path/filepath"
+	"reflect"
+
+	"github.com/edgehold/edgehold/probes"
+)
+
+// document is what the files may hold, key by key.
+type document struct {
+	Site          string                `yaml:"site"`
+	SiteDimension bool                  `yaml:"site_dimension"`
+	Dimensions    map[string]string     `yaml:"dimensions"`
+	StateDir      string                `yaml:"state_dir"`
+	Socket        string                `yaml:"socket"`
+	Uplink        uplink                `yaml:"uplink"`
+	Buffer        Buffer                `yaml:"buffer"`
+	Trust         Trust                 `yaml:"trust"`
+	Credentials   map[string]credential `yaml:"credentials"`
+	Extensions    []Extension           `yaml:"extensions"`
+	Probes        []*node               `yaml:"probes"`
+	Polling       Polling               `yaml:"polling"`
+	Log           Log                   `yaml:"log"`
+}
+
+type uplink struct {
+	Dynatrace *Dynatrace `yaml:"dynatrace"`
+	OTLP      refused    `yaml:"otlp" refuse:"not available in this version; write dynatrace: {url: ..., token_file: ...}"`
+	MQTT      refused    `yaml:"mqtt" refuse:"not available in this version; write dynatrace: {url: ..., token_file: ...}"`
+}
+
+func newDocument() *document {
+	d := Default()
+	return &document{
+		SiteDimension: d.SiteDimension, StateDir: d.StateDir, Socket: d.Socket,
+		Buffer: d.Buffer, Trust: d.Trust, Polling: d.Polling, Log: d.Log,
+	}
+}
+
+// Load reads the file at path and config.d/*.yaml beside it, merges them (maps
+// key by key, lists one after the other) and checks everything but the token
+// and the packages, which are read where they are used. An error is always an
+// Errors with all faults in the order of the files.
+func Load(path string, kinds []probes.Kind) (*Config, []Warning, error) {
+	set, errs := readFiles(path)
+	if len(set.sources) == 0 {
+		return nil, nil, Errors(errs)
+	}
+	root, broken, faults := set.tree()
+	c := checker{path: path, base: folderOf(path), root: root, kinds: kinds, warnings: set.warnings}
+	c.errs = append(errs, faults...)
+	doc := newDocument()
+	c.decode(root, "", reflect.ValueOf(doc).Elem())
+	cfg := Default()
+	if !broken {
+		cfg = c.check(doc)
+	}
+	if len(c.errs) > 0 {
+		sortErrors(c.errs, set.names())
+		return nil, c.warnings, Errors(c.errs)
+	}
+	cfg.Hash = set.hash()
+	return cfg, c.warnings, nil
+}
+
+// SocketOf is the control socket that the configuration at path names, or the
+// default one where the file cannot tell. Errors elsewhere in it do not matter.
+func SocketOf(path string) string {
+	set, _ := readFiles(path)
+	if len(set.sources) == 0 {
+		return defaultSocket
+	}
+	root, _, _ := set.tree()
+	f := root.get("socket")
+	if f == nil || f.value.shape != scalar || f.value.text == "" {
+		return defaultSocket
+	}
+	return absolute(folderOf(path), f.value.text)
+}
+
+// folderOf is the folder against which relative paths of a file are read.
+func folderOf(path string) string {
+	folder, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return filepath.Dir(path)
+	}
+	return folder
+}
+
+func absolute(base, path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(base, path)
+}

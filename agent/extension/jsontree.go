@@ -1,0 +1,120 @@
+package extension
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"unicode/utf8"
+)
+
+// parseJSON reads one document. Errors begin with the place,
+// "FILE:LINE:COLUMN:", and never show a value.
+func parseJSON(data []byte, file string) (*node, error) {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	p := jsonParser{data: data, lines: lineStarts(data)}
+	var all json.RawMessage
+	if err := json.Unmarshal(data, &all); err != nil {
+		var syntax *json.SyntaxError
+		at := len(data) // where the input ends too early
+		if errors.As(err, &syntax) && syntax.Error() != "unexpected end of JSON input" {
+			at = max(int(syntax.Offset)-1, 0)
+		}
+		line, col := p.place(at)
+		return nil, fmt.Errorf("%s:%d:%d: not valid JSON: %w", file, line, col, err)
+	}
+	p.decoder = json.NewDecoder(bytes.NewReader(data))
+	p.decoder.UseNumber()
+	n, err := p.value()
+	if err != nil {
+		return nil, fmt.Errorf("%s: read JSON: %w", file, err)
+	}
+	return n, nil
+}
+
+func lineStarts(data []byte) []int {
+	starts := []int{0}
+	for i, c := range data {
+		if c == '\n' {
+			starts = append(starts, i+1)
+		}
+	}
+	return starts
+}
+
+// jsonParser makes nodes of a document that is known to be valid.
+type jsonParser struct {
+	data    []byte
+	lines   []int // offsets of line starts
+	decoder *json.Decoder
+}
+
+// place gives the line and the column, both from 1, of an offset.
+func (p *jsonParser) place(offset int) (line, col int) {
+	i, exact := slices.BinarySearch(p.lines, offset)
+	if !exact {
+		i--
+	}
+	return i + 1, utf8.RuneCount(p.data[p.lines[i]:offset]) + 1
+}
+
+// next takes a token and tells where it begins.
+func (p *jsonParser) next() (token json.Token, line, col int, err error) {
+	at := int(p.decoder.InputOffset())
+	for at < len(p.data) && bytes.IndexByte([]byte(" \t\r\n,:"), p.data[at]) >= 0 {
+		at++
+	}
+	line, col = p.place(at)
+	token, err = p.decoder.Token()
+	return token, line, col, err
+}
+
+func (p *jsonParser) value() (*node, error) {
+	token, line, col, err := p.next()
+	if err != nil {
+		return nil, err
+	}
+	n := &node{line: line, col: col}
+	switch t := token.(type) {
+	case string:
+		n.kind, n.text = kindText, t
+	case json.Number:
+		n.kind, n.text = kindNumber, t.String()
+	case bool:
+		n.kind, n.text = kindBool, fmt.Sprint(t)
+	case json.Delim:
+		err = p.children(n, t)
+	}
+	return n, err
+}
+
+func (p *jsonParser) children(n *node, open json.Delim) error {
+	n.kind = kindList
+	if open == '{' {
+		n.kind = kindMap
+	}
+	for p.decoder.More() {
+		var f field
+		if n.kind == kindMap {
+			token, line, col, err := p.next()
+			if err != nil {
+				return err
+			}
+			f.key, _ = token.(string)
+			f.line, f.col = line, col
+		}
+		child, err := p.value()
+		if err != nil {
+			return err
+		}
+		if n.kind == kindMap {
+			f.value = child
+			n.fields = append(n.fields, f)
+		} else {
+			n.items = append(n.items, child)
+		}
+	}
+	_, err := p.decoder.Token()
+	return err
+}

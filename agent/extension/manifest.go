@@ -1,0 +1,417 @@
+// Package extension turns packages (extension.yaml) and monitoring
+// configurations into plans. It is pure: it is given bytes and file systems and
+// touches neither network nor devices.
+package extension
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/edgehold/edgehold/probes"
+	"github.com/edgehold/edgehold/probes/plan"
+)
+
+const (
+	manifestName = "extension.yaml"
+	maxManifest  = 16 << 20 // bytes
+)
+
+// Manifest is what an extension.yaml asks to be collected. What only the
+// environment uses (topology, dashboards, calculated metrics) is left out.
+type Manifest struct {
+	File        string // as in messages
+	Name        string
+	Version     string
+	MinVersion  string   // minDynatraceVersion
+	FeatureSets []string // every name that a configuration may choose, sorted
+	Metrics     []Metadata
+
+	vars   []variable
+	groups []group
+}
+
+// Metadata describes one metric to people.
+type Metadata struct {
+	Key, DisplayName, Description, Unit string
+}
+
+type variable struct {
+	id, displayName, otherwise string
+	required                   bool
+}
+
+// group is a group of the package: its own dimensions and metrics, and its
+// subgroups.
+type group struct {
+	level
+	subgroups []level
+}
+
+// level is a group without its subgroups, or a subgroup.
+type level struct {
+	name, featureSet string
+	interval         time.Duration // 0: inherited
+	table            bool
+	dims             []dimension
+	metrics          []metric
+}
+
+type dimension struct {
+	key       string
+	source    source
+	filterVar string       // id of the variable that holds the filter
+	filter    *plan.Filter // a constant filter
+	enum      map[int64]string
+}
+
+type metric struct {
+	key, featureSet string
+	interval        time.Duration // 0: inherited
+	typ             probes.Type
+	source          source
+}
+
+// ParseManifest reads extension.yaml at the root of a package. Name is the
+// package as its user knows it, for messages. What this version cannot read is
+// a Warning where the rest can go on; a package of another data source is an
+// *UnsupportedError.
+func ParseManifest(fsys fs.FS, name string) (*Manifest, []Warning, error) {
+	return parseManifest(fsys, name, false)
+}
+
+// parseManifest reads a package; own ones may use keys that the vendor's
+// schema does not have.
+func parseManifest(fsys fs.FS, name string, own bool) (*Manifest, []Warning, error) {
+	file := path.Join(name, manifestName)
+	data, err := readManifest(fsys)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read manifest %s: %w", file, err)
+	}
+	root, err := parseYAML(data, file)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := checkSource(root, file); err != nil {
+		return nil, nil, err
+	}
+	p := manifestParser{reader: reader{file: file}, own: own}
+	m := p.manifest(value{root, ""})
+	if err := p.err(); err != nil {
+		return nil, p.warnings, err
+	}
+	p.checkLimits(m)
+	return m, p.warnings, nil
+}
+
+func readManifest(fsys fs.FS) ([]byte, error) {
+	f, err := fsys.Open(manifestName)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxManifest+1))
+	if err == nil && len(data) > maxManifest {
+		err = fmt.Errorf("the file is larger than %d MiB", maxManifest>>20)
+	}
+	return data, err
+}
+
+type manifestParser struct {
+	reader
+	own      bool
+	declared map[string]bool // variables
+	sets     map[string]bool // feature sets
+}
+
+func (p *manifestParser) manifest(root value) *Manifest {
+	p.declared, p.sets = make(map[string]bool), make(map[string]bool)
+	o := p.object(root, manifestKeys)
+	m := &Manifest{
+		File:       p.file,
+		Name:       o.text("name"),
+		Version:    o.label("version"),
+		MinVersion: o.label("minDynatraceVersion"),
+		Metrics:    metadata(root.node),
+		vars:       p.vars(o),
+	}
+	if m.Name == "" {
+		o.missing("name", "the name of the extension")
+	}
+	if m.Version == "" {
+		o.missing("version", "a version such as 1.0.0")
+	}
+	for _, v := range o.list("snmp") {
+		m.groups = append(m.groups, p.group(v))
+	}
+	for _, n := range root.field("featureSetsMetadata").list() {
+		if id := n.field("id").plain(); id != "" {
+			p.sets[id] = true
+		}
+	}
+	m.FeatureSets = slices.Sorted(maps.Keys(p.sets))
+	return m
+}
+
+// metadata reads what describes metrics, as far as it is what one expects: the
+// environment is the judge of it. Calculated metrics (func:) are made there.
+func metadata(root *node) []Metadata {
+	var all []Metadata
+	for _, n := range root.field("metrics").list() {
+		key, about := n.field("key").plain(), n.field("metadata")
+		if key == "" || strings.HasPrefix(key, "func:") {
+			continue
+		}
+		all = append(all, Metadata{
+			Key:         key,
+			DisplayName: about.field("displayName").plain(),
+			Description: about.field("description").plain(),
+			Unit:        about.field("unit").plain(),
+		})
+	}
+	return all
+}
+
+func (p *manifestParser) vars(o object) []variable {
+	var all []variable
+	for _, v := range o.list("vars") {
+		entry := p.object(v, variableKeys)
+		made := variable{
+			id:          entry.text("id"),
+			displayName: entry.text("displayName"),
+			otherwise:   entry.label("defaultValue"),
+			required:    entry.flag("required", false),
+		}
+		if made.id == "" {
+			entry.missing("id", "the id of the variable")
+		}
+		p.declared[made.id] = true
+		all = append(all, made)
+	}
+	return all
+}
+
+func (p *manifestParser) group(v value) group {
+	o := p.object(v, groupKeys)
+	g := group{level: p.level(o, "group")}
+	for _, sub := range o.list("subgroups") {
+		so := p.object(sub, subgroupKeys)
+		g.subgroups = append(g.subgroups, p.level(so, "subgroup"))
+	}
+	return g
+}
+
+func (p *manifestParser) level(o object, nameKey string) level {
+	l := level{
+		name:       o.text(nameKey),
+		featureSet: p.featureSet(o),
+		interval:   p.interval(o),
+		table:      o.flag("table", false),
+	}
+	if l.name == "" {
+		l.name = o.at.path
+	}
+	for _, v := range o.list("dimensions") {
+		d, ok := p.dimension(v, l.table)
+		switch {
+		case !ok:
+		case slices.ContainsFunc(l.dims, func(x dimension) bool { return x.key == d.key }):
+			p.warn(v.node, v.path, "dimension "+d.key+" is declared twice at this level, the first one counts")
+		default:
+			l.dims = append(l.dims, d)
+		}
+	}
+	for _, v := range o.list("metrics") {
+		if m, ok := p.metric(v, l.table); ok {
+			l.metrics = append(l.metrics, m)
+		}
+	}
+	return l
+}
+
+func (p *manifestParser) featureSet(o object) string {
+	name := o.text("featureSet")
+	if name != "" {
+		p.sets[name] = true
+	}
+	return name
+}
+
+// interval reads {minutes: N} or the older text form, 0 where it is missing.
+func (p *manifestParser) interval(o object) time.Duration {
+	v, ok := o.get("interval")
+	if !ok {
+		return 0
+	}
+	if v.kind == kindMap {
+		io := p.object(v, intervalKeys)
+		if _, ok := io.get("minutes"); !ok {
+			io.missing("minutes", "a whole number from 1 to 2880")
+		}
+		return time.Duration(io.integer("minutes", 1, 2880, 0)) * time.Minute
+	}
+	var d probes.Duration
+	if v.kind != kindText || d.UnmarshalText([]byte(v.node.text)) != nil || d.Std() < time.Second || d.Std() > 48*time.Hour {
+		p.fail(v.node, v.path, "found "+v.what()+", expected {minutes: N}, or a text such as 1m")
+		return 0
+	}
+	return d.Std()
+}
+
+// key reads the key of a dimension or metric, in old packages its id.
+func (p *manifestParser) key(o object) string {
+	key := o.text("key")
+	if key == "" {
+		key = o.text("id")
+	}
+	if key == "" {
+		o.missing("key", "a key")
+	}
+	return key
+}
+
+func (p *manifestParser) dimension(v value, table bool) (dimension, bool) {
+	o := p.object(v, p.keys(dimensionKeys))
+	d := dimension{key: p.key(o)}
+	ok := p.source(o, table, &d.source)
+	if !ok {
+		if _, filtered := o.get("filter"); filtered {
+			p.warn(v.node, v.path, "the filter goes with the dimension "+d.key+": all rows are kept")
+		}
+		return d, false
+	}
+	if d.source.kind == 0 && !p.declared[d.source.text] {
+		at, _ := o.get("value")
+		p.warn(at.node, at.path, "variable "+strconv.Quote(d.source.text)+" is not declared in vars, dimension left out")
+		return d, false
+	}
+	p.filter(o, &d)
+	d.enum = p.enum(o)
+	return d, d.key != ""
+}
+
+func (p *manifestParser) filter(o object, d *dimension) {
+	text := o.text("filter")
+	if text == "" {
+		return
+	}
+	v, _ := o.get("filter")
+	id, isVar := strings.CutPrefix(text, "var:")
+	expression, isConst := strings.CutPrefix(text, "const:")
+	switch {
+	case isVar && p.declared[id]:
+		d.filterVar = id
+	case isVar:
+		p.warn(v.node, v.path, "variable "+strconv.Quote(id)+" is not declared in vars: no filter")
+	case isConst:
+		var err error
+		if d.filter, err = plan.ParseFilter(expression); err != nil {
+			p.fail(v.node, v.path, err.Error())
+		}
+	default:
+		p.fail(v.node, v.path, "found "+strconv.Quote(text)+", expected var: or const:")
+	}
+}
+
+// enum reads texts for numbers; a number is shown as "up(1)".
+func (p *manifestParser) enum(o object) map[int64]string {
+	v, ok := o.get("enum")
+	if !ok {
+		return nil
+	}
+	texts := make(map[int64]string)
+	names := p.object(v, nil)
+	for _, f := range v.fields {
+		n, err := strconv.ParseInt(f.key, 10, 64)
+		if err != nil {
+			p.fail(f.value, join(v.path, f.key), "expected a number as the key")
+			continue
+		}
+		texts[n] = names.text(f.key) + "(" + f.key + ")"
+	}
+	return texts
+}
+
+func (p *manifestParser) metric(v value, table bool) (metric, bool) {
+	o := p.object(v, p.keys(metricKeys))
+	m := metric{key: p.key(o), featureSet: p.featureSet(o), interval: p.interval(o)}
+	typ, known := metricType(o.text("type"))
+	if m.typ = typ; !known {
+		at, _ := o.get("type")
+		p.warn(at.node, at.path, "found "+strconv.Quote(o.text("type"))+", expected gauge or count; metric "+m.key+" left out")
+		return m, false
+	}
+	if !p.source(o, table, &m.source) {
+		return m, false
+	}
+	at, _ := o.get("value")
+	if m.source.kind != plan.FromScalar && m.source.kind != plan.FromConst {
+		p.warn(at.node, at.path, "found "+strconv.Quote(at.node.text)+", expected oid: or const:; metric left out")
+		return m, false
+	}
+	if _, ok := plan.Number(m.source.text); m.source.kind == plan.FromConst && !ok {
+		p.warn(at.node, at.path, "found "+strconv.Quote(m.source.text)+", expected a number; metric left out")
+		return m, false
+	}
+	return m, m.key != ""
+}
+
+func metricType(word string) (probes.Type, bool) {
+	switch word {
+	case "", "gauge":
+		return probes.Gauge, true
+	case "count", "count,delta":
+		return probes.Count, true
+	}
+	return 0, false
+}
+
+// source reads the value of a dimension or metric; false where it is left out,
+// which has been said.
+func (p *manifestParser) source(o object, table bool, s *source) bool {
+	text := o.label("value")
+	v, ok := o.get("value")
+	if !ok {
+		o.missing("value", "oid:, const:, var: or this:")
+		return false
+	}
+	if v.kind != kindText && v.kind != kindNumber {
+		return false
+	}
+	parsed, problem, remark := parseSource(text)
+	if problem != "" {
+		p.warn(v.node, v.path, problem+" (left out)")
+		return false
+	}
+	if remark != "" {
+		p.warn(v.node, v.path, remark)
+	}
+	*s = parsed
+	s.node = v.node
+	p.checkForm(v, s, table)
+	for _, oid := range o.texts("fallback") {
+		other, problem, _ := parseOID(strings.TrimPrefix(oid, "oid:"))
+		if problem != "" {
+			p.fail(o.at.node, join(o.at.path, "fallback"), problem)
+		}
+		s.fallback = append(s.fallback, other.text)
+	}
+	return true
+}
+
+// checkForm remarks on a scalar in a table and a column outside of one.
+func (p *manifestParser) checkForm(v value, s *source, table bool) {
+	switch {
+	case s.kind != plan.FromScalar:
+	case table && isInstance(s.text):
+		p.warn(v.node, v.path, s.text+" ends in .0 but stands in a table, read as a scalar")
+	case !table && !isInstance(s.text):
+		p.warn(v.node, v.path, s.text+" does not end in .0 and stands outside of a table, read as a scalar")
+	}
+}

@@ -1,0 +1,144 @@
+package mint
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// What a byte may do in a key.
+const (
+	opensMetric    = 1 << iota // begin a metric key
+	opensSection               // begin a later section of a metric key
+	inMetric                   // stand further in
+	opensDimension             // begin a section of a dimension key
+	inDimension                // stand further in
+)
+
+var may = table()
+
+func table() (t [256]uint8) {
+	const all = opensMetric | opensSection | inMetric | opensDimension | inDimension
+	for c := 'a'; c <= 'z'; c++ {
+		t[c] = all
+	}
+	for c := 'A'; c <= 'Z'; c++ {
+		t[c] = opensMetric | opensSection | inMetric
+	}
+	for c := '0'; c <= '9'; c++ {
+		t[c] = opensSection | inMetric | inDimension
+	}
+	t['_'] = all
+	t['-'] = inMetric | inDimension
+	t[':'] = inDimension
+	return t
+}
+
+// appendMetricKey appends the normalised key. Empty sections go, but a key
+// whose first section is empty gives nothing: it cannot be normalised.
+func appendMetricKey(dst []byte, key string) []byte {
+	if strings.HasPrefix(key, ".") {
+		return dst
+	}
+	opens := uint8(opensMetric)
+	for section := range strings.SplitSeq(key, ".") {
+		if section == "" {
+			continue
+		}
+		if opens == opensSection {
+			dst = append(dst, '.')
+		}
+		dst = appendSection(dst, section, opens, inMetric)
+		opens = opensSection
+	}
+	return dst
+}
+
+// appendDimensionKey appends the key in lower case, normalised and cut to its
+// length. A key of dots only gives nothing.
+func appendDimensionKey(dst []byte, key string) []byte {
+	start := len(dst)
+	for section := range strings.SplitSeq(key, ".") {
+		if section == "" {
+			continue
+		}
+		if len(dst) > start {
+			dst = append(dst, '.')
+		}
+		dst = appendSection(dst, section, opensDimension, inDimension)
+	}
+	if len(dst) > start+maxDimensionKey {
+		dst = dst[:start+maxDimensionKey]
+		if dst[len(dst)-1] == '.' {
+			dst = dst[:len(dst)-1]
+		}
+	}
+	return dst
+}
+
+// appendSection puts one underscore for each run of bytes that may not stand
+// where they are.
+func appendSection(dst []byte, section string, opens, stands uint8) []byte {
+	allowed, run := opens, false
+	for i := range len(section) {
+		c := section[i]
+		if stands == inDimension && c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if may[c]&allowed != 0 {
+			dst = append(dst, c)
+			allowed, run = stands, false
+			continue
+		}
+		if !run {
+			dst = append(dst, '_')
+		}
+		run = true
+	}
+	return dst
+}
+
+// appendDimensionValue appends the value, unquoted as the vendor's libraries
+// write it: runs of control characters and of bytes that are not UTF-8 become
+// one underscore, what is longer than the limit is cut on a rune border, and
+// a backslash goes before what would end the value.
+func appendDimensionValue(dst []byte, value string) []byte {
+	left, run := maxDimensionValue, false
+	for i := 0; i < len(value); {
+		r, size := rune(value[i]), 1
+		if r >= utf8.RuneSelf {
+			r, size = utf8.DecodeRuneInString(value[i:])
+		}
+		text := value[i : i+size]
+		i += size
+		if control(r, size) {
+			if run {
+				continue
+			}
+			text, run = "_", true
+		} else {
+			run = false
+		}
+		if left -= len(text); left < 0 {
+			break
+		}
+		if len(text) == 1 && escaped(text[0]) {
+			dst = append(dst, '\\')
+		}
+		dst = append(dst, text...)
+	}
+	return dst
+}
+
+// control reports what cannot stand in a value: Unicode's "other" characters
+// and, as a rune error one byte wide, what is not UTF-8.
+func control(r rune, size int) bool {
+	if r < utf8.RuneSelf {
+		return r < ' ' || r == 0x7f
+	}
+	return r == utf8.RuneError && size == 1 || unicode.Is(unicode.C, r)
+}
+
+func escaped(c byte) bool {
+	return c == ' ' || c == ',' || c == '=' || c == '"' || c == '\\'
+}

@@ -1,0 +1,83 @@
+package buffer
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+)
+
+// Account says where the accepted points are. Accepted is the sum of the
+// states Buffered, Delivered, Late, DeadLetter, Evicted, Damaged and Purged.
+// The transitions between them are in ACCOUNT.md.
+type Account struct {
+	Accepted     int64 `json:"accepted"`
+	Buffered     int64 `json:"buffered"`
+	Delivered    int64 `json:"delivered"`
+	Late         int64 `json:"late"`
+	LateArchived int64 `json:"late_archived"` // of Late: kept in the file
+	DeadLetter   int64 `json:"dead_letter"`
+	Evicted      int64 `json:"evicted"`
+	Damaged      int64 `json:"damaged"`
+	Purged       int64 `json:"purged"`
+}
+
+// Check reports whether the sum is right and no counter is below zero.
+func (a Account) Check() error {
+	states := []int64{a.Buffered, a.Delivered, a.Late, a.DeadLetter, a.Evicted, a.Damaged, a.Purged}
+	var sum int64
+	for _, n := range states {
+		if n < 0 {
+			return fmt.Errorf("account has a state below zero: %+v", a)
+		}
+		sum += n
+	}
+	if sum != a.Accepted {
+		return fmt.Errorf("account accepted %d points but its states sum up to %d: %+v", a.Accepted, sum, a)
+	}
+	return nil
+}
+
+func (a Account) withSubStates() Account {
+	a.LateArchived = a.Late
+	return a
+}
+
+// held is the counter in which a record's open points are.
+func (a *Account) held(late bool) *int64 {
+	if late {
+		return &a.Late
+	}
+	return &a.Buffered
+}
+
+// ledger is the state of the file that each commit writes anew.
+type ledger struct {
+	Commit      uint64  `json:"commit"`       // number of this commit
+	NextRecord  uint64  `json:"next_record"`  // number of the next record
+	LateThrough uint64  `json:"late_through"` // all records with a lower number are late
+	NextDead    uint64  `json:"next_dead"`    // number of the next dead letter
+	DeadBytes   int64   `json:"dead_bytes"`
+	Records     int64   `json:"records"`
+	Account     Account `json:"account"`
+}
+
+func readLedger(tx *bbolt.Tx) (ledger, error) {
+	var l ledger
+	content, err := unseal(keyLedger, tx.Bucket(bucketMeta).Get(keyLedger))
+	if err == nil {
+		err = json.Unmarshal(content, &l)
+	}
+	if err != nil {
+		return l, fmt.Errorf("read the account: %w", err)
+	}
+	return l, nil
+}
+
+func writeLedger(tx *bbolt.Tx, l ledger) error {
+	content, err := json.Marshal(l)
+	if err != nil {
+		return fmt.Errorf("write the account: %w", err)
+	}
+	return tx.Bucket(bucketMeta).Put(keyLedger, seal(keyLedger, content))
+}

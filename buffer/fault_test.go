@@ -1,0 +1,168 @@
+package buffer
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/edgehold/edgehold/probes"
+)
+
+// noise are points that do not compress.
+func (r *rig) noise(first, n int) []probes.Point {
+	random := rand.New(rand.NewPCG(uint64(first), 1))
+	out := r.points(first, n)
+	for i := range out {
+		out[i].Value = probes.Uint(random.Uint64()>>1<<20 | uint64(first+i))
+	}
+	return out
+}
+
+// fillUntilAlarm appends until the disk refuses, and returns the batches: all
+// but the last are accepted.
+func (r *rig) fillUntilAlarm(batch int) (accepted int, waiting *Ticket) {
+	r.t.Helper()
+	for n := range 1000 {
+		ticket := r.Enqueue(r.noise(n*batch, batch))
+		within(r.t, "a commit ends, well or not", func() bool {
+			select {
+			case <-ticket.done:
+				return true
+			default:
+				return r.Stat().Alarm != ""
+			}
+		})
+		if r.Stat().Alarm != "" {
+			return n * batch, ticket
+		}
+	}
+	r.t.Fatal("the disk never refused")
+	return 0, nil
+}
+
+// refusedThenHealed is what must hold for every disk that refuses for a while.
+func (r *rig) refusedThenHealed(heal func()) {
+	r.t.Helper()
+	const batch = 5000
+	accepted, waiting := r.fillUntilAlarm(batch)
+	if st := r.Stat(); !strings.Contains(st.Alarm, r.o.Path) || st.Pending != batch {
+		r.t.Errorf("stat %+v", st)
+	}
+	r.account(Account{Accepted: int64(accepted), Buffered: int64(accepted)})
+	if l := r.lease(10); len(l.Points) != 10 {
+		r.t.Error("nothing can be leased while the disk refuses")
+	} else {
+		r.settle(l, Settlement{Outcome: Later})
+	}
+	heal()
+	if err := waiting.Wait(context.Background()); err != nil {
+		r.t.Fatal(err)
+	}
+	within(r.t, "the alarm ends", func() bool { return r.Stat().Alarm == "" })
+	n := accepted + batch
+	r.account(Account{Accepted: int64(n), Buffered: int64(n)})
+	for l := r.lease(batch); l != nil; l = r.lease(batch) {
+		r.settle(l, Settlement{Outcome: Delivered})
+	}
+	r.flush()
+	r.account(Account{Accepted: int64(n), Delivered: int64(n)})
+}
+
+// TestFileCannotGrow has the kernel refuse writes beyond a size (EFBIG).
+func TestFileCannotGrow(t *testing.T) {
+	r := start(t, nil)
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &old); err != nil {
+		t.Fatal(err)
+	}
+	limit := func(n uint64) {
+		if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: n, Max: old.Max}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit(2 << 20)
+	defer limit(old.Cur)
+	r.refusedThenHealed(func() { limit(old.Cur) })
+}
+
+// TestDiskFull runs on a small disk of its own.
+func TestDiskFull(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=4m"); err != nil {
+		t.Skipf("SKIPPED: no disk can be mounted here (%v), a full one is not tested", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	r := start(t, func(o *Options) { o.Path = filepath.Join(dir, "buffer.db") })
+	r.refusedThenHealed(func() {
+		if err := unix.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=16m"); err != nil {
+			t.Error(err)
+		}
+	})
+
+	fill := filepath.Join(dir, "fill")
+	_ = os.WriteFile(fill, make([]byte, 32<<20), 0o600)
+	_, err := Open(Options{Path: filepath.Join(dir, "other.db")})
+	if err == nil || !strings.Contains(err.Error(), "disk is full") {
+		t.Errorf("open on a full disk: %v", err)
+	}
+}
+
+func TestAlarmText(t *testing.T) {
+	for err, want := range map[error]string{
+		syscall.ENOSPC: "disk is full", syscall.EROFS: "read-only", syscall.EIO: "EIO", os.ErrClosed: "file already closed",
+	} {
+		if got := alarmText("/x/b.db", err); !strings.Contains(got, want) || !strings.Contains(got, "/x/b.db") {
+			t.Errorf("%v: %q lacks %q", err, got, want)
+		}
+	}
+}
+
+// TestUnknownOutcome tries commits again whose failure came after they were
+// visible, and others whose failure came before.
+func TestUnknownOutcome(t *testing.T) {
+	for _, visible := range []bool{true, false} {
+		r := start(t, nil)
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s, err := newStore(r.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Store = s
+		ticket := s.Enqueue(r.points(0, 10))
+		if err := s.begin(nil); err != nil {
+			t.Fatal(err)
+		}
+		if visible {
+			err = s.update(s.running)
+		} else {
+			s.running.commit = s.ledger.Commit + 1
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		second := s.Enqueue(r.points(10, 10))
+		go s.committer()
+		for _, w := range []*Ticket{ticket, second} {
+			if err := w.Wait(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.account(Account{Accepted: 20, Buffered: 20})
+		if got := values(r.lease(100)); !slices.Equal(got, sequence(0, 20)) {
+			t.Errorf("visible %v: leased %v", visible, got)
+		}
+	}
+}

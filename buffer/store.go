@@ -1,0 +1,249 @@
+// Package buffer keeps points on disk until they are delivered: durable when
+// acknowledged, bounded in size, and counted, so that every accepted point is
+// in exactly one state at any time (ACCOUNT.md).
+package buffer
+
+import (
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.etcd.io/bbolt"
+
+	"github.com/edgehold/edgehold/buffer/arc"
+	"github.com/edgehold/edgehold/probes"
+)
+
+// Options of a Store.
+type Options struct {
+	Path string
+	// MaxSize bounds the file, in bytes; 0 is the default (1 GiB, 256 MiB on
+	// 32-bit machines), the least is 4 MiB.
+	MaxSize int64
+	// CommitInterval is how long points wait for others to share their commit;
+	// 0 commits every batch.
+	CommitInterval time.Duration
+	// Window is the age at which a point becomes late; 0 is the default, one hour.
+	Window time.Duration
+	// MaxPending bounds the points that wait in memory; 0 is the default,
+	// 200,000 or what half of MaxSize surely holds, if that is less.
+	MaxPending int
+	Log        zerolog.Logger
+	Now        func() time.Time // nil: time.Now
+}
+
+const (
+	defaultWindow     = time.Hour
+	defaultMaxPending = 200_000
+	leastMaxSize      = 4 << 20
+	worstPoint        = 40 // bytes a point takes at most, near enough
+)
+
+func (o Options) withDefaults() (Options, error) {
+	if o.MaxSize == 0 {
+		o.MaxSize = 1 << 30
+		if math.MaxInt == math.MaxInt32 {
+			o.MaxSize = 256 << 20
+		}
+	}
+	if o.MaxSize < leastMaxSize {
+		return o, fmt.Errorf("open buffer %s: max_size of %v is too small, set at least %v",
+			o.Path, probes.Size(o.MaxSize), probes.Size(leastMaxSize))
+	}
+	if o.MaxSize > math.MaxInt {
+		return o, fmt.Errorf("open buffer %s: max_size of %v is more than this machine can map, set at most %v",
+			o.Path, probes.Size(o.MaxSize), probes.Size(256<<20))
+	}
+	if o.CommitInterval < 0 || o.Window < 0 || o.MaxPending < 0 {
+		return o, fmt.Errorf("open buffer %s: commit interval, window and pending points must not be negative", o.Path)
+	}
+	if o.Window == 0 {
+		o.Window = defaultWindow
+	}
+	if o.MaxPending == 0 {
+		o.MaxPending = int(min(defaultMaxPending, o.MaxSize/2/worstPoint))
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o, nil
+}
+
+// Store is a durable queue of points. It is safe for concurrent use. One
+// goroutine, owned by the store and ended by Close, makes all commits.
+type Store struct {
+	o     Options
+	db    *bbolt.DB
+	codec *arc.Codec
+	names *dictionary
+
+	queue queue
+	holds holds
+
+	mu        sync.Mutex // guards what follows; never held while the disk works
+	ledger    ledger     // as of the last commit
+	stat      Stat
+	saved     map[string][]byte // to be written by the last commit
+	handedOut map[string][]byte // found at the start, until taken
+
+	// Of the committer alone.
+	running *work     // begun, not known to be durable
+	retryAt time.Time // when to try the running one again
+	stale   bool      // the file still holds the state of the last stop
+	swept   int64     // cut-off of the last sweep for late records
+
+	committed chan struct{}
+	wake      chan struct{}
+	stop      chan struct{}
+	done      chan struct{}
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Open opens the file or makes it, with mode 0600. Its errors name the path
+// and say what to do.
+func Open(o Options) (*Store, error) {
+	s, err := newStore(o)
+	if err != nil {
+		return nil, err
+	}
+	go s.committer()
+	return s, nil
+}
+
+// newStore opens all but the committer.
+func newStore(o Options) (*Store, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	codec, err := arc.NewCodec()
+	if err != nil {
+		return nil, fmt.Errorf("open buffer %s: %w", o.Path, err)
+	}
+	db, err := openFile(o)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		o: o, db: db, codec: codec, names: newDictionary(),
+		committed: make(chan struct{}, 1),
+		wake:      make(chan struct{}, 1),
+		stop:      make(chan struct{}),
+		done:      make(chan struct{}),
+	}
+	s.holds.records = make(map[uint64]*hold)
+	if err := s.load(); err != nil {
+		_ = db.Close()
+		return nil, openError(o.Path, err)
+	}
+	return s, nil
+}
+
+// load reads what is kept in memory: the ledger, the dictionary, the state of
+// the last stop.
+func (s *Store) load() error {
+	err := s.db.View(func(tx *bbolt.Tx) (err error) {
+		if s.ledger, err = readLedger(tx); err != nil {
+			return err
+		}
+		if err = s.names.load(tx, s.codec); err != nil {
+			return err
+		}
+		if s.handedOut, err = readState(tx); err != nil {
+			return err
+		}
+		s.stale = len(s.handedOut) > 0
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	// bbolt counts free pages when a transaction that may write ends.
+	tx, err := s.db.Begin(true)
+	if err != nil {
+		return err
+	}
+	if err := tx.Rollback(); err != nil {
+		return err
+	}
+	return s.measure()
+}
+
+// Committed gets a signal after each commit that added points. Signals that
+// nobody took yet are one.
+func (s *Store) Committed() <-chan struct{} { return s.committed }
+
+// Account gives the counters as of the last commit.
+func (s *Store) Account() Account {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ledger.Account.withSubStates()
+}
+
+// Stat is how a store is doing. Sizes are in bytes.
+type Stat struct {
+	FileBytes int64     `json:"file_bytes"`
+	UsedBytes int64     `json:"used_bytes"` // pages in use; the rest of the file is free for new points
+	Series    int       `json:"series"`
+	Records   int64     `json:"records"`
+	Oldest    time.Time `json:"oldest,omitzero"` // wall time of the oldest record that is not late
+	Pending   int       `json:"pending"`         // points in memory, not yet committed, so not yet accepted
+	Refused   int64     `json:"refused"`         // points since the start that were never taken, for what they are
+	Dropped   int64     `json:"dropped_unaccepted"`
+	Alarm     string    `json:"alarm"` // what is wrong with the disk, "" while nothing is
+}
+
+// Stat tells how the store is doing now.
+func (s *Store) Stat() Stat {
+	s.mu.Lock()
+	st := s.stat
+	st.Records = s.ledger.Records
+	s.mu.Unlock()
+	st.Series = s.names.len()
+	st.Pending, st.Refused, st.Dropped = s.queue.stat()
+	return st
+}
+
+// SaveState keeps parts of state, by name, for the next start. They are
+// written by the commit that Close makes.
+func (s *Store) SaveState(parts map[string][]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.saved = parts
+}
+
+// TakeState hands out, once, what SaveState kept before the last stop. The
+// first commit deletes it from the file, so that it is never used twice.
+func (s *Store) TakeState() (map[string][]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	parts := s.handedOut
+	s.handedOut = nil
+	return parts, nil
+}
+
+func (s *Store) isClosed() bool {
+	select {
+	case <-s.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// Close commits what is pending, ends the committer and closes the file.
+// Further calls return what the first one did.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		s.queue.close()
+		close(s.stop)
+		<-s.done
+		if err := s.db.Close(); err != nil && s.closeErr == nil {
+			s.closeErr = fmt.Errorf("close buffer %s: %w", s.o.Path, err)
+		}
+	})
+	return s.closeErr
+}

@@ -1,0 +1,143 @@
+package snmp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/edgehold/edgehold/probes"
+	"github.com/edgehold/edgehold/probes/plan"
+)
+
+// reach opens a session and asks for sysUpTime with the credentials that are
+// due, until one is answered. The cell is absent where the device answers but
+// has no sysUpTime. After an error the session is closed.
+func (d *device) reach(ctx context.Context, stats *Stats) (*session, plan.Cell, error) {
+	if len(d.Credentials) == 0 {
+		return nil, plan.Cell{}, probes.WithStatus(probes.StatusInvalidConfigError,
+			fmt.Errorf("no credentials for %s: name at least one", d.label()))
+	}
+	s, err := dial(ctx, d.Device, d.buffers, stats)
+	if err != nil {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return nil, plan.Cell{}, ctx.Err()
+		}
+		d.silent()
+		return nil, plan.Cell{}, d.dialError(err)
+	}
+	uptime, err := d.ask(ctx, s)
+	if err != nil {
+		s.close()
+		return nil, plan.Cell{}, err
+	}
+	return s, uptime, nil
+}
+
+// ask goes through the credentials. The last failure is the one that is told,
+// but a refusal of access says more than silence.
+func (d *device) ask(ctx context.Context, s *session) (plan.Cell, error) {
+	var failed error
+	for _, t := range d.tries() {
+		uptime, err := d.askWith(ctx, s, t)
+		if err == nil {
+			d.answered(t.credential)
+			return uptime, nil
+		}
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return plan.Cell{}, ctx.Err()
+		}
+		if !errors.Is(failed, errDenied) {
+			failed = err
+		}
+		if errors.Is(err, errRefused) {
+			break
+		}
+	}
+	d.silent()
+	return plan.Cell{}, d.gateError(failed, s)
+}
+
+func (d *device) askWith(ctx context.Context, s *session, t try) (plan.Cell, error) {
+	if err := s.use(d.Credentials[t.credential]); err != nil {
+		return plan.Cell{}, err
+	}
+	resp, err := s.send(ctx, request{kind: get, oids: []string{sysUpTime}}, t.requests)
+	switch {
+	case errors.Is(err, errMalformed): // it has our id and community: the device is there
+		return plan.Cell{}, nil
+	case err != nil:
+		return plan.Cell{}, err
+	case resp.status.denied():
+		return plan.Cell{}, resp.status.err()
+	}
+	if len(resp.vars) == 1 && resp.vars[0].oid == sysUpTime {
+		return resp.vars[0].cell, nil
+	}
+	return plan.Cell{}, nil
+}
+
+// label is the address as people write it; the usual port goes without saying.
+func (d *device) label() string {
+	if d.Port == defaultPort {
+		return d.Host
+	}
+	return hostPort(d.Device)
+}
+
+func (d *device) dialError(err error) error {
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		err = fmt.Errorf("the name %q cannot be resolved (%s): check its spelling and this machine's DNS, or give the IP address", d.Host, dns.Err)
+	} else {
+		err = fmt.Errorf("no way to %s: %w: check the address and this machine's network and routes", d.label(), err)
+	}
+	return probes.WithStatus(probes.StatusDeviceConnectionError, err)
+}
+
+func (d *device) gateError(err error, s *session) error {
+	status := probes.StatusDeviceConnectionError
+	switch {
+	case errors.Is(err, errDenied):
+		status = probes.StatusAuthenticationError
+		err = fmt.Errorf("%s answers but refuses: %w: check the rights (view) that the device gives to %s", d.label(), err, d.credentials())
+	case errors.Is(err, errRefused):
+		err = fmt.Errorf("%s refuses UDP port %d: the host is up but no SNMP agent listens there: switch SNMP on at the device or correct the port", d.label(), d.Port)
+	case errors.Is(err, errTimeout), errors.Is(err, context.DeadlineExceeded):
+		err = fmt.Errorf("no answer from %s to %s: check the address, that SNMP is switched on there, community and SNMP version (tried %s), "+
+			"the device's list of allowed managers, and firewalls on UDP port %d%s",
+			hostPort(d.Device), plural(s.stats.Requests, "request"), d.credentials(), d.Port, strays(s.stats))
+	default:
+		err = fmt.Errorf("ask %s: %w", d.label(), err)
+	}
+	return probes.WithStatus(status, err)
+}
+
+// strays tells that something did come, which a wrong port explains.
+func strays(s *Stats) string {
+	if s.Strays == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %s came that were no answer to our requests: is something other than SNMP on that port", plural(s.Strays, "datagram"))
+}
+
+// credentials names the credentials, never what is in them.
+func (d *device) credentials() string {
+	names := make([]string, len(d.Credentials))
+	for i, c := range d.Credentials {
+		version := "v2c"
+		if c.Version == probes.SNMPv1 {
+			version = "v1"
+		}
+		names[i] = strings.TrimSpace(c.Name + " " + version)
+	}
+	return strings.Join(names, ", ")
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -1,0 +1,176 @@
+package snmp
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/edgehold/edgehold/probes"
+	"github.com/edgehold/edgehold/probes/plan"
+)
+
+// reading is what a poll gathers: the cells, and what is missing and why.
+type reading struct {
+	plan.Reading
+	asked  int // OIDs
+	walks  []*walk
+	failed map[string]error // scalars
+}
+
+func newReading(stamp probes.Stamp, uptime plan.Cell) *reading {
+	r := &reading{
+		Reading: plan.Reading{
+			Stamp:   stamp,
+			Scalars: map[string]plan.Cell{},
+			Columns: map[string]map[string]plan.Cell{},
+			Partial: map[string]bool{},
+		},
+		failed: map[string]error{},
+	}
+	if uptime.Kind != plan.Absent {
+		r.Scalars[sysUpTime] = uptime
+	}
+	return r
+}
+
+func (r *reading) has(scalar string) bool {
+	_, ok := r.Scalars[scalar]
+	return ok
+}
+
+func (r *reading) addScalars(g *gets) {
+	for oid, cell := range g.cells {
+		r.Scalars[oid] = cell
+	}
+	for oid, why := range g.failed {
+		r.failed[oid] = why
+		r.Partial[oid] = true
+	}
+}
+
+func (r *reading) addTable(w *walk) {
+	r.walks = append(r.walks, w)
+	for _, c := range w.columns {
+		r.Columns[c.root] = c.cells
+		if c.cut != nil {
+			r.Partial[c.root] = true
+		}
+	}
+}
+
+// empty reports whether nothing came but the sign of life.
+func (r *reading) empty() bool {
+	for _, cells := range r.Columns {
+		if len(cells) > 0 {
+			return false
+		}
+	}
+	for oid := range r.Scalars {
+		if oid != sysUpTime {
+			return false
+		}
+	}
+	return true
+}
+
+// verdict is nil where everything was read that the device has.
+func (r *reading) verdict(blocks []*plan.Block) error {
+	why := r.reasons()
+	nothing := r.asked > 0 && r.empty()
+	switch {
+	case len(why) == 0 && !nothing:
+		return nil
+	case len(why) == 0:
+		return probes.WithStatus(probes.StatusWarning, fmt.Errorf(
+			"the device answered, but none of the %d requested OIDs exist: it may need another extension, or its SNMP view hides them", r.asked))
+	case nothing && errors.Is(why[0], errDenied):
+		return probes.WithStatus(probes.StatusAuthenticationError,
+			fmt.Errorf("the device answered but gave nothing: %w: check the rights (view) of the community", why[0]))
+	case nothing && errors.Is(why[0], errGone):
+		return probes.WithStatus(probes.StatusDeviceConnectionError,
+			fmt.Errorf("the device answered once and then no more: check the link and the load of the device"))
+	}
+	texts := append(r.scalarTexts(), r.tableTexts(blocks)...)
+	return probes.WithStatus(probes.StatusWarning, errors.New(strings.Join(texts, "; ")))
+}
+
+func (r *reading) reasons() []error {
+	var why []error
+	for _, err := range r.failed {
+		why = append(why, err)
+	}
+	for _, w := range r.walks {
+		for _, c := range w.columns {
+			if c.cut != nil {
+				why = append(why, c.cut)
+			}
+		}
+	}
+	return why
+}
+
+func (r *reading) scalarTexts() []string {
+	if len(r.failed) == 0 {
+		return nil
+	}
+	oids := make([]string, 0, len(r.failed))
+	for oid := range r.failed {
+		oids = append(oids, oid)
+	}
+	first := slices.MinFunc(oids, compareOIDs)
+	return []string{fmt.Sprintf("%s not read: %s%s: %v", plural(len(oids), "scalar"), first, others(len(oids)-1, "other"), r.failed[first])}
+}
+
+// tableTexts names each table that was half read by its group and by the
+// column that has the fewest rows.
+func (r *reading) tableTexts(blocks []*plan.Block) []string {
+	var texts []string
+	for _, w := range r.walks {
+		var worst *column
+		cut := 0
+		for _, c := range w.columns {
+			if c.cut == nil {
+				continue
+			}
+			cut++
+			if worst == nil || c.seen < worst.seen {
+				worst = c
+			}
+		}
+		if worst == nil {
+			continue
+		}
+		texts = append(texts, fmt.Sprintf("table %s (%s) half read: %s of column %s%s, then: %v", tableOf(worst.root),
+			groupOf(worst.root, blocks), plural(worst.seen, "row"), worst.root, others(cut-1, "other column"), worst.cut))
+	}
+	return texts
+}
+
+func others(n int, what string) string {
+	if n == 0 {
+		return ""
+	}
+	return " and " + plural(n, what)
+}
+
+// tableOf is the OID of the table's entry: the column without its last arc.
+func tableOf(column string) string {
+	if i := strings.LastIndexByte(column, '.'); i > 0 {
+		return column[:i]
+	}
+	return column
+}
+
+// groupOf finds the first block that reads the column.
+func groupOf(column string, blocks []*plan.Block) string {
+	for _, b := range blocks {
+		_, tables := plan.Needs([]*plan.Block{b})
+		for _, columns := range tables {
+			if slices.Contains(columns, column) {
+				return b.Path
+			}
+		}
+	}
+	return "?"
+}
