@@ -20,9 +20,6 @@ type Memory struct {
 // ResidentMemory reads what the kernel says of this process.
 func ResidentMemory() (Memory, error) { return readMemory(statusPath) }
 
-// MemoryOf reads what the kernel says of another process of the same user.
-func MemoryOf(pid int) (Memory, error) { return readMemory(fmt.Sprintf("/proc/%d/status", pid)) }
-
 func readMemory(path string) (Memory, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -48,11 +48,11 @@ func (r *rig) fillUntilAlarm(batch int) (accepted int, waiting *Ticket) {
 }
 
 // refusedThenHealed is what must hold for every disk that refuses for a while.
-func (r *rig) refusedThenHealed(heal func()) {
+func (r *rig) refusedThenHealed(says string, heal func()) {
 	r.t.Helper()
 	const batch = 5000
 	accepted, waiting := r.fillUntilAlarm(batch)
-	if st := r.Stat(); !strings.Contains(st.Alarm, r.o.Path) || st.Pending != batch {
+	if st := r.Stat(); !strings.Contains(st.Alarm, r.o.Path) || !strings.Contains(st.Alarm, says) || st.Pending != batch {
 		r.t.Errorf("stat %+v", st)
 	}
 	r.account(Account{Accepted: int64(accepted), Buffered: int64(accepted)})
@@ -89,7 +89,7 @@ func TestFileCannotGrow(t *testing.T) {
 	}
 	limit(2 << 20)
 	defer limit(old.Cur)
-	r.refusedThenHealed(func() { limit(old.Cur) })
+	r.refusedThenHealed("file too large", func() { limit(old.Cur) })
 }
 
 // TestDiskFull runs on a small disk of its own.
@@ -104,7 +104,7 @@ func TestDiskFull(t *testing.T) {
 		}
 	})
 	r := start(t, func(o *Options) { o.Path = filepath.Join(dir, "buffer.db") })
-	r.refusedThenHealed(func() {
+	r.refusedThenHealed("disk is full", func() {
 		if err := unix.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=16m"); err != nil {
 			t.Error(err)
 		}

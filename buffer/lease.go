@@ -169,8 +169,12 @@ func (p *picker) pick(tx *bbolt.Tx) error {
 			return true, nil
 		}
 		groups, err := s.decode(key, func() []byte { return payload(records, key.bytes(), value) })
+		before := len(p.lease.Points)
 		if err != nil || !p.take(key, groups, taken) {
 			s.reportDamage(&key.seq)
+		}
+		if taken.count()+int64(len(p.lease.Points)-before) == int64(key.count) {
+			s.holds.cache[0] = decoded{} // all of it is out
 		}
 		return len(p.lease.Points) < p.most, nil
 	})

@@ -134,8 +134,10 @@ func TestSecretHidesItself(t *testing.T) {
 	type holder struct {
 		Name  string
 		Inner struct{ Community Secret }
+		deep  struct{ community Secret }
 	}
 	h := holder{Name: "x"}
+	h.deep.community = NewSecret(canary)
 	h.Inner.Community = NewSecret(canary)
 	asJSON, err := json.Marshal(h)
 	if err != nil {

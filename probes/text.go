@@ -10,18 +10,26 @@ import (
 
 // Secret is a text that shows itself to nobody: fmt, JSON, YAML and loggers
 // print three stars. Reveal is the one way to the text.
-type Secret struct{ text string }
+//
+// The text lies behind a pointer because fmt reaches into unexported fields
+// without calling their methods.
+type Secret struct{ text *string }
 
 // NewSecret hides text.
-func NewSecret(text string) Secret { return Secret{text} }
+func NewSecret(text string) Secret { return Secret{&text} }
 
 const hidden = "***"
 
 // Reveal returns the text, for the one place that sends it.
-func (s Secret) Reveal() string { return s.text }
+func (s Secret) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
 
 // IsZero reports whether there is no text.
-func (s Secret) IsZero() bool { return s.text == "" }
+func (s Secret) IsZero() bool { return s.Reveal() == "" }
 
 // String hides the text.
 func (Secret) String() string { return hidden }
@@ -37,7 +45,7 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
 // UnmarshalText takes the text as it is.
 func (s *Secret) UnmarshalText(b []byte) error {
-	s.text = string(b)
+	*s = NewSecret(string(b))
 	return nil
 }
 

@@ -79,7 +79,7 @@ func (w *folderWalk) file(path string) error {
 	if w.total += n; w.total > w.limits.TotalBytes {
 		return fmt.Errorf("file %q: the files have more than %d bytes together", path, w.limits.TotalBytes)
 	}
-	io.WriteString(w.digest, path+"\x00")
+	w.digest.Write([]byte(path + "\x00"))
 	w.digest.Write(content.Sum(nil))
 	return nil
 }

@@ -111,6 +111,7 @@ credentials:
   d: {community:public}
   e: {auth_password: hunter2}
   f: [hunter2]
+  g: {hunter2: x, hunter2: y}
 probes:
   - {kind: snmp, devices: [h], community: public}
   - {kind: http_check, password: hunter2}
@@ -122,8 +123,10 @@ edgehold.yaml:7:7: credentials.c.(key): unknown key, expected one of version, co
 edgehold.yaml:8:7: credentials.d.community: a secret must not stand in the configuration; put it into a file, run ` + "`chmod 600 FILE` and write `community_file: FILE`" + `
 edgehold.yaml:9:7: credentials.e.auth_password: a secret must not stand in the configuration; put it into a file, run ` + "`chmod 600 FILE` and write `community_file: FILE`" + `
 edgehold.yaml:10:6: credentials.f: found a list, expected a map (key: value)
-edgehold.yaml:12:32: probes[0].community: a secret must not stand in the configuration; put it into a file that only the agent can read, name the file under ` + "`credentials:` at the top, and list that credential here in `credentials: [NAME]`" + `
-edgehold.yaml:13:24: probes[1].password: a secret must not stand in the configuration; put it into a file that only the agent can read (chmod 600 FILE)`},
+edgehold.yaml:11:7: credentials.g.(key): unknown key, expected one of version, community_file, community_credential, community_env
+edgehold.yaml:11:19: credentials.g.(key): given twice, first in line 11; remove one of them
+edgehold.yaml:13:32: probes[0].community: a secret must not stand in the configuration; put it into a file that only the agent can read, name the file under ` + "`credentials:` at the top, and list that credential here in `credentials: [NAME]`" + `
+edgehold.yaml:14:24: probes[1].password: a secret must not stand in the configuration; put it into a file that only the agent can read (chmod 600 FILE)`},
 	{"secrets where their place should be", site + `uplink:
   dynatrace: {url: https://h.example, token_file: dt0c01.AAAA.BBBB}
 credentials:

@@ -142,7 +142,6 @@ var secretPlaces = []string{
 	"credentials:\n  a: {version: " + canary + "}\n",
 	"credentials:\n  a: {user: u, auth: SHA, auth_password: " + canary + ", priv_file: " + canary + "}\n",
 	"credentials:\n  a:\n    community: x\n    community: " + canary + "\n",
-	"credentials:\n  a:\n    " + canary + ": x\n    " + canary + ": y\n",
 	"probes:\n  - {kind: snmp, devices: [h], community: " + canary + "}\n",
 	"probes:\n  - {kind: snmp, devices: [h], credentials: " + canary + "}\n",
 	"probes:\n  - {kind: http_check, password: {a: " + canary + "}}\n",

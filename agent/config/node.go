@@ -99,6 +99,7 @@ func (r *reader) node(y *yaml.Node, path string, depth int) *node {
 
 func (r *reader) fields(n *node, y *yaml.Node, path string, depth int) {
 	var merged []*node
+	lines := make(map[string]int, len(y.Content)/2) // of the keys
 	for i := 0; i+1 < len(y.Content); i += 2 {
 		k, v := y.Content[i], y.Content[i+1]
 		switch {
@@ -113,15 +114,17 @@ func (r *reader) fields(n *node, y *yaml.Node, path string, depth int) {
 		if soundsSecret(path) && path != "credentials" || v.ShortTag() == "!!null" {
 			name = join(path, hiddenKey)
 		}
-		if first := n.get(k.Value); first != nil {
-			r.fail(k, name, Error{Found: fmt.Sprintf("given twice, first in line %d", first.at.line), Mend: "remove one of them"})
+		if first, twice := lines[k.Value]; twice {
+			r.fail(k, name, Error{Found: fmt.Sprintf("given twice, first in line %d", first), Mend: "remove one of them"})
 			continue
 		}
+		lines[k.Value] = max(k.Line, 1)
 		n.fields = append(n.fields, field{key: k.Value, at: r.place(k), value: r.node(v, name, depth+1)})
 	}
 	for _, m := range merged {
 		for _, f := range m.fields {
-			if n.get(f.key) == nil {
+			if _, own := lines[f.key]; !own {
+				lines[f.key] = f.at.line
 				n.fields = append(n.fields, f)
 			}
 		}

@@ -73,16 +73,23 @@ func showValue(v probes.Value) string {
 
 var device = Identity{Address: "192.0.2.10", Port: 161}
 
-// expect runs one poll of a block and compares its points.
-func expect(t *testing.T, s *State, blocks []*Block, r Reading, want ...string) Notes {
-	t.Helper()
-	points, notes := Points(blocks, device, r, s)
+// polled is the device of a test with what it remembers.
+type polled struct {
+	t      *testing.T
+	state  *State
+	blocks []*Block
+}
+
+// expect runs one poll and compares its points.
+func (d polled) expect(r Reading, want ...string) Notes {
+	d.t.Helper()
+	points, notes := Points(d.blocks, device, r, d.state)
 	lines := ""
 	for _, w := range want {
 		lines += w + "\n"
 	}
 	if got := show(points); got != lines {
-		t.Errorf("got\n%swant\n%s", got, lines)
+		d.t.Errorf("got\n%swant\n%s", got, lines)
 	}
 	return notes
 }
@@ -110,7 +117,7 @@ func TestTableJoinsByIndex(t *testing.T) {
 		},
 	}
 	s := &State{}
-	expect(t, s, []*Block{b}, r,
+	polled{t, s, []*Block{b}}.expect(r,
 		"lone,device.port=161,site=plant,sys.name=sw1 gauge 7",
 		"in,device.port=161,if.descr=eth1,if.oper=up(1),site=plant,sys.name=sw1 gauge 1",
 		"errors,device.port=161,if.descr=eth1,if.oper=up(1),site=plant,sys.name=sw1 gauge -5",
@@ -138,15 +145,15 @@ func TestConstantMetric(t *testing.T) {
 	bare := &Block{Metrics: []Metric{gauge("answered", constant("1"))}}
 	blocks := []*Block{table, scalars, bare}
 	s := &State{}
-	expect(t, s, blocks, Reading{
+	polled{t, s, blocks}.expect(Reading{
 		Scalars: map[string]Cell{sysName: text("sw1")},
 		Columns: map[string]map[string]Cell{ifDescr: {"1": text("eth1")}, ifIn: {"2": c32(9)}},
 	},
 		"state,if.descr=eth1 gauge 1", "state gauge 1", "in gauge 9",
 		"alive,sys.name=sw1 gauge 1.5", "answered gauge 1")
-	expect(t, s, blocks, Reading{Columns: map[string]map[string]Cell{ifDescr: {"1": text("eth1")}}},
+	polled{t, s, blocks}.expect(Reading{Columns: map[string]map[string]Cell{ifDescr: {"1": text("eth1")}}},
 		"state,if.descr=eth1 gauge 1", "answered gauge 1")
-	expect(t, s, blocks, Reading{})
+	polled{t, s, blocks}.expect(Reading{})
 }
 
 func TestImplicitDimensions(t *testing.T) {
@@ -196,16 +203,16 @@ func TestFilteredRows(t *testing.T) {
 		}}
 	}
 	s := &State{}
-	if n := expect(t, s, []*Block{b}, read(100, 1)); n.Filtered != 1 {
+	if n := (polled{t, s, []*Block{b}}).expect(read(100, 1)); n.Filtered != 1 {
 		t.Errorf("%d rows filtered, want 1", n.Filtered)
 	}
-	expect(t, s, []*Block{b}, read(110, 1), "in,if.descr=eth1,if.oper=1 count 10", "in,if.descr=eth3 count 10")
-	if n := expect(t, s, []*Block{b}, read(130, 2), "in,if.descr=eth3 count 20"); n.Filtered != 2 {
+	polled{t, s, []*Block{b}}.expect(read(110, 1), "in,if.descr=eth1,if.oper=1 count 10", "in,if.descr=eth3 count 10")
+	if n := (polled{t, s, []*Block{b}}).expect(read(130, 2), "in,if.descr=eth3 count 20"); n.Filtered != 2 {
 		t.Errorf("%d rows filtered, want 2", n.Filtered)
 	}
 	// A row that comes back starts anew: what passed meanwhile was filtered out.
-	expect(t, s, []*Block{b}, read(150, 1), "in,if.descr=eth3 count 20")
-	expect(t, s, []*Block{b}, read(151, 1), "in,if.descr=eth1,if.oper=1 count 1", "in,if.descr=eth3 count 1")
+	polled{t, s, []*Block{b}}.expect(read(150, 1), "in,if.descr=eth3 count 20")
+	polled{t, s, []*Block{b}}.expect(read(151, 1), "in,if.descr=eth1,if.oper=1 count 1", "in,if.descr=eth3 count 1")
 }
 
 func TestDeltas(t *testing.T) {
@@ -236,7 +243,7 @@ func TestDeltas(t *testing.T) {
 	for _, step := range steps {
 		t.Run(step.name, func(t *testing.T) {
 			r := Reading{Columns: map[string]map[string]Cell{ifIn: step.cells}, Partial: map[string]bool{ifIn: step.partial}}
-			if n := expect(t, s, []*Block{b}, r, step.want...); n.Gaps != step.gaps {
+			if n := (polled{t, s, []*Block{b}}).expect(r, step.want...); n.Gaps != step.gaps {
 				t.Errorf("%d gaps, want %d", n.Gaps, step.gaps)
 			}
 		})
@@ -249,11 +256,11 @@ func TestDeltaIsSharedInAPollAndApartBetweenIntervals(t *testing.T) {
 	slow := &Block{Interval: 5 * time.Minute, Metrics: []Metric{count("slow", scalar(uptime))}}
 	read := func(n uint64) Reading { return Reading{Scalars: map[string]Cell{uptime: c64(n)}} }
 	s := &State{}
-	expect(t, s, []*Block{minute, second}, read(10))
-	expect(t, s, []*Block{slow}, read(10))
-	expect(t, s, []*Block{minute, second}, read(13), "a count 3", "b count 3", "c count 3")
-	expect(t, s, []*Block{minute, second}, read(14), "a count 1", "b count 1", "c count 1")
-	expect(t, s, []*Block{slow}, read(20), "slow count 10")
+	polled{t, s, []*Block{minute, second}}.expect(read(10))
+	polled{t, s, []*Block{slow}}.expect(read(10))
+	polled{t, s, []*Block{minute, second}}.expect(read(13), "a count 3", "b count 3", "c count 3")
+	polled{t, s, []*Block{minute, second}}.expect(read(14), "a count 1", "b count 1", "c count 1")
+	polled{t, s, []*Block{slow}}.expect(read(20), "slow count 10")
 }
 
 func TestFallbackColumnNeverCountsTwice(t *testing.T) {
@@ -267,15 +274,29 @@ func TestFallbackColumnNeverCountsTwice(t *testing.T) {
 	row := func(i string, c Cell) map[string]Cell { return map[string]Cell{i: c} }
 	s := &State{}
 	// Row 2 has the 32-bit counter only.
-	expect(t, s, []*Block{b}, read(row("1", c64(100)), map[string]Cell{"1": c32(100), "2": c32(7)}))
-	expect(t, s, []*Block{b}, read(row("1", c64(110)), map[string]Cell{"1": c32(110), "2": c32(9)}),
+	polled{t, s, []*Block{b}}.expect(read(row("1", c64(100)), map[string]Cell{"1": c32(100), "2": c32(7)}))
+	polled{t, s, []*Block{b}}.expect(read(row("1", c64(110)), map[string]Cell{"1": c32(110), "2": c32(9)}),
 		"in,if.name=eth1 count 10", "in,if.name=eth2 count 2")
 	// The 64-bit counter of row 1 is away for two polls, then back: 5 + 5 counted
 	// by the other one must not come again.
-	expect(t, s, []*Block{b}, read(nil, row("1", c32(120))))
-	expect(t, s, []*Block{b}, read(nil, row("1", c32(125))), "in,if.name=eth1 count 5")
-	expect(t, s, []*Block{b}, read(row("1", c64(130)), row("1", c32(130))))
-	expect(t, s, []*Block{b}, read(row("1", c64(131)), row("1", c32(131))), "in,if.name=eth1 count 1")
+	polled{t, s, []*Block{b}}.expect(read(nil, row("1", c32(120))))
+	polled{t, s, []*Block{b}}.expect(read(nil, row("1", c32(125))), "in,if.name=eth1 count 5")
+	polled{t, s, []*Block{b}}.expect(read(row("1", c64(130)), row("1", c32(130))))
+	polled{t, s, []*Block{b}}.expect(read(row("1", c64(131)), row("1", c32(131))), "in,if.name=eth1 count 1")
+}
+
+// An empty text counts as nothing: the next column is asked.
+func TestFallbackForEmptyText(t *testing.T) {
+	b := &Block{
+		Table: true, Dims: []Dim{{Key: "if.name", Source: column("1.3.6.1.2.1.31.1.1.1.1", ifDescr, "1.3.6.1.2.1.2.2.1.1")}},
+		Metrics: []Metric{gauge("in", column(ifIn))},
+	}
+	polled{t, &State{}, []*Block{b}}.expect(Reading{Columns: map[string]map[string]Cell{
+		"1.3.6.1.2.1.31.1.1.1.1": {"1": text(""), "2": text("Gi2"), "3": text("")},
+		ifDescr:                  {"1": text("Port 1"), "2": text("Port 2"), "3": text("")},
+		"1.3.6.1.2.1.2.2.1.1":    {"1": integer(1), "2": integer(2), "3": integer(3)},
+		ifIn:                     {"1": c32(1), "2": c32(2), "3": c32(3), "4": text("")},
+	}}, "in,if.name=Port 1 gauge 1", "in,if.name=Gi2 gauge 2", "in,if.name=3 gauge 3")
 }
 
 func TestFoldedSeries(t *testing.T) {
@@ -292,10 +313,10 @@ func TestFoldedSeries(t *testing.T) {
 	}
 	s := &State{}
 	want := "errors,if.descr=eth gauge min=1,max=4,sum=5,count=2"
-	if n := expect(t, s, []*Block{b}, read(1), want); n.Folded != 1 {
+	if n := (polled{t, s, []*Block{b}}).expect(read(1), want); n.Folded != 1 {
 		t.Errorf("%d folded, want 1", n.Folded)
 	}
-	if n := expect(t, s, []*Block{b}, read(3), want, "in,if.descr=eth count 6"); n.Folded != 2 {
+	if n := (polled{t, s, []*Block{b}}).expect(read(3), want, "in,if.descr=eth count 6"); n.Folded != 2 {
 		t.Errorf("%d folded, want 2", n.Folded)
 	}
 }
@@ -307,7 +328,7 @@ func TestSkippedCells(t *testing.T) {
 			gauge("text", column(ifDescr)), gauge("nan", column(ifErrors)), count("real", column(ifIn)), gauge("ok", column(ifOper)),
 		},
 	}
-	n := expect(t, &State{}, []*Block{b}, Reading{Columns: map[string]map[string]Cell{
+	n := (polled{t, &State{}, []*Block{b}}).expect(Reading{Columns: map[string]map[string]Cell{
 		ifDescr:  {"1": text("12"), "2": text("13")},
 		ifErrors: {"1": {Kind: Real, Float: math.NaN()}},
 		ifIn:     {"1": {Kind: Real, Float: 3}},

@@ -9,6 +9,7 @@ import (
 // of message.go, the context's, or the socket's.
 type exchanger interface {
 	exchange(ctx context.Context, r request) (response, error)
+	alive(ctx context.Context) error // nil: the device answered a small request
 }
 
 // machine is a pure step function: walk and gets.
@@ -39,7 +40,7 @@ func drive(ctx context.Context, ex exchanger, m machine) error {
 // shows whether the device is gone or the request was too much for it.
 func fatal(ctx context.Context, ex exchanger, err error) error {
 	if errors.Is(err, errTimeout) {
-		_, err = ex.exchange(ctx, request{kind: get, oids: []string{sysUpTime}})
+		err = ex.alive(ctx)
 	}
 	switch {
 	case err == nil, errors.Is(err, errMalformed), errors.Is(err, errUnsendable):

@@ -96,4 +96,5 @@ var (
 	errGone       = errors.New("the device stopped answering")
 	errOutOfTime  = errors.New("the poll ran out of time")
 	errDenied     = errors.New("access denied")
+	errTooMuch    = errors.New("the device holds more than fits in memory")
 )

@@ -95,13 +95,17 @@ func (p *Probe) read(ctx context.Context, s *session, stamp probes.Stamp, uptime
 		p.device.learnAbsent(g.absent, stamp.Uptime)
 		r.addScalars(g)
 	}
+	options := p.walkOptions(s)
 	for _, columns := range tables {
-		w := newWalk(columns, p.walkOptions(s))
+		w := newWalk(columns, options)
 		if stopped != nil {
 			w.abort(stopped)
 		} else {
 			stopped = drive(ctx, s, w)
 			p.device.learnWalk(w, stamp.Uptime)
+		}
+		if options.bytes = w.bytes; w.bytes <= 0 {
+			stopped = errTooMuch
 		}
 		r.addTable(w)
 	}

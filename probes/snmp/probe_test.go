@@ -74,6 +74,8 @@ type bench struct {
 
 const benchPorts = 24
 
+func impatient(d *plan.Device) { d.Timeout = quick }
+
 func newBench(t *testing.T, change func(d *plan.Device)) *bench {
 	t.Helper()
 	b := &bench{mib: snmptest.NewSwitch("switch-1", benchPorts, 1, func() time.Time { return time.Unix(1_700_000_000, 0) }), clock: newClock()}
@@ -156,7 +158,8 @@ func TestPoll(t *testing.T) {
 }
 
 func TestPollDeadDevice(t *testing.T) {
-	b := newBench(t, nil)
+	t.Parallel()
+	b := newBench(t, impatient)
 	b.agent.SetFaults(snmptest.Faults{Silent: true})
 	points, err := b.poll(t)
 	wantStatus(t, err, probes.StatusDeviceConnectionError, b.agent.Addr(), "2 requests", "community", "firewall", "SNMP is switched on", "c v2c")
@@ -170,7 +173,8 @@ func TestPollDeadDevice(t *testing.T) {
 }
 
 func TestPollWrongCommunity(t *testing.T) {
-	b := newBench(t, func(d *plan.Device) { d.Credentials[0].Community = probes.NewSecret(secret + "x") })
+	t.Parallel()
+	b := newBench(t, func(d *plan.Device) { d.Timeout, d.Credentials[0].Community = quick, probes.NewSecret(secret+"x") })
 	_, err := b.poll(t)
 	wantStatus(t, err, probes.StatusDeviceConnectionError, "community")
 }
@@ -189,7 +193,8 @@ func TestPollNoAgent(t *testing.T) {
 }
 
 func TestPollJunk(t *testing.T) {
-	b := newBench(t, nil)
+	t.Parallel()
+	b := newBench(t, impatient)
 	b.dev.Port = rawAgent(t, func([]byte) [][]byte { return [][]byte{[]byte("HTTP/1.1 400")} }).Port
 	b.probe = b.newProbe(ifPlan())
 	_, err := b.poll(t)
@@ -209,6 +214,7 @@ func TestPollRefusesAccess(t *testing.T) {
 }
 
 func TestPollUnknownName(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, func(d *plan.Device) { d.Host = "no-such-host.invalid" })
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
@@ -256,7 +262,8 @@ func TestPollHalfReadTable(t *testing.T) {
 }
 
 func TestPollDeviceGoesAway(t *testing.T) {
-	b := newBench(t, nil)
+	t.Parallel()
+	b := newBench(t, impatient)
 	requests := 0
 	real := b.agent.Addr()
 	b.dev.Port = rawAgent(t, func(in []byte) [][]byte {
@@ -304,28 +311,32 @@ func TestPollFaultsWithoutLoss(t *testing.T) {
 	}
 	for name, faults := range tests {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, func(d *plan.Device) { d.Timeout, d.Retries = 30*time.Millisecond, 0 })
+			t.Parallel()
+			b := newBench(t, func(d *plan.Device) { d.Timeout, d.Retries = quick, 1 })
 			want, err := b.poll(t)
 			if err != nil {
 				t.Fatal(err)
 			}
 			b.agent.SetFaults(faults)
-			for range 2 {
+			var timeouts [2]int
+			for i := range timeouts {
 				got, err := b.poll(t)
 				if err != nil || len(got["admin"]) != len(want["admin"]) {
 					t.Errorf("%d rows of %d: %v", len(got["admin"]), len(want["admin"]), err)
 				}
+				timeouts[i] = b.probe.PollStats().Timeouts
 			}
-			// What was learned: the second poll has no trouble any more.
-			if s := b.probe.PollStats(); s.Timeouts > 0 {
-				t.Errorf("still runs into timeouts: %+v", s)
+			if timeouts[0] > 0 && timeouts[1] >= timeouts[0] {
+				t.Errorf("%d timeouts, then %d: nothing was learned", timeouts[0], timeouts[1])
 			}
 		})
 	}
 }
 
 func TestPollCredentials(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, func(d *plan.Device) {
+		d.Timeout = quick
 		good := d.Credentials[0]
 		d.Credentials = []probes.Credential{
 			{Name: "wrong-v2", Version: probes.SNMPv2c, Community: probes.NewSecret("nope")},

@@ -122,29 +122,37 @@ func (r *reading) scalarTexts() []string {
 	return []string{fmt.Sprintf("%s not read: %s%s: %v", plural(len(oids), "scalar"), first, others(len(oids)-1, "other"), r.failed[first])}
 }
 
-// tableTexts names each table that was half read by its group and by the
-// column that has the fewest rows.
+// tableTexts names each table that was half read. Where the poll came to an
+// early end, the tables after that are only counted.
 func (r *reading) tableTexts(blocks []*plan.Block) []string {
 	var texts []string
-	for _, w := range r.walks {
-		var worst *column
-		cut := 0
-		for _, c := range w.columns {
-			if c.cut == nil {
-				continue
-			}
-			cut++
-			if worst == nil || c.seen < worst.seen {
-				worst = c
-			}
-		}
+	for i, w := range r.walks {
+		worst, cut := w.worst()
 		if worst == nil {
 			continue
 		}
 		texts = append(texts, fmt.Sprintf("table %s (%s) half read: %s of column %s%s, then: %v", tableOf(worst.root),
 			groupOf(worst.root, blocks), plural(worst.seen, "row"), worst.root, others(cut-1, "other column"), worst.cut))
+		left := len(r.walks) - i - 1
+		if left > 0 && (errors.Is(worst.cut, errGone) || errors.Is(worst.cut, errOutOfTime) || errors.Is(worst.cut, errTooMuch)) {
+			return append(texts, plural(left, "further table")+" not read")
+		}
 	}
 	return texts
+}
+
+// worst finds the cut column with the fewest rows, and counts the cut ones.
+func (w *walk) worst() (worst *column, cut int) {
+	for _, c := range w.columns {
+		if c.cut == nil {
+			continue
+		}
+		cut++
+		if worst == nil || c.seen < worst.seen {
+			worst = c
+		}
+	}
+	return worst, cut
 }
 
 func others(n int, what string) string {

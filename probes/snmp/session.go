@@ -102,6 +102,12 @@ func (s *session) exchange(ctx context.Context, r request) (response, error) {
 	return s.send(ctx, r, s.tries)
 }
 
+// alive asks at least twice: one lost datagram must not cost a whole poll.
+func (s *session) alive(ctx context.Context) error {
+	_, err := s.send(ctx, request{kind: get, oids: []string{sysUpTime}}, max(s.tries, 2))
+	return err
+}
+
 // send sends a request until a try is answered. All tries carry one request
 // id, so that a late answer to an earlier one counts too.
 func (s *session) send(ctx context.Context, r request, tries int) (resp response, err error) {

@@ -38,13 +38,16 @@ func rawAgent(t *testing.T, reply func(in []byte) [][]byte) plan.Device {
 	return deviceAt(t, conn.LocalAddr().String())
 }
 
+// quick is the timeout where no answer is expected, or can wait for a retry.
+const quick = 200 * time.Millisecond
+
 func deviceAt(t *testing.T, addr string) plan.Device {
 	t.Helper()
 	d, err := ParseDevice(addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Timeout = 100 * time.Millisecond
+	d.Timeout = 2 * time.Second
 	d.Credentials = []probes.Credential{{Name: "c", Version: probes.SNMPv2c, Community: probes.NewSecret("public")}}
 	return d
 }
@@ -91,11 +94,13 @@ func TestSessionTakesOnlyItsAnswer(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			alone := rawAgent(t, func(in []byte) [][]byte {
 				m := answerTo(in)
 				test.spoil(&m)
 				return [][]byte{m.Append(nil)}
 			})
+			alone.Timeout = quick
 			s := open(t, alone)
 			if _, err := s.exchange(t.Context(), askUptime); !errors.Is(err, errTimeout) {
 				t.Errorf("err %v, want a timeout", err)
@@ -139,6 +144,7 @@ func TestSessionMalformed(t *testing.T) {
 }
 
 func TestSessionLateAnswer(t *testing.T) {
+	t.Parallel()
 	var kept []byte
 	d := rawAgent(t, func(in []byte) [][]byte {
 		m := answerTo(in)
@@ -148,8 +154,13 @@ func TestSessionLateAnswer(t *testing.T) {
 		}
 		return [][]byte{kept, m.Append(nil)}
 	})
+	d.Timeout = quick
 	s := open(t, d)
-	for range 3 {
+	if _, err := s.exchange(t.Context(), askUptime); err != nil {
+		t.Fatal(err)
+	}
+	s.timeout = 2 * time.Second
+	for range 2 {
 		if _, err := s.exchange(t.Context(), askUptime); err != nil {
 			t.Fatal(err)
 		}

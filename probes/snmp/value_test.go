@@ -70,7 +70,7 @@ func TestToCell(t *testing.T) {
 	}{
 		{"integer", gosnmp.Integer, -5, plan.Cell{Kind: plan.Integer, Int: -5}},
 		{"counter32", gosnmp.Counter32, uint(math.MaxUint32), plan.Cell{Kind: plan.Counter32, Uint: math.MaxUint32}},
-		{"counter32 too long", gosnmp.Counter32, uint(1 << 33), plan.Cell{Kind: plan.Counter64, Uint: 1 << 33}},
+		{"counter32 too long", gosnmp.Counter32, uint64(1 << 33), plan.Cell{Kind: plan.Counter64, Uint: 1 << 33}},
 		{"counter64", gosnmp.Counter64, uint64(math.MaxUint64), plan.Cell{Kind: plan.Counter64, Uint: math.MaxUint64}},
 		{"gauge32", gosnmp.Gauge32, uint(7), plan.Cell{Kind: plan.Unsigned, Uint: 7}},
 		{"timeticks", gosnmp.TimeTicks, uint32(7), plan.Cell{Kind: plan.Unsigned, Uint: 7}},

@@ -10,13 +10,15 @@ import (
 
 // Bounds of a walk. No device makes a walk go on for ever.
 const (
-	defaultReps     = 10     // repetitions of a first GETBULK
-	defaultWidth    = 10     // columns in one request
-	replyBytes      = 1400   // a reply should fit one unfragmented datagram
-	maxVarbinds     = 60     // and hold no more than this many varbinds
-	usualVarbind    = 28     // bytes, until a reply has shown the true size
-	maxRows         = 20_000 // rows of one column
-	maxWalkRequests = 10_000 // requests of one walk
+	defaultReps     = 10         // repetitions of a first GETBULK
+	defaultWidth    = 10         // columns in one request
+	replyBytes      = 1400       // a reply should fit one unfragmented datagram
+	maxVarbinds     = 60         // and hold no more than this many varbinds
+	usualVarbind    = 28         // bytes, until a reply has shown the true size
+	maxRows         = 20_000     // rows of one column
+	maxWalkRequests = 10_000     // requests of one walk
+	maxHeld         = 16_000_000 // bytes that the cells of one poll may take
+	cellBytes       = 150        // bytes of a cell beside its texts, about
 )
 
 // walkOptions bound one walk. Zero values take the defaults above.
@@ -26,6 +28,7 @@ type walkOptions struct {
 	width    int
 	rows     int
 	requests int
+	bytes    int                     // that cells may take
 	level    func(column string) int // where on the ladder a column starts; nil: at the top
 }
 
@@ -79,6 +82,7 @@ type walk struct {
 	ladder   []rung
 	maxRows  int
 	requests int // that may still be sent
+	bytes    int // that cells may still take
 	sent     []*column
 	reps     int
 	perVar   int // bytes of a varbind, as last seen
@@ -91,6 +95,7 @@ func newWalk(columns []string, o walkOptions) *walk {
 		ladder:   ladder(o.noBulk, reps, width),
 		maxRows:  orDefault(o.rows, maxRows),
 		requests: orDefault(o.requests, maxWalkRequests),
+		bytes:    orDefault(o.bytes, maxHeld),
 		perVar:   usualVarbind,
 	}
 	for _, root := range columns {
@@ -258,9 +263,13 @@ func (w *walk) row(c *column, v varbind) {
 	c.seen++
 	if v.exc == noException && v.cell.Kind != plan.Absent {
 		c.cells[index] = v.cell
+		w.bytes -= cellBytes + len(index) + len(v.cell.Text)
 	}
-	if c.seen >= w.maxRows {
+	switch {
+	case c.seen >= w.maxRows:
 		c.stop(fmt.Errorf("the table has no end (stopped after %d rows)", c.seen))
+	case w.bytes <= 0:
+		w.abort(errTooMuch)
 	}
 }
 
@@ -293,9 +302,10 @@ func (w *walk) abort(why error) {
 
 // lesson tells where columns should start in the next walk: those that went
 // down the ladder, and the rung that all whole columns needed. A walk in which
-// a column newly came to nothing teaches of that column only, for it dragged
-// its neighbours down with it.
+// columns newly came to nothing teaches of these only, for they dragged their
+// neighbours down with them.
 func (w *walk) lesson() (rungs map[string]int, common int) {
+	lost := map[string]int{}
 	rungs = map[string]int{}
 	common = len(w.ladder)
 	for _, c := range w.columns {
@@ -303,14 +313,17 @@ func (w *walk) lesson() (rungs map[string]int, common int) {
 		case c.cut == nil:
 			common = min(common, c.level)
 		case c.level == len(w.ladder)-1 && c.started < c.level:
-			return map[string]int{c.root: c.level}, 0
+			lost[c.root] = c.level
 		}
 		if c.level > c.started {
 			rungs[c.root] = c.level
 		}
 	}
-	if common == len(w.ladder) { // no column is whole
-		common = 0
+	switch {
+	case len(lost) > 0:
+		return lost, 0
+	case common == len(w.ladder): // no column is whole
+		return rungs, 0
 	}
 	return rungs, common
 }

@@ -1,6 +1,7 @@
 package snmp
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -316,6 +317,15 @@ func TestWalkBounds(t *testing.T) {
 	for _, c := range w.columns {
 		if c.cut == nil || c.seen != 100 {
 			t.Errorf("column %s: %d rows, cut %v; want 100 rows and a reason", c.root, c.seen, c.cut)
+		}
+	}
+	w = newWalk(columnsOf(2), walkOptions{bytes: 10_000})
+	if err := a.run(w, 200); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range w.columns {
+		if !errors.Is(c.cut, errTooMuch) || c.seen*cellBytes > 10_000 {
+			t.Errorf("column %s: %d rows, cut %v", c.root, c.seen, c.cut)
 		}
 	}
 	w = newWalk(columnsOf(2), walkOptions{requests: 5})

@@ -1,0 +1,57 @@
+# Edgehold: `make` alone lists what can be made.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+TAGS    := gosnmp_nodebug
+LDFLAGS := -s -w -X main.version=$(VERSION)
+GO      ?= go
+BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags $(TAGS) -ldflags "$(LDFLAGS)"
+
+# How long each fuzz target runs, how many seconds the idle measurement waits.
+FUZZTIME     ?= 10s
+IDLE_SECONDS ?= 20
+export GO TAGS FUZZTIME IDLE_SECONDS
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test setup lint bench cross soak e2e fuzz clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/edgehold for this machine
+	$(BUILD) -o bin/edgehold ./cmd/edgehold
+
+demo: build ## simulated devices, an outage, a kill, and the drain: about a minute
+	bin/edgehold demo
+
+setup: ## install what the tests need: snmpd, snmpsim, openssl, gcc
+	packaging/setup.sh test
+
+test: setup ## vet, then every test with the race detector
+	$(GO) vet -tags $(TAGS) ./...
+	$(GO) test -race -tags $(TAGS) -timeout 15m ./...
+	cd agent/mint/oracle && $(GO) vet ./... && $(GO) test ./...
+
+lint: ## formatting, vet, staticcheck, golangci-lint, shellcheck
+	packaging/setup.sh lint
+	packaging/lint.sh
+
+bench: build cross ## benchmarks, binary sizes, idle memory, the demo's figures
+	$(GO) test -run '^$$' -bench . -benchmem -tags $(TAGS) ./...
+	packaging/bench/size.sh dist/edgehold-linux-*
+	packaging/bench/idle.sh bin/edgehold
+	bin/edgehold demo </dev/null
+
+cross: ## static stripped binaries for five targets, each at most 12 MB
+	VERSION="$(VERSION)" packaging/cross.sh
+
+soak: setup ## the long forms of the tests that have one (they look at EDGEHOLD_SOAK)
+	packaging/soak.sh
+
+e2e: setup ## the end-to-end tests alone (TestE2E...), against real parts
+	$(GO) test -run '^TestE2E' -count=1 -tags $(TAGS) -timeout 20m ./...
+
+fuzz: ## every fuzz target for FUZZTIME (10s) each
+	packaging/fuzz.sh
+
+clean: ## remove what was built; .tools stays
+	rm -rf bin dist

@@ -1,0 +1,197 @@
+// Package agent is the daemon: it makes tasks of the configuration, polls them
+// on a schedule, hands their points to the buffer and runs the uplink. Data
+// flows one way, from the probes to the disk and from the disk to the uplink.
+package agent
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/edgehold/edgehold/agent/config"
+	"github.com/edgehold/edgehold/agent/control"
+	"github.com/edgehold/edgehold/buffer"
+	"github.com/edgehold/edgehold/probes"
+	"github.com/edgehold/edgehold/probes/snmp"
+)
+
+// Window is the age at which the environment refuses a metric point
+// (metric ingestion protocol: one hour).
+const Window = time.Hour
+
+// StoreFile is the name of the store within the state directory.
+const StoreFile = "edgehold.db"
+
+// Options are what the command hands in.
+type Options struct {
+	Path    string // of the configuration file
+	Kinds   []probes.Kind
+	Version string
+	NewLog  func(config.Log) zerolog.Logger
+	Hangup  <-chan os.Signal // each signal reloads; nil: none does
+}
+
+// Agent is one running daemon.
+type Agent struct {
+	opts      Options
+	log       zerolog.Logger
+	clock     probes.Clock
+	store     *buffer.Store
+	resolver  *snmp.Resolver
+	builder   builder
+	schedule  *schedule
+	uplink    *uplink
+	self      probes.Task
+	baselines map[string][]byte // of tasks that were stopped in order; each is used once
+	started   time.Time
+	constants atomic.Pointer[[]probes.Dimension]
+
+	reloading sync.Mutex // one reload at a time
+
+	mu       sync.Mutex // guards what follows
+	cfg      *config.Config
+	loadedAt time.Time
+	lastErr  string // of the last reload
+	entries  []entryState
+}
+
+// New reads the configuration, opens the store and prepares all parts. The
+// error is a config.Errors where the configuration is at fault.
+func New(opts Options) (*Agent, error) {
+	cfg, warnings, err := config.Load(opts.Path, opts.Kinds)
+	if err != nil {
+		return nil, err
+	}
+	log := opts.NewLog(cfg.Log)
+	for _, w := range warnings {
+		log.Warn().Msg(w.String())
+	}
+	clock, err := NewClock()
+	if err != nil {
+		return nil, err
+	}
+	store, err := openStore(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{opts: opts, log: log, clock: clock, store: store, started: time.Now(), cfg: cfg, loadedAt: time.Now()}
+	if err := a.prepare(); err != nil {
+		_ = store.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+func openStore(cfg *config.Config, log zerolog.Logger) (*buffer.Store, error) {
+	if err := os.MkdirAll(cfg.StateDir, 0o750); err != nil {
+		return nil, fmt.Errorf("create state_dir: %w; give a folder that this user may write, as state_dir in %s", err, cfg.Path)
+	}
+	return buffer.Open(buffer.Options{
+		Path:           filepath.Join(cfg.StateDir, StoreFile),
+		MaxSize:        int64(cfg.Buffer.MaxSize),
+		CommitInterval: cfg.Buffer.CommitInterval.Std(),
+		Window:         Window,
+		Log:            log.With().Str("part", "buffer").Logger(),
+	})
+}
+
+func (a *Agent) prepare() error {
+	baselines, err := a.store.TakeState()
+	if err != nil {
+		return fmt.Errorf("read baselines: %w", err)
+	}
+	a.baselines = baselines
+	a.resolver = snmp.NewResolver(a.log)
+	a.builder = builder{kinds: a.opts.Kinds, deps: probes.Deps{
+		Clock:    a.clock,
+		Log:      a.log.With().Str("part", "probes").Logger(),
+		Resolver: a.resolver,
+	}}
+	a.schedule = newSchedule(a.cfg.Polling.MaxInFlight, a.take)
+	a.self = newSelfTask(&selfProbe{clock: a.clock, store: a.store, states: a.schedule.States})
+	a.uplink, err = newUplink(a.cfg, a.store, uplinkOptions{Version: a.opts.Version, Log: a.log})
+	if err != nil {
+		return err
+	}
+	a.apply(a.cfg, a.builder.Build(a.cfg))
+	return nil
+}
+
+// take is where the poll side ends: the points go to the buffer, which never
+// makes a poll wait.
+func (a *Agent) take(e *entry, b probes.Batch) {
+	e.labels.Apply(b.Points, a.constants.Load())
+	if len(b.Points) > 0 {
+		a.store.Enqueue(b.Points)
+	}
+}
+
+// Run runs all parts until ctx ends, writes the baselines and closes the store.
+func (a *Agent) Run(ctx context.Context) error {
+	a.log.Info().Str("version", a.opts.Version).Str("go", runtime.Version()).
+		Str("site", a.cfg.Site).Str("store", filepath.Join(a.cfg.StateDir, StoreFile)).Msg("edgehold starts")
+	server := &control.Server{
+		Path:   a.cfg.Socket,
+		Status: func() any { return a.Status() },
+		Reload: a.Reload,
+		Log:    a.log,
+	}
+	err := runAll(ctx, []service{
+		{"schedule", a.schedule.Run},
+		{"resolver", a.resolver.Run},
+		{"uplink", a.uplink.Run},
+		{"control socket", server.Run},
+		{"reload on signal", a.reloadOnSignal},
+	})
+	a.store.SaveState(checkpoints(a.schedule.States(), a.log))
+	if closeErr := a.store.Close(); err == nil && closeErr != nil {
+		err = fmt.Errorf("close store: %w", closeErr)
+	}
+	a.log.Info().Msg("edgehold has stopped")
+	return err
+}
+
+// checkpoints collects the baselines of all tasks that have some.
+func checkpoints(states []taskState, log zerolog.Logger) map[string][]byte {
+	out := map[string][]byte{}
+	for _, s := range states {
+		p, ok := s.Task.Probe.(probes.Stateful)
+		if !ok {
+			continue
+		}
+		data, err := p.Checkpoint()
+		if err != nil {
+			log.Warn().Str("task", s.Task.Label).Err(err).Msg("no baselines written, the first poll after the start gives no deltas")
+			continue
+		}
+		if len(data) > 0 {
+			out[s.Task.ID] = data
+		}
+	}
+	return out
+}
+
+// restore hands each new task the baselines that were written for it.
+func (a *Agent) restore(tasks []probes.Task) {
+	for _, t := range tasks {
+		data, ok := a.baselines[t.ID]
+		if !ok {
+			continue
+		}
+		delete(a.baselines, t.ID)
+		p, ok := t.Probe.(probes.Stateful)
+		if !ok {
+			continue
+		}
+		if err := p.Restore(data); err != nil {
+			a.log.Warn().Str("task", t.Label).Err(err).Msg("baselines not taken up, the first poll gives no deltas")
+		}
+	}
+}

@@ -1,0 +1,259 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/edgehold/edgehold/agent/config"
+	"github.com/edgehold/edgehold/agent/extension"
+	"github.com/edgehold/edgehold/probes"
+	"github.com/edgehold/edgehold/probes/snmp"
+	"github.com/edgehold/edgehold/sign"
+)
+
+// entryState is what became of one entry of the configuration, an extension or
+// a probe.
+type entryState struct {
+	Key      string // the files or the place it comes from
+	Name     string // also the Config of its tasks
+	Tasks    []probes.Task
+	Unsigned string   // the package, where it runs without a signature
+	Warnings []string // the entry runs, but not all of it
+	Err      error    // the entry does not run, or not all of it
+	Kept     bool     // the new files are bad, so the tasks of the last good ones run on
+}
+
+// builder makes tasks of a checked configuration. It reads package and
+// configuration files but never touches the network.
+type builder struct {
+	kinds []probes.Kind
+	deps  probes.Deps
+}
+
+// Build goes through all entries; one that cannot run does not stop another.
+func (b builder) Build(cfg *config.Config) []entryState {
+	deps := b.deps
+	deps.Credentials = cfg.Credentials
+	var states []entryState
+	for _, e := range cfg.Extensions {
+		made := b.extension(cfg, e, deps)
+		for i := range made {
+			made[i].Key = e.Package + "\x00" + e.Configuration
+		}
+		states = append(states, made...)
+	}
+	for _, p := range cfg.Probes {
+		states = append(states, b.probe(p, deps))
+	}
+	uniqueNames(states)
+	dropDoubles(states)
+	return states
+}
+
+// uniqueNames tells entries of one name apart, and with them those tasks whose
+// id begins with the name.
+func uniqueNames(states []entryState) {
+	seen := map[string]int{}
+	for i := range states {
+		name := states[i].Name
+		seen[name]++
+		if seen[name] > 1 {
+			states[i].Name = fmt.Sprintf("%s#%d", name, seen[name])
+		}
+		for j := range states[i].Tasks {
+			t := &states[i].Tasks[j]
+			t.Config = states[i].Name
+			if rest, ok := strings.CutPrefix(t.ID, name+"/"); ok {
+				t.ID = t.Config + "/" + rest
+			}
+		}
+	}
+}
+
+// dropDoubles leaves out a task that an entry above has already, so that a
+// device listed twice is polled once.
+func dropDoubles(states []entryState) {
+	owner := map[string]string{}
+	for i := range states {
+		s := &states[i]
+		s.Tasks = slices.DeleteFunc(s.Tasks, func(t probes.Task) bool {
+			first, double := owner[t.ID]
+			if double {
+				s.Warnings = append(s.Warnings, fmt.Sprintf("%s is polled by %s already", t.Label, first))
+				return true
+			}
+			owner[t.ID] = s.Name
+			return false
+		})
+	}
+}
+
+func (b builder) probe(p config.Probe, deps probes.Deps) entryState {
+	state := entryState{Name: "built-in " + p.Kind}
+	at := slices.IndexFunc(b.kinds, func(k probes.Kind) bool { return k.Name == p.Kind })
+	if at < 0 {
+		state.Err = invalid(fmt.Errorf("%s: unknown kind %q", p.Where, p.Kind))
+		return state
+	}
+	tasks, err := b.kinds[at].New(p.Options, deps)
+	if err != nil {
+		state.Err = invalid(fmt.Errorf("%s: %w", p.Where, err))
+		return state
+	}
+	state.Tasks = tasks
+	return state
+}
+
+// extension makes one state for each monitoring configuration in the entry's
+// file, or a single one that says why there is none.
+func (b builder) extension(cfg *config.Config, e config.Extension, deps probes.Deps) []entryState {
+	name := filepath.Base(e.Package)
+	manifest, warnings, err := readPackage(cfg, e)
+	if err != nil {
+		return []entryState{{Name: name, Err: invalid(fmt.Errorf("%s: %w", e.Where, err)), Warnings: warnings}}
+	}
+	configurations, err := readConfigurations(e.Configuration)
+	if err != nil {
+		return []entryState{{Name: manifest.Name, Err: invalid(fmt.Errorf("%s: %w", e.Where, err)), Warnings: warnings}}
+	}
+	var states []entryState
+	for i, c := range configurations {
+		if !c.Enabled {
+			continue
+		}
+		state := activate(activation{
+			name:  configurationName(manifest.Name, e.Configuration, i),
+			entry: e, manifest: manifest, configuration: c, deps: deps,
+		})
+		state.Unsigned = e.Package
+		state.Warnings = append(slices.Clone(warnings), state.Warnings...)
+		states = append(states, state)
+	}
+	if len(states) == 0 {
+		states = append(states, entryState{
+			Name:     manifest.Name,
+			Warnings: append(warnings, fmt.Sprintf("%s: no enabled configuration in %s, so nothing runs", e.Where, e.Configuration)),
+		})
+	}
+	return states
+}
+
+func configurationName(extension, file string, i int) string {
+	name := extension + "/" + filepath.Base(file)
+	if i > 0 {
+		name = fmt.Sprintf("%s[%d]", name, i)
+	}
+	return name
+}
+
+// readPackage opens a package, holds it against the trust settings and parses
+// its manifest.
+func readPackage(cfg *config.Config, e config.Extension) (*extension.Manifest, []string, error) {
+	if !cfg.Trust.AllowUnsigned {
+		return nil, nil, fmt.Errorf("package %s is refused: this version checks no signatures, so every package counts as unsigned; "+
+			"look the package over and set `trust: {allow_unsigned: true}` to run it", e.Package)
+	}
+	pkg, err := sign.Open(e.Package, sign.DefaultLimits())
+	if err != nil {
+		return nil, nil, fmt.Errorf("open package: %w", err)
+	}
+	defer pkg.Close()
+	manifest, warnings, err := extension.ParseManifest(pkg.FS, e.Package)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read package %s: %w", e.Package, err)
+	}
+	return manifest, texts(warnings), nil
+}
+
+// readConfigurations reads a monitoring configuration. One that holds secrets
+// must not be readable by everybody.
+func readConfigurations(path string) ([]extension.Configuration, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read monitoring configuration: %w", err)
+	}
+	configurations, err := extension.ParseConfiguration(data, path)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range configurations {
+		if !c.HoldsSecrets() {
+			continue
+		}
+		if err := config.CheckPrivate(path); err != nil {
+			return nil, err
+		}
+	}
+	return configurations, nil
+}
+
+type activation struct {
+	name          string
+	entry         config.Extension
+	manifest      *extension.Manifest
+	configuration extension.Configuration
+	deps          probes.Deps
+}
+
+func activate(a activation) entryState {
+	state := entryState{Name: a.name}
+	p, warnings, err := extension.Compile(a.manifest, a.configuration, extension.CompileOptions{
+		Interval: time.Duration(a.entry.Interval),
+	})
+	state.Warnings = texts(append(a.configuration.Warnings, warnings...))
+	if err != nil {
+		state.Err = invalid(fmt.Errorf("%s: %w", a.entry.Where, err))
+		return state
+	}
+	devices, err := a.configuration.Devices(a.deps.Credentials)
+	if err != nil { // the sound ones are polled all the same
+		state.Err = invalid(fmt.Errorf("%s: %w", a.entry.Where, err))
+	}
+	state.Tasks = snmp.Tasks(p, devices, snmp.TaskOptions{Config: a.name}, a.deps)
+	return state
+}
+
+func invalid(err error) error {
+	var known *probes.StatusError
+	if errors.As(err, &known) {
+		return err
+	}
+	return probes.WithStatus(probes.StatusInvalidConfigError, err)
+}
+
+func texts(warnings []extension.Warning) []string {
+	out := make([]string, len(warnings))
+	for i, w := range warnings {
+		out[i] = w.String()
+	}
+	return out
+}
+
+// logEntries says once what became of each entry.
+func logEntries(log zerolog.Logger, states []entryState) {
+	for _, s := range states {
+		for _, w := range s.Warnings {
+			log.Warn().Str("configuration", s.Name).Msg(w)
+		}
+		switch {
+		case s.Kept:
+			log.Error().Str("configuration", s.Name).Err(s.Err).Msg("new files refused, the last good ones keep running")
+		case s.Err != nil && len(s.Tasks) > 0:
+			log.Error().Str("configuration", s.Name).Err(s.Err).Int("tasks", len(s.Tasks)).Msg("runs in part")
+		case s.Err != nil:
+			log.Error().Str("configuration", s.Name).Err(s.Err).Msg("does not run")
+		default:
+			log.Info().Str("configuration", s.Name).Int("tasks", len(s.Tasks)).Msg("runs")
+		}
+		if s.Unsigned != "" && len(s.Tasks) > 0 {
+			log.Warn().Str("package", s.Unsigned).Msg("runs without a checked signature (trust.allow_unsigned)")
+		}
+	}
+}

@@ -1,0 +1,106 @@
+// Package control is the local unix socket of a running agent: HTTP with
+// GET /v1/status and POST /v1/reload. It holds the server, the client and the
+// types of the status document.
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+const (
+	maxConnections = 16
+	maxAnswer      = 64 << 20 // bytes
+	graceful       = 2 * time.Second
+)
+
+// Server answers on the socket at Path.
+type Server struct {
+	Path   string
+	Status func() any                      // what JSON can hold
+	Reload func(ctx context.Context) error // may be called several times at once
+	Log    zerolog.Logger
+}
+
+// reloadAnswer is the document of POST /v1/reload.
+type reloadAnswer struct {
+	OK     bool     `json:"ok"`
+	Errors []string `json:"errors"`
+}
+
+// Run answers until ctx ends, which is no error.
+func (s *Server) Run(ctx context.Context) error {
+	l, err := listen(s.Path)
+	if err != nil {
+		return err
+	}
+	// A reload goes on when its client leaves, and ends with the agent.
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	server := &http.Server{
+		Handler:           s.handler(work),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      2 * time.Minute,
+		IdleTimeout:       10 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          log.New(s.Log, "", 0),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(limit(l, maxConnections)) }()
+	select {
+	case err := <-served:
+		_ = l.Close()
+		return fmt.Errorf("serve the control socket: %w", err)
+	case <-ctx.Done():
+	}
+	grace, stop := context.WithTimeout(work, graceful)
+	defer stop()
+	if err := server.Shutdown(grace); err != nil {
+		cancel()
+		_ = server.Close()
+	}
+	<-served
+	return nil
+}
+
+func (s *Server) handler(work context.Context) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
+		s.answer(w, http.StatusOK, s.Status())
+	})
+	mux.HandleFunc("POST /v1/reload", func(w http.ResponseWriter, _ *http.Request) {
+		s.reload(work, w)
+	})
+	return mux
+}
+
+func (s *Server) reload(ctx context.Context, w http.ResponseWriter) {
+	err := s.Reload(ctx)
+	if err == nil {
+		s.answer(w, http.StatusOK, reloadAnswer{OK: true, Errors: []string{}})
+		return
+	}
+	s.answer(w, http.StatusUnprocessableEntity, reloadAnswer{Errors: strings.Split(err.Error(), "\n")})
+}
+
+func (s *Server) answer(w http.ResponseWriter, code int, document any) {
+	body, err := json.Marshal(document)
+	if err != nil {
+		s.Log.Error().Err(err).Msg("control: encode the answer")
+		http.Error(w, "the agent cannot encode its answer; see its log", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	if _, err := w.Write(append(body, '\n')); err != nil {
+		s.Log.Debug().Err(err).Msg("control: the client left before its answer")
+	}
+}

@@ -1,0 +1,134 @@
+package control
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Status is the document of GET /v1/status. Its keys are stable.
+type Status struct {
+	Version          string          `json:"version"`
+	Site             string          `json:"site"`
+	Started          time.Time       `json:"started"`
+	UptimeS          int64           `json:"uptime_s"`
+	Config           ConfigState     `json:"config"`
+	Alarms           []string        `json:"alarms"` // what a person should look at now
+	UnsignedPackages []string        `json:"unsigned_packages"`
+	Devices          []Device        `json:"devices"`
+	Configurations   []Configuration `json:"configurations"`
+	Buffer           Buffer          `json:"buffer"`
+	Uplink           Uplink          `json:"uplink"`
+	Account          Account         `json:"account"`
+	Memory           Memory          `json:"memory"`
+}
+
+// MarshalJSON writes empty lists as [], so that a reader never meets null.
+func (s Status) MarshalJSON() ([]byte, error) {
+	type plain Status
+	p := plain(s)
+	p.Alarms = orEmpty(p.Alarms)
+	p.UnsignedPackages = orEmpty(p.UnsignedPackages)
+	p.Devices = orEmpty(p.Devices)
+	p.Configurations = orEmpty(p.Configurations)
+	return json.Marshal(p)
+}
+
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// ConfigState is the configuration that runs, and how the last reload ended.
+type ConfigState struct {
+	Path      string    `json:"path"`
+	Hash      string    `json:"hash"` // SHA-256 over its files, in hex
+	LoadedAt  time.Time `json:"loaded_at"`
+	LastError string    `json:"last_error"` // of the last reload, "" when it was taken
+}
+
+// Device is one task: a device, or a part of it with an interval of its own.
+// Times that have not come yet are left out.
+type Device struct {
+	Label      string    `json:"label"`
+	Address    string    `json:"device"`
+	Config     string    `json:"config"` // the configuration entry it belongs to
+	Status     string    `json:"status"` // in the words of probes.Status
+	Message    string    `json:"message"`
+	LastPoll   time.Time `json:"last_poll,omitzero"`
+	LastOK     time.Time `json:"last_ok,omitzero"` // the last poll that brought data
+	Next       time.Time `json:"next,omitzero"`
+	IntervalS  float64   `json:"interval_s"`
+	DurationMS float64   `json:"duration_ms"` // of the last poll
+	Points     int       `json:"points"`      // of the last poll
+	Polls      uint64    `json:"polls"`
+	Skipped    uint64    `json:"skipped"` // times it was due while the poll before still ran
+}
+
+// Configuration sums up the endpoints of one configuration entry.
+type Configuration struct {
+	Name     string   `json:"name"`
+	Status   string   `json:"status"`
+	OK       int      `json:"ok"`
+	Warning  int      `json:"warning"`
+	Error    int      `json:"error"`
+	Pending  int      `json:"pending"` // not polled yet
+	Message  string   `json:"message"`
+	Warnings []string `json:"warnings,omitempty"` // the entry runs, but not all of it
+}
+
+// Buffer is the state of the store.
+type Buffer struct {
+	Path              string    `json:"path"`
+	MaxBytes          int64     `json:"max_bytes"`
+	FileBytes         int64     `json:"file_bytes"`
+	UsedBytes         int64     `json:"used_bytes"`
+	Series            int       `json:"series"`
+	Oldest            time.Time `json:"oldest,omitzero"` // of the points that wait to be sent
+	BacklogAgeS       float64   `json:"backlog_age_s"`
+	PendingPoints     int       `json:"pending_points"`     // in memory, not yet accepted
+	DroppedUnaccepted int64     `json:"dropped_unaccepted"` // from memory, before they were accepted
+	Refused           int64     `json:"refused"`            // points that no store takes
+	Alarm             string    `json:"alarm"`              // "" when healthy
+}
+
+// Uplink is the state of the drain. Counts are since the start of the agent.
+type Uplink struct {
+	URL            string    `json:"url"`
+	State          string    `json:"state"`
+	Since          time.Time `json:"since,omitzero"`
+	LastSuccess    time.Time `json:"last_success,omitzero"`
+	LastError      string    `json:"last_error"`
+	LastErrorAt    time.Time `json:"last_error_at,omitzero"`
+	NextTry        time.Time `json:"next_try,omitzero"`
+	Posts          int64     `json:"posts"`
+	LinesAccepted  int64     `json:"lines_accepted"`
+	LinesRefused   int64     `json:"lines_refused"`
+	LinesUnnamed   int64     `json:"lines_unnamed"`   // refused without a word on which, counted as accepted
+	AmbiguousPosts int64     `json:"ambiguous_posts"` // whose answer was lost
+	ThrottledPosts int64     `json:"throttled_posts"`
+	BytesText      int64     `json:"bytes_text"`
+	BytesSent      int64     `json:"bytes_sent"` // the text, compressed
+}
+
+// Account says where every accepted point is: Accepted is the sum of all the
+// others but LateArchived, which is a part of Late.
+type Account struct {
+	Accepted     int64 `json:"accepted"`
+	Buffered     int64 `json:"buffered"`
+	Delivered    int64 `json:"delivered"`
+	Late         int64 `json:"late"`
+	LateArchived int64 `json:"late_archived"`
+	DeadLetter   int64 `json:"dead_letter"`
+	Evicted      int64 `json:"evicted"`
+	Damaged      int64 `json:"damaged"`
+	Purged       int64 `json:"purged"`
+}
+
+// Memory is what the agent has of the machine's memory, in bytes.
+type Memory struct {
+	Resident  int64 `json:"resident"`
+	Peak      int64 `json:"peak"`      // of Resident, since the start
+	Anonymous int64 `json:"anonymous"` // of Resident: what is no page of a file
+}

@@ -1,0 +1,131 @@
+package drain
+
+import (
+	"crypto/tls"
+	"encoding/pem"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// quiet drops the server's lines on handshakes that are meant to fail.
+var quiet = log.New(io.Discard, "", 0)
+
+func TestProxy(t *testing.T) {
+	const password = "proxy-canary"
+	asked := ""
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.Method + " " + r.URL.String()
+		if _, given, _ := r.BasicAuth(); given != "" {
+			t.Error("proxy credentials in the wrong header")
+		}
+		if r.Header.Get("Proxy-Authorization") == "" {
+			w.WriteHeader(http.StatusProxyAuthRequired)
+			return
+		}
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	defer proxy.Close()
+	with := strings.Replace(proxy.URL, "http://", "http://user:"+password+"@", 1)
+	s := testSender(t, "http://env.invalid", ClientOptions{Proxy: with})
+	if o := classify(post(t, s, "one\n"), time.Now()); o.verdict != accepted || asked != "POST http://env.invalid/api/v2/metrics/ingest" {
+		t.Errorf("outcome %+v, proxy was asked %q", o, asked)
+	}
+	s = testSender(t, "http://env.invalid", ClientOptions{Proxy: proxy.URL})
+	if o := classify(post(t, s, "one\n"), time.Now()); o.verdict != hold || !strings.Contains(o.cause, "407") {
+		t.Errorf("outcome %+v", o)
+	}
+	s = testSender(t, "https://env.invalid", ClientOptions{Proxy: proxy.URL})
+	if o := classify(post(t, s, "one\n"), time.Now()); o.verdict != later || o.ambiguous || !strings.Contains(o.cause, "user and password") {
+		t.Errorf("outcome %+v", o)
+	}
+	proxy.Close()
+	s = testSender(t, "https://env.invalid", ClientOptions{Proxy: with})
+	if o := classify(post(t, s, "one\n"), time.Now()); o.ambiguous || strings.Contains(o.cause, password) || !strings.Contains(o.cause, "proxyconnect") {
+		t.Errorf("outcome %+v", o)
+	}
+	for _, bad := range []string{"proxy.example:3128", "http://", "ftp://user:" + password + "@proxy", "http://user:" + password + "@pro xy", "://" + password} {
+		_, err := NewClient(ClientOptions{Proxy: bad})
+		if err == nil || strings.Contains(err.Error(), password) || !strings.Contains(err.Error(), "http://proxy.example:3128") {
+			t.Errorf("%q: error %v", bad, err)
+		}
+	}
+}
+
+// TestProxyFromEnvironment runs itself, since Go reads the environment once.
+func TestProxyFromEnvironment(t *testing.T) {
+	if target := os.Getenv("EDGEHOLD_PROXY_TEST"); target != "" {
+		o := classify(post(t, testSender(t, target, ClientOptions{}), "one\n"), time.Now())
+		t.Logf("verdict %d cause %s", o.verdict, o.cause)
+		return
+	}
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusAccepted) }))
+	defer proxy.Close()
+	for _, test := range []struct{ target, proxy, without, want string }{
+		{"http://env.invalid", proxy.URL, "", "verdict 1"},
+		{"http://env.invalid", proxy.URL, "other.example,.invalid", "DNS"},
+	} {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestProxyFromEnvironment$", "-test.v")
+		cmd.Env = append(os.Environ(), "EDGEHOLD_PROXY_TEST="+test.target, "HTTP_PROXY="+test.proxy, "http_proxy="+test.proxy,
+			"NO_PROXY="+test.without, "no_proxy="+test.without, "REQUEST_METHOD=")
+		out, err := cmd.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), test.want) {
+			t.Errorf("%+v: %v\n%s", test, err, out)
+		}
+	}
+}
+
+func TestCAFile(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusAccepted) }))
+	server.Config.ErrorLog = quiet
+	server.StartTLS()
+	defer server.Close()
+	dir := t.TempDir()
+	good, bad := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "bad.pem")
+	write(t, good, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	write(t, bad, []byte("no certificate"))
+
+	if o := classify(post(t, testSender(t, server.URL, ClientOptions{CAFile: good}), "one\n"), time.Now()); o.verdict != accepted {
+		t.Errorf("with the file: %+v", o)
+	}
+	if o := classify(post(t, testSender(t, server.URL, ClientOptions{}), "one\n"), time.Now()); o.verdict != later || !strings.Contains(o.cause, "CA file") || o.ambiguous {
+		t.Errorf("without it: %+v", o)
+	}
+	other := strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
+	if o := classify(post(t, testSender(t, other, ClientOptions{CAFile: good}), "one\n"), time.Now()); o.verdict != later || !strings.Contains(o.cause, "check the host") {
+		t.Errorf("another host: %+v", o)
+	}
+	for file, want := range map[string]string{bad: "no certificate in PEM form", filepath.Join(dir, "none.pem"): "no such file"} {
+		if _, err := NewClient(ClientOptions{CAFile: file}); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), file) {
+			t.Errorf("%s: error %v", file, err)
+		}
+	}
+}
+
+func TestOldTLSIsRefused(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = quiet
+	server.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
+	server.StartTLS()
+	defer server.Close()
+	dir := t.TempDir()
+	ca := filepath.Join(dir, "ca.pem")
+	write(t, ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	if o := classify(post(t, testSender(t, server.URL, ClientOptions{CAFile: ca}), "one\n"), time.Now()); o.verdict != later || !strings.Contains(o.cause, "version") {
+		t.Errorf("outcome %+v", o)
+	}
+}
+
+func write(t *testing.T, name string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

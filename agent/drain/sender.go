@@ -1,0 +1,133 @@
+package drain
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgehold/edgehold/probes"
+)
+
+const (
+	ingestPath     = "/api/v2/metrics/ingest"
+	maxAnswer      = 4 << 20 // 1,000 refused lines with 4 kB of words each
+	defaultTimeout = 30 * time.Second
+	// grace lets a post that is on its way when the agent is stopped come to
+	// its answer, since without one its lines would be sent a second time.
+	grace = 2 * time.Second
+)
+
+// errNoToken tells apart what went wrong before anything was sent.
+var errNoToken = errors.New("no token")
+
+// sender posts metric lines. It serves one goroutine.
+type sender struct {
+	url    string
+	agent  string // User-Agent
+	token  func() (probes.Secret, error)
+	client *http.Client
+	zip    *gzip.Writer
+	packed bytes.Buffer
+}
+
+func newSender(o Options) *sender {
+	client := *o.Client
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if client.Timeout == 0 {
+		client.Timeout = defaultTimeout
+	}
+	return &sender{
+		url:    strings.TrimRight(o.URL, "/") + ingestPath,
+		agent:  "edgehold/" + o.Version,
+		token:  o.Token,
+		client: &client,
+		zip:    gzip.NewWriter(io.Discard),
+	}
+}
+
+// post sends the lines and returns what came of it and how many bytes it was,
+// compressed. It returns errNoToken where nothing could be sent for lack of a
+// token. Nothing in the exchange shows the token.
+func (s *sender) post(ctx context.Context, text []byte, lines int) (exchange, int, error) {
+	token, err := s.token()
+	if err != nil {
+		return exchange{}, 0, fmt.Errorf("%w: %w", errNoToken, err)
+	}
+	if token.IsZero() {
+		return exchange{}, 0, fmt.Errorf("%w: the token is empty; put one with the scope metrics.ingest into the token file", errNoToken)
+	}
+	body := s.compress(text)
+	ctx, cancel := linger(ctx)
+	defer cancel()
+	x := s.roundTrip(ctx, body, token)
+	x.lines = lines
+	return x, len(body), nil
+}
+
+// compress returns a copy, since the client may still read it after it has
+// given an answer.
+func (s *sender) compress(text []byte) []byte {
+	s.packed.Reset()
+	s.zip.Reset(&s.packed)
+	_, _ = s.zip.Write(text) // a buffer takes everything
+	_ = s.zip.Close()
+	return bytes.Clone(s.packed.Bytes())
+}
+
+// linger gives a context that ends a little later than ctx.
+func linger(ctx context.Context) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	return longer, func() { stop(); cancel() }
+}
+
+func (s *sender) roundTrip(ctx context.Context, body []byte, token probes.Secret) exchange {
+	var begun atomic.Bool
+	trace := &httptrace.ClientTrace{WroteHeaders: func() { begun.Store(true) }}
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodPost, s.url, bytes.NewReader(body))
+	if err != nil {
+		return exchange{err: errors.New("the URL is not valid")}
+	}
+	req.Header.Set("Authorization", "Api-Token "+token.Reveal())
+	req.Header.Set("Content-Type", "text/plain; charset=utf-8")
+	req.Header.Set("Content-Encoding", "gzip")
+	req.Header.Set("User-Agent", s.agent)
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return exchange{err: scrub(err, token), begun: begun.Load()}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	return exchange{
+		status: resp.StatusCode,
+		header: resp.Header,
+		body:   bytes.ReplaceAll(answer, []byte(token.Reveal()), []byte(token.String())),
+		err:    scrub(err, token),
+		begun:  true,
+	}
+}
+
+// scrubbed shows an error without the token and still unwraps to it.
+type scrubbed struct {
+	text string
+	err  error
+}
+
+func (s *scrubbed) Error() string { return s.text }
+func (s *scrubbed) Unwrap() error { return s.err }
+
+// scrub takes the token out of an error's text, should it ever get there.
+func scrub(err error, token probes.Secret) error {
+	if err == nil || !strings.Contains(err.Error(), token.Reveal()) {
+		return err
+	}
+	return &scrubbed{strings.ReplaceAll(err.Error(), token.Reveal(), token.String()), err}
+}

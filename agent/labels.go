@@ -1,0 +1,30 @@
+package agent
+
+import "github.com/edgehold/edgehold/probes"
+
+// labeler puts the constant dimensions on the series of one task. It remembers
+// the series of the last polls, so that a steady task allocates nothing, and
+// forgets those that no longer come.
+type labeler struct {
+	constants *[]probes.Dimension // the set the cache was made with
+	known     map[*probes.Series]*probes.Series
+}
+
+// Apply replaces the series of points by those with the constants added. A
+// dimension that the probe gave itself stays.
+func (l *labeler) Apply(points []probes.Point, constants *[]probes.Dimension) {
+	if l.constants != constants || len(l.known) > 2*len(points)+1000 {
+		l.constants, l.known = constants, map[*probes.Series]*probes.Series{}
+	}
+	if constants == nil || len(*constants) == 0 {
+		return
+	}
+	for i, p := range points {
+		labelled := l.known[p.Series]
+		if labelled == nil {
+			labelled = p.Series.With(*constants...)
+			l.known[p.Series] = labelled
+		}
+		points[i].Series = labelled
+	}
+}

@@ -1,0 +1,119 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/edgehold/edgehold/agent/config"
+	"github.com/edgehold/edgehold/probes"
+)
+
+// Once is a single poll of some tasks, with nothing stored and nothing sent.
+type Once struct {
+	Config  *config.Config // its entries, constants and credentials
+	Kinds   []probes.Kind
+	Devices []string      // only these devices; empty: all
+	Wait    time.Duration // poll again after this and give the second poll; 0: poll once
+	Log     zerolog.Logger
+}
+
+// Polled is what one task gave.
+type Polled struct {
+	Task   probes.Task
+	Points []probes.Point
+	Err    error
+}
+
+// Poll runs each task once, tasks of one device one after the other, and
+// returns what they gave in the order of the configuration. The error says
+// which entries of the configuration cannot run.
+func (o Once) Poll(ctx context.Context) ([]Polled, error) {
+	clock, err := NewClock()
+	if err != nil {
+		return nil, err
+	}
+	tasks, problems := o.tasks(clock)
+	if len(tasks) == 0 {
+		return nil, errors.Join(append(problems, o.nothing())...)
+	}
+	out := o.round(ctx, tasks)
+	if o.Wait > 0 {
+		if err := sleep(ctx, o.Wait); err != nil {
+			return nil, err
+		}
+		out = o.round(ctx, tasks)
+	}
+	return out, errors.Join(problems...)
+}
+
+func (o Once) nothing() error {
+	if len(o.Devices) > 0 {
+		return fmt.Errorf("no task for %q in %s", o.Devices, o.Config.Path)
+	}
+	return fmt.Errorf("nothing to poll: give a device, or entries under `extensions` or `probes` in %s", o.Config.Path)
+}
+
+func (o Once) tasks(clock probes.Clock) (tasks []probes.Task, problems []error) {
+	b := builder{kinds: o.Kinds, deps: probes.Deps{Clock: clock, Log: o.Log}}
+	for _, e := range b.Build(o.Config) {
+		for _, w := range e.Warnings {
+			o.Log.Warn().Str("configuration", e.Name).Msg(w)
+		}
+		if e.Err != nil {
+			problems = append(problems, e.Err)
+		}
+		for _, t := range e.Tasks {
+			if len(o.Devices) == 0 || slices.Contains(o.Devices, t.Device) {
+				tasks = append(tasks, t)
+			}
+		}
+	}
+	return tasks, problems
+}
+
+// round polls devices side by side.
+func (o Once) round(ctx context.Context, tasks []probes.Task) []Polled {
+	out := make([]Polled, len(tasks))
+	byDevice := map[string][]int{}
+	for i, t := range tasks {
+		byDevice[t.Device] = append(byDevice[t.Device], i)
+	}
+	slots := make(chan struct{}, o.Config.Polling.MaxInFlight)
+	var wg sync.WaitGroup
+	for _, indices := range byDevice {
+		wg.Go(func() {
+			if !take(ctx, slots) {
+				return
+			}
+			defer func() { <-slots }()
+			for _, i := range indices {
+				out[i] = o.one(ctx, tasks[i])
+			}
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+func (o Once) one(ctx context.Context, t probes.Task) Polled {
+	batch, err := pollOnce(ctx, t)
+	(&labeler{}).Apply(batch.Points, &o.Config.Dimensions)
+	return Polled{Task: t, Points: batch.Points, Err: err}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

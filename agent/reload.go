@@ -1,0 +1,120 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/edgehold/edgehold/agent/config"
+	"github.com/edgehold/edgehold/probes"
+)
+
+// Reload reads the configuration again. A file with errors is refused whole
+// and the old configuration keeps running; an entry whose package or
+// monitoring configuration is bad keeps its last good tasks. What did not
+// change is not touched.
+func (a *Agent) Reload(context.Context) error {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	cfg, warnings, err := config.Load(a.opts.Path, a.opts.Kinds)
+	if err == nil {
+		err = a.uplink.Swap(cfg)
+	}
+	a.mu.Lock()
+	a.lastErr = ""
+	if err != nil {
+		a.lastErr = err.Error()
+	}
+	a.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		a.log.Warn().Msg(w.String())
+	}
+	for _, key := range needsRestart(a.config(), cfg) {
+		a.log.Warn().Str("key", key).Msg("changed in the file; takes effect at the next start")
+	}
+	a.apply(cfg, a.builder.Build(cfg))
+	a.log.Info().Str("file", cfg.Path).Msg("configuration reloaded")
+	return nil
+}
+
+func (a *Agent) config() *config.Config {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.cfg
+}
+
+// apply makes cfg, with the entries built from it, what runs.
+func (a *Agent) apply(cfg *config.Config, entries []entryState) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	entries = keepLastGood(a.entries, entries)
+	logEntries(a.log, entries)
+	tasks := []probes.Task{a.self}
+	for _, e := range entries {
+		tasks = append(tasks, e.Tasks...)
+	}
+	a.restore(tasks)
+	constants := cfg.Dimensions
+	a.constants.Store(&constants)
+	a.schedule.Set(tasks)
+	a.cfg, a.entries, a.loadedAt = cfg, entries, time.Now()
+}
+
+// keepLastGood puts what ran before in the place of an entry that cannot run
+// with its new files.
+func keepLastGood(old, entries []entryState) []entryState {
+	runs := map[string]bool{}
+	for _, e := range entries {
+		runs[e.Name] = runs[e.Name] || len(e.Tasks) > 0
+	}
+	var out []entryState
+	for _, e := range entries {
+		kept := false
+		for _, o := range old {
+			if e.Err != nil && len(e.Tasks) == 0 && o.Key == e.Key && len(o.Tasks) > 0 && !runs[o.Name] {
+				o.Err, o.Warnings, o.Kept, runs[o.Name], kept = e.Err, e.Warnings, true, true, true
+				out = append(out, o)
+			}
+		}
+		if !kept {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// needsRestart lists changed keys that are read at the start only.
+func needsRestart(old, now *config.Config) []string {
+	var keys []string
+	for _, c := range []struct {
+		key      string
+		old, now any
+	}{
+		{"state_dir", old.StateDir, now.StateDir},
+		{"socket", old.Socket, now.Socket},
+		{"buffer", old.Buffer, now.Buffer},
+		{"polling.max_in_flight", old.Polling.MaxInFlight, now.Polling.MaxInFlight},
+		{"log", old.Log, now.Log},
+	} {
+		if c.old != c.now {
+			keys = append(keys, c.key)
+		}
+	}
+	return keys
+}
+
+func (a *Agent) reloadOnSignal(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.opts.Hangup:
+			if err := a.Reload(ctx); err != nil {
+				a.log.Error().Err(err).Msg(fmt.Sprintf("%s refused, the old configuration keeps running", a.opts.Path))
+			}
+		}
+	}
+}

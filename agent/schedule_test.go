@@ -1,0 +1,267 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/probes"
+)
+
+// fakeProbe takes a given time and remembers when it was polled.
+type fakeProbe struct {
+	takes time.Duration
+	err   error
+
+	shared *load
+
+	mu     sync.Mutex
+	starts []time.Time
+}
+
+// load counts what runs at a time over several probes.
+type load struct {
+	mu        sync.Mutex
+	now, most int
+}
+
+func (l *load) enter() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.now++
+	l.most = max(l.most, l.now)
+}
+
+func (l *load) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.now--
+}
+
+func (p *fakeProbe) Poll(ctx context.Context) (probes.Batch, error) {
+	p.mu.Lock()
+	p.starts = append(p.starts, time.Now())
+	p.mu.Unlock()
+	if p.shared != nil {
+		p.shared.enter()
+		defer p.shared.leave()
+	}
+	if p.takes > 0 {
+		select {
+		case <-time.After(p.takes):
+		case <-ctx.Done():
+			return probes.Batch{}, ctx.Err()
+		}
+	}
+	return probes.Batch{}, p.err
+}
+
+func (p *fakeProbe) polls() []time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]time.Time(nil), p.starts...)
+}
+
+func task(id, device string, interval time.Duration, p probes.Probe) probes.Task {
+	return probes.Task{ID: id, Device: device, Interval: interval, Probe: p, Same: "1"}
+}
+
+// runSchedule runs tasks for a while of fake time.
+func runSchedule(t *testing.T, s *schedule, length time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), length)
+	defer cancel()
+	if err := s.Run(ctx); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func nothing(*entry, probes.Batch) {}
+
+func TestScheduleKeepsTheGrid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSchedule(4, nothing)
+		p := &fakeProbe{takes: 3 * time.Second}
+		s.Set([]probes.Task{task("a", "192.0.2.1", 10*time.Second, p)})
+		runSchedule(t, s, 10*time.Minute)
+		starts := p.polls()
+		if n := len(starts); n != 60 {
+			t.Fatalf("%d polls in 10 minutes at 10 s, want 60", n)
+		}
+		for i := 1; i < len(starts); i++ {
+			if d := starts[i].Sub(starts[i-1]); d != 10*time.Second {
+				t.Fatalf("poll %d came %v after the one before, want 10s", i, d)
+			}
+		}
+	})
+}
+
+func TestScheduleSpreadsDevices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSchedule(1000, nothing)
+		begin := time.Now()
+		var all []*fakeProbe
+		var tasks []probes.Task
+		for i := range 300 {
+			p := &fakeProbe{}
+			all = append(all, p)
+			tasks = append(tasks, task(fmt.Sprint(i), fmt.Sprintf("192.0.2.%d", i), time.Minute, p))
+		}
+		s.Set(tasks)
+		runSchedule(t, s, time.Minute)
+		perTenth := [10]int{}
+		for _, p := range all {
+			perTenth[int(p.polls()[0].Sub(begin)/(6*time.Second))]++
+		}
+		for i, n := range perTenth {
+			if n < 10 || n > 60 {
+				t.Errorf("%d of 300 starts in tenth %d of the interval: %v", n, i, perTenth)
+			}
+		}
+	})
+}
+
+func TestScheduleSkipsWhatRunsLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSchedule(4, nothing)
+		slow := &fakeProbe{takes: 25 * time.Second}
+		other := &fakeProbe{}
+		s.Set([]probes.Task{
+			task("slow", "192.0.2.1", 10*time.Second, slow),
+			task("other", "192.0.2.2", 10*time.Second, other),
+		})
+		runSchedule(t, s, 5*time.Minute)
+		if n := len(slow.polls()); n != 10 {
+			t.Errorf("%d polls of a probe that takes 2.5 intervals, want each third place: 10", n)
+		}
+		if n := len(other.polls()); n != 30 {
+			t.Errorf("%d polls of the other device, want 30", n)
+		}
+		for _, st := range s.States() {
+			if st.Task.ID == "slow" && st.Last.Skipped < 18 {
+				t.Errorf("skipped %d, want about 20", st.Last.Skipped)
+			}
+		}
+	})
+}
+
+func TestScheduleOneTaskOfADeviceAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSchedule(64, nothing)
+		one := &load{}
+		var tasks []probes.Task
+		for i, interval := range []time.Duration{5, 10, 15} {
+			p := &fakeProbe{takes: time.Second, shared: one}
+			tasks = append(tasks, task(fmt.Sprint(i), "192.0.2.1", interval*time.Second, p))
+		}
+		s.Set(tasks)
+		runSchedule(t, s, 2*time.Minute)
+		if one.most != 1 {
+			t.Errorf("%d tasks of one device ran at a time", one.most)
+		}
+	})
+}
+
+func TestScheduleBoundsPollsInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSchedule(3, nothing)
+		all := &load{}
+		var tasks []probes.Task
+		for i := range 40 {
+			p := &fakeProbe{takes: 2 * time.Second, shared: all}
+			tasks = append(tasks, task(fmt.Sprint(i), fmt.Sprint("d", i), 30*time.Second, p))
+		}
+		s.Set(tasks)
+		runSchedule(t, s, 2*time.Minute)
+		if all.most != 3 {
+			t.Errorf("%d polls in flight at the most, want 3", all.most)
+		}
+	})
+}
+
+func TestScheduleBacksOffFromDeadDevices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSchedule(4, nothing)
+		p := &fakeProbe{err: probes.WithStatus(probes.StatusDeviceConnectionError, errors.New("no answer"))}
+		s.Set([]probes.Task{task("dead", "192.0.2.1", 10*time.Second, p)})
+		runSchedule(t, s, 10*time.Minute)
+		starts := p.polls()
+		want := []time.Duration{10, 20, 40, 80, 80}
+		for i, w := range want {
+			if d := starts[i+1].Sub(starts[i]); d != w*time.Second {
+				t.Errorf("poll %d came %v after the one before, want %v", i+1, d, w*time.Second)
+			}
+		}
+	})
+}
+
+func TestBackoffIsBounded(t *testing.T) {
+	for _, c := range []struct {
+		fails    int
+		interval time.Duration
+		want     time.Duration
+	}{
+		{1, time.Minute, 0},
+		{2, time.Minute, time.Minute},
+		{4, 10 * time.Second, 70 * time.Second},
+		{9, time.Minute, 5 * time.Minute},
+		{9, 2 * time.Minute, 4 * time.Minute},
+		{9, 10 * time.Minute, 0},
+		{1000, time.Second, 7 * time.Second},
+	} {
+		if got := backoff(c.fails, c.interval); got != c.want {
+			t.Errorf("backoff(%d, %v) = %v, want %v", c.fails, c.interval, got, c.want)
+		}
+	}
+}
+
+func TestReloadKeepsWhatDidNotChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSchedule(4, nothing)
+		kept, changed, removed := &fakeProbe{}, &fakeProbe{}, &fakeProbe{}
+		s.Set([]probes.Task{
+			task("kept", "192.0.2.1", 10*time.Second, kept),
+			task("changed", "192.0.2.2", 10*time.Second, changed),
+			task("removed", "192.0.2.3", 10*time.Second, removed),
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); _ = s.Run(ctx) }()
+		time.Sleep(95 * time.Second) // fake time
+		never, again := &fakeProbe{}, &fakeProbe{}
+		replacement := task("changed", "192.0.2.2", 10*time.Second, again)
+		replacement.Same = "2"
+		s.Set([]probes.Task{task("kept", "192.0.2.1", 10*time.Second, never), replacement})
+		before := len(removed.polls())
+		time.Sleep(105 * time.Second)
+		cancel()
+		<-done
+		if n := len(kept.polls()); n != 20 {
+			t.Errorf("%d polls of the unchanged task in 200 s, want 20: a reload must not miss one", n)
+		}
+		if len(never.polls()) != 0 {
+			t.Error("the unchanged task got a new probe, so its baselines were lost")
+		}
+		if n := len(removed.polls()); n != before {
+			t.Error("a removed task was polled")
+		}
+		if n := len(changed.polls()) + len(again.polls()); n != 20 || len(again.polls()) == 0 {
+			t.Errorf("changed task: %d and %d polls, want 20 in all", len(changed.polls()), len(again.polls()))
+		}
+	})
+}
+
+func TestPanickingProbeIsAnErrorOfItsOwn(t *testing.T) {
+	_, err := pollOnce(t.Context(), task("p", "d", time.Second, panicProbe{}))
+	if err == nil || probes.StatusOf(err) != probes.StatusGenericError {
+		t.Fatalf("err = %v", err)
+	}
+}
+
+type panicProbe struct{}
+
+func (panicProbe) Poll(context.Context) (probes.Batch, error) { panic("hostile device") }

@@ -1,0 +1,117 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"github.com/edgehold/edgehold/board"
+	"github.com/edgehold/edgehold/buffer"
+	"github.com/edgehold/edgehold/probes"
+)
+
+// The agent's own points are taken once a minute, whatever else is configured.
+const selfInterval = time.Minute
+
+// selfProbe measures the agent itself. Its points go the same way as all
+// others, so that a gap in them is a gap of the agent.
+type selfProbe struct {
+	clock  probes.Clock
+	store  *buffer.Store
+	states func() []taskState
+	last   buffer.Account
+}
+
+func newSelfTask(p *selfProbe) probes.Task {
+	p.last = p.store.Account()
+	return probes.Task{
+		ID:       "edgehold/self",
+		Device:   selfDevice,
+		Label:    "edgehold itself",
+		Config:   "edgehold",
+		Interval: selfInterval,
+		Probe:    p,
+	}
+}
+
+// Poll reads counters that are in memory; it cannot fail.
+func (p *selfProbe) Poll(context.Context) (probes.Batch, error) {
+	points := selfPoints{stamp: p.clock.Now()}
+	p.account(&points)
+	p.buffer(&points)
+	for _, t := range p.states() {
+		if t.Task.Device != selfDevice {
+			points.device(t)
+		}
+	}
+	if m, err := board.ResidentMemory(); err == nil {
+		points.gauge("edgehold.memory.resident", probes.Int(m.RSS))
+		points.gauge("edgehold.memory.anonymous", probes.Int(m.Anon))
+	}
+	return probes.Batch{Points: points.list}, nil
+}
+
+// account sends what each counter grew by. Counters of the account never fall,
+// except late and dead letters, which move on to evicted or purged.
+func (p *selfProbe) account(out *selfPoints) {
+	now := p.store.Account()
+	for _, c := range []struct {
+		key      string
+		was, now int64
+	}{
+		{"edgehold.points.accepted", p.last.Accepted, now.Accepted},
+		{"edgehold.points.delivered", p.last.Delivered, now.Delivered},
+		{"edgehold.points.evicted", p.last.Evicted, now.Evicted},
+		{"edgehold.points.damaged", p.last.Damaged, now.Damaged},
+	} {
+		out.count(c.key, c.now-c.was)
+	}
+	out.gauge("edgehold.points.late", probes.Int(now.Late))
+	out.gauge("edgehold.points.dead_letter", probes.Int(now.DeadLetter))
+	out.gauge("edgehold.points.buffered", probes.Int(now.Buffered))
+	p.last = now
+}
+
+func (p *selfProbe) buffer(out *selfPoints) {
+	st := p.store.Stat()
+	out.gauge("edgehold.buffer.bytes", probes.Int(st.FileBytes))
+	out.gauge("edgehold.buffer.used_bytes", probes.Int(st.UsedBytes))
+	age := 0.0
+	if !st.Oldest.IsZero() {
+		age = max(0, out.stamp.Time().Sub(st.Oldest).Seconds())
+	}
+	out.gauge("edgehold.backlog.age", probes.Float(age))
+}
+
+// selfPoints collects points of one stamp.
+type selfPoints struct {
+	stamp probes.Stamp
+	list  []probes.Point
+}
+
+func (s *selfPoints) add(series *probes.Series, v probes.Value) {
+	s.list = append(s.list, probes.Point{Series: series, Value: v, Stamp: s.stamp})
+}
+
+func (s *selfPoints) gauge(key string, v probes.Value, dims ...probes.Dimension) {
+	s.add(probes.NewSeries(key, probes.Gauge, dims...), v)
+}
+
+func (s *selfPoints) count(key string, n int64) {
+	s.add(probes.NewSeries(key, probes.Count), probes.Int(n))
+}
+
+// device tells the state of one task: a marker of 1 whose status is a
+// dimension, the way vendor packages send states, and how long the poll took.
+func (s *selfPoints) device(t taskState) {
+	if t.Last.Polls == 0 {
+		return
+	}
+	dims := []probes.Dimension{
+		{Key: "device.address", Value: t.Task.Device},
+		{Key: "configuration", Value: t.Task.Config},
+		{Key: "interval", Value: t.Task.Interval.String()},
+	}
+	s.gauge("edgehold.poll.duration", probes.Float(t.Last.Duration.Seconds()), dims...)
+	s.gauge("edgehold.device.status", probes.Int(1),
+		append(dims, probes.Dimension{Key: "status", Value: string(t.Last.Status)})...)
+}

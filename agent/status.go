@@ -1,0 +1,153 @@
+package agent
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/edgehold/edgehold/agent/control"
+	"github.com/edgehold/edgehold/board"
+	"github.com/edgehold/edgehold/probes"
+)
+
+// The device of the agent's own task; it is no device to the reader of status.
+const selfDevice = "edgehold"
+
+// Status is a picture of the agent at this moment.
+func (a *Agent) Status() control.Status {
+	a.mu.Lock()
+	cfg, entries, loadedAt, lastErr := a.cfg, a.entries, a.loadedAt, a.lastErr
+	a.mu.Unlock()
+	tasks := slices.DeleteFunc(a.schedule.States(), func(t taskState) bool { return t.Task.Device == selfDevice })
+	s := control.Status{
+		Version: a.opts.Version,
+		Site:    cfg.Site,
+		// Lists are never null in JSON.
+		UnsignedPackages: []string{}, Devices: []control.Device{}, Configurations: []control.Configuration{},
+		Started: a.started,
+		UptimeS: int64(time.Since(a.started).Seconds()),
+		Config:  control.ConfigState{Path: cfg.Path, Hash: cfg.Hash, LoadedAt: loadedAt, LastError: lastErr},
+		Buffer:  a.bufferStatus(),
+		Uplink:  a.uplinkStatus(),
+		Account: control.Account(a.store.Account()),
+	}
+	s.Buffer.Path = filepath.Join(cfg.StateDir, StoreFile)
+	s.Buffer.MaxBytes = int64(cfg.Buffer.MaxSize)
+	for _, t := range tasks {
+		s.Devices = append(s.Devices, deviceStatus(t))
+	}
+	for _, e := range entries {
+		s.Configurations = append(s.Configurations, configurationStatus(e, tasks))
+		if e.Unsigned != "" && len(e.Tasks) > 0 && !slices.Contains(s.UnsignedPackages, e.Unsigned) {
+			s.UnsignedPackages = append(s.UnsignedPackages, e.Unsigned)
+		}
+	}
+	if m, err := board.ResidentMemory(); err == nil {
+		s.Memory = control.Memory{Resident: m.RSS, Peak: m.Peak, Anonymous: m.Anon}
+	}
+	s.Alarms = alarms(s)
+	return s
+}
+
+func (a *Agent) bufferStatus() control.Buffer {
+	st := a.store.Stat()
+	b := control.Buffer{
+		FileBytes: st.FileBytes, UsedBytes: st.UsedBytes, Series: st.Series, Oldest: st.Oldest,
+		PendingPoints: st.Pending, DroppedUnaccepted: st.Dropped, Refused: st.Refused, Alarm: st.Alarm,
+	}
+	if !st.Oldest.IsZero() {
+		b.BacklogAgeS = max(0, time.Since(st.Oldest).Seconds())
+	}
+	return b
+}
+
+func (a *Agent) uplinkStatus() control.Uplink {
+	url, d := a.uplink.State()
+	return control.Uplink{
+		URL: url, State: d.State, Since: d.Since,
+		LastSuccess: d.LastSuccess, LastError: d.LastError, LastErrorAt: d.LastErrorAt, NextTry: d.NextTry,
+		Posts: d.Posts, LinesAccepted: d.LinesAccepted, LinesRefused: d.LinesRefused, LinesUnnamed: d.LinesUnnamed,
+		AmbiguousPosts: d.AmbiguousPosts, ThrottledPosts: d.ThrottledPosts, BytesText: d.BytesText, BytesSent: d.BytesSent,
+	}
+}
+
+func deviceStatus(t taskState) control.Device {
+	return control.Device{
+		Label:      t.Task.Label,
+		Address:    t.Task.Device,
+		Config:     t.Task.Config,
+		Status:     string(t.Last.Status),
+		Message:    t.Last.Message,
+		LastPoll:   t.Last.At,
+		LastOK:     t.Last.LastOK,
+		Next:       t.Next,
+		IntervalS:  t.Task.Interval.Seconds(),
+		DurationMS: float64(t.Last.Duration.Microseconds()) / 1000,
+		Points:     t.Last.Points,
+		Polls:      t.Last.Polls,
+		Skipped:    t.Last.Skipped,
+	}
+}
+
+// configurationStatus sums up an entry's endpoints as the vendor's own tools
+// do. An entry that cannot run says why instead.
+func configurationStatus(e entryState, tasks []taskState) control.Configuration {
+	c := control.Configuration{Name: e.Name, Warnings: e.Warnings}
+	var all []probes.Status
+	var unhealthy []string
+	for _, t := range tasks {
+		if t.Task.Config != e.Name {
+			continue
+		}
+		all = append(all, t.Last.Status)
+		switch t.Last.Status {
+		case probes.StatusOK:
+			c.OK++
+		case probes.StatusPending:
+			c.Pending++
+		case probes.StatusWarning:
+			c.Warning++
+			unhealthy = append(unhealthy, t.Task.Label)
+		default:
+			c.Error++
+			unhealthy = append(unhealthy, t.Task.Label)
+		}
+	}
+	c.Status = string(probes.SummarizeStatus(all))
+	c.Message = fmt.Sprintf("Endpoints OK: %d WARNING: %d ERROR: %d", c.OK, c.Warning, c.Error)
+	if len(unhealthy) > 0 {
+		c.Message += " Unhealthy endpoints: " + strings.Join(unhealthy, ", ")
+	}
+	if e.Err != nil {
+		c.Status, c.Message = string(probes.StatusOf(e.Err)), e.Err.Error()
+	}
+	return c
+}
+
+// alarms lists what somebody should do something about.
+func alarms(s control.Status) []string {
+	out := []string{}
+	if s.Buffer.Alarm != "" {
+		out = append(out, "store: "+s.Buffer.Alarm)
+	}
+	if s.Uplink.State == "hold" {
+		out = append(out, "uplink: "+s.Uplink.LastError)
+	}
+	if s.Config.LastError != "" {
+		out = append(out, "configuration: the last reload was refused: "+s.Config.LastError)
+	}
+	for _, c := range s.Configurations {
+		if c.Status == string(probes.StatusInvalidConfigError) {
+			out = append(out, c.Name+": "+c.Message)
+		}
+	}
+	if len(s.UnsignedPackages) > 0 {
+		out = append(out, "packages run without a checked signature (trust.allow_unsigned): "+strings.Join(s.UnsignedPackages, ", "))
+	}
+	if s.Account.Damaged > 0 {
+		out = append(out, fmt.Sprintf("store: %d points were damaged on the disk and are lost", s.Account.Damaged))
+	}
+	return out
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edgehold/edgehold/agent"
+	"github.com/edgehold/edgehold/agent/config"
+)
+
+// checkDocument is what `check --json` prints.
+type checkDocument struct {
+	File     string       `json:"file"`
+	OK       bool         `json:"ok"`
+	Errors   []string     `json:"errors"`
+	Warnings []string     `json:"warnings"`
+	Entries  []checkEntry `json:"entries"`
+}
+
+type checkEntry struct {
+	Name    string `json:"name"`
+	Devices int    `json:"devices"`
+	Tasks   int    `json:"tasks"`
+}
+
+func newCheck() *cobra.Command {
+	var path string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Check the configuration and everything it names",
+		Long: `Check the configuration file, its secrets, packages and monitoring
+configurations, and print all errors at once. Nothing is polled or sent.
+The exit code is 0 when all is well and 78 when something is wrong.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			doc, err := check(path)
+			if err != nil {
+				return err
+			}
+			return printCheck(cmd, doc, asJSON)
+		},
+	}
+	addConfigFlag(cmd, &path)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func check(path string) (checkDocument, error) {
+	doc := checkDocument{File: path, Errors: []string{}, Warnings: []string{}, Entries: []checkEntry{}}
+	cfg, warnings, err := config.Load(path, kinds())
+	for _, w := range warnings {
+		doc.Warnings = append(doc.Warnings, w.String())
+	}
+	if list, ok := err.(config.Errors); ok {
+		for _, e := range list {
+			doc.Errors = append(doc.Errors, e.Error())
+		}
+		return doc, nil
+	}
+	if err != nil {
+		return doc, err
+	}
+	if _, err := cfg.Uplink.Dynatrace.Token(); err != nil {
+		doc.Errors = append(doc.Errors, fmt.Sprintf("%s: uplink.dynatrace: %v", path, err))
+	}
+	for _, e := range agent.Check(cfg, kinds()) {
+		for _, w := range e.Warnings {
+			doc.Warnings = append(doc.Warnings, e.Name+": "+w)
+		}
+		if e.Err != nil {
+			doc.Errors = append(doc.Errors, e.Err.Error())
+			continue
+		}
+		if e.Unsigned {
+			doc.Warnings = append(doc.Warnings, e.Name+": runs without a checked signature (trust.allow_unsigned)")
+		}
+		doc.Entries = append(doc.Entries, checkEntry{Name: e.Name, Devices: e.Devices, Tasks: e.Tasks})
+	}
+	doc.OK = len(doc.Errors) == 0
+	return doc, nil
+}
+
+func printCheck(cmd *cobra.Command, doc checkDocument, asJSON bool) error {
+	if asJSON {
+		enc := json.NewEncoder(cmd.OutOrStdout())
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(doc); err != nil {
+			return fmt.Errorf("write to standard output: %w", err)
+		}
+	} else {
+		printCheckText(cmd, doc)
+	}
+	if !doc.OK {
+		return exitCode{code: exitConfig}
+	}
+	return nil
+}
+
+func printCheckText(cmd *cobra.Command, doc checkDocument) {
+	for _, w := range doc.Warnings {
+		fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
+	}
+	for _, e := range doc.Errors {
+		fmt.Fprintln(cmd.ErrOrStderr(), "error:", e)
+	}
+	if !doc.OK {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %d error(s); nothing was changed\n", doc.File, len(doc.Errors))
+		return
+	}
+	for _, e := range doc.Entries {
+		fmt.Fprintf(cmd.OutOrStdout(), "  %s: %d device(s), %d task(s)\n", e.Name, e.Devices, e.Tasks)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%s: good\n", doc.File)
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/edgehold/edgehold/agent"
+	"github.com/edgehold/edgehold/agent/config"
+	"github.com/edgehold/edgehold/agent/mint"
+	"github.com/edgehold/edgehold/probes"
+	"github.com/edgehold/edgehold/probes/snmp"
+)
+
+type pollFlags struct {
+	config        string
+	communityFile string
+	v1            bool
+	pkg           string
+	configuration string
+	wait          time.Duration
+	asJSON        bool
+}
+
+func newPoll() *cobra.Command {
+	var f pollFlags
+	cmd := &cobra.Command{
+		Use:   "poll [DEVICE...]",
+		Short: "Poll once and print metric lines; nothing is stored or sent",
+		Long: `Poll once and print what would be sent as metric lines on standard output.
+Problems go to standard error. Nothing is stored or sent.
+
+  edgehold poll 192.0.2.10 --community-file FILE     a device, with the built-in package
+  edgehold poll --package P --configuration C.json   a package and its monitoring configuration
+  edgehold poll --config edgehold.yaml [DEVICE...]   what the agent would poll
+
+Counters are sent as what they grew by between two polls, so they show only
+with --wait, which polls twice and prints the second poll.`,
+		RunE: func(cmd *cobra.Command, devices []string) error {
+			return poll(cmd, f, devices)
+		},
+	}
+	cmd.Flags().StringVarP(&f.config, "config", "c", "", "configuration file of an agent")
+	cmd.Flags().StringVar(&f.communityFile, "community-file", "", "file that holds the SNMP community, not readable by others (default: the community \"public\")")
+	cmd.Flags().BoolVar(&f.v1, "v1", false, "speak SNMPv1 instead of SNMPv2c")
+	cmd.Flags().StringVar(&f.pkg, "package", "", "extension package: a folder, zip or bundle")
+	cmd.Flags().StringVar(&f.configuration, "configuration", "", "monitoring configuration (JSON) for --package")
+	cmd.Flags().DurationVar(&f.wait, "wait", 0, "poll twice, this far apart, so that counters show; e.g. 10s")
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print one JSON object per point")
+	cmd.MarkFlagsMutuallyExclusive("config", "community-file")
+	cmd.MarkFlagsMutuallyExclusive("config", "package")
+	cmd.MarkFlagsRequiredTogether("package", "configuration")
+	return cmd
+}
+
+func poll(cmd *cobra.Command, f pollFlags, devices []string) error {
+	cfg, err := f.target(devices)
+	if err != nil {
+		return err
+	}
+	log := zerolog.New(zerolog.ConsoleWriter{Out: cmd.ErrOrStderr(), NoColor: true, PartsExclude: []string{zerolog.TimestampFieldName}}).Level(zerolog.WarnLevel)
+	once := agent.Once{Config: cfg, Kinds: kinds(), Wait: f.wait, Log: log}
+	if f.config != "" {
+		once.Devices = devices
+	}
+	polled, err := once.Poll(cmd.Context())
+	if printErr := printPolled(cmd, polled, f.asJSON); printErr != nil {
+		return errors.Join(err, printErr)
+	}
+	return err
+}
+
+// target makes the configuration that is polled from the flags.
+func (f pollFlags) target(devices []string) (*config.Config, error) {
+	if f.config != "" {
+		cfg, _, err := config.Load(f.config, kinds())
+		return cfg, err
+	}
+	cfg := config.Default()
+	cfg.SiteDimension = false
+	if f.pkg != "" {
+		cfg.Trust.AllowUnsigned = true // the technician named the package on the command line
+		cfg.Extensions = []config.Extension{{Package: f.pkg, Configuration: f.configuration, Where: "--package"}}
+		return cfg, nil
+	}
+	if len(devices) == 0 {
+		return nil, exitCode{exitUsage, errors.New("nothing to poll: give a device, --package with --configuration, or --config; see `edgehold poll --help`")}
+	}
+	credential, err := f.credential()
+	if err != nil {
+		return nil, err
+	}
+	cfg.Credentials = map[string]probes.Credential{credential.Name: credential}
+	options := &snmp.Options{Devices: devices, Credentials: []string{credential.Name}, Profile: "auto", Interval: probes.Duration(time.Minute)}
+	for _, err := range options.Check() {
+		return nil, exitCode{exitUsage, err}
+	}
+	cfg.Probes = []config.Probe{{Kind: "snmp", Options: options, Where: "command line"}}
+	return cfg, nil
+}
+
+func (f pollFlags) credential() (probes.Credential, error) {
+	c := probes.Credential{Name: "command-line", Version: probes.SNMPv2c, Community: probes.NewSecret("public")}
+	if f.v1 {
+		c.Version = probes.SNMPv1
+	}
+	if f.communityFile == "" {
+		return c, nil
+	}
+	community, err := config.ReadSecretFile(f.communityFile)
+	c.Community = community
+	return c, err
+}
+
+// printPolled prints points on standard output and problems on standard error.
+func printPolled(cmd *cobra.Command, polled []agent.Polled, asJSON bool) error {
+	failed := 0
+	for _, p := range polled {
+		if err := printPoints(cmd.OutOrStdout(), p.Points, asJSON); err != nil {
+			return err
+		}
+		if p.Err != nil {
+			failed++
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s: %v\n", p.Task.Label, probes.StatusOf(p.Err), p.Err)
+		}
+	}
+	if failed == 0 {
+		return nil
+	}
+	return exitCode{code: exitCheck}
+}
+
+func printPoints(w io.Writer, points []probes.Point, asJSON bool) error {
+	var line []byte
+	for _, p := range points {
+		var err error
+		if asJSON {
+			line, err = json.Marshal(pointDocument(p))
+		} else {
+			line, err = mint.AppendLine(line[:0], p)
+		}
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "%s: cannot be sent: %v\n", p.Series.Key(), err)
+			continue
+		}
+		if _, err := w.Write(append(line, '\n')); err != nil {
+			return fmt.Errorf("write to standard output: %w", err)
+		}
+	}
+	return nil
+}
+
+type pointJSON struct {
+	Key        string            `json:"key"`
+	Type       string            `json:"type"`
+	Dimensions map[string]string `json:"dimensions"`
+	Value      any               `json:"value"`
+	Time       time.Time         `json:"time"`
+}
+
+func pointDocument(p probes.Point) pointJSON {
+	doc := pointJSON{
+		Key: p.Series.Key(), Type: p.Series.Type().String(),
+		Dimensions: map[string]string{}, Time: p.Stamp.Time().UTC(),
+	}
+	for _, d := range p.Series.Dims() {
+		doc.Dimensions[d.Key] = d.Value
+	}
+	switch p.Value.Form() {
+	case probes.FormInt:
+		doc.Value = p.Value.Int64()
+	case probes.FormUint:
+		doc.Value = p.Value.Uint64()
+	case probes.FormSummary:
+		doc.Value = p.Value.Summary()
+	default:
+		doc.Value = p.Value.Float64()
+	}
+	return doc
+}

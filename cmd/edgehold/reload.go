@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edgehold/edgehold/agent/config"
+	"github.com/edgehold/edgehold/agent/control"
+)
+
+// socketFlags find the control socket of a running agent.
+type socketFlags struct {
+	socket string
+	config string
+}
+
+func (f *socketFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.socket, "socket", "", "control socket of the running agent (default: the one that --config names)")
+	addConfigFlag(cmd, &f.config)
+}
+
+// client finds the socket by the flag, then by the configuration file, which
+// need not be free of errors for that.
+func (f *socketFlags) client() control.Client {
+	path := f.socket
+	if path == "" {
+		path = config.SocketOf(f.config)
+	}
+	return control.Client{Path: path, Timeout: 30 * time.Second}
+}
+
+func newReload() *cobra.Command {
+	var f socketFlags
+	cmd := &cobra.Command{
+		Use:   "reload",
+		Short: "Make the running agent read its configuration again",
+		Long: `Make the running agent read its configuration again. A configuration with
+errors is refused, the errors are printed, and the old one keeps running.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.client().Reload(cmd.Context()); err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "reloaded")
+			return nil
+		},
+	}
+	f.add(cmd)
+	return cmd
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/edgehold/edgehold/agent"
+	"github.com/edgehold/edgehold/agent/config"
+)
+
+func newRun() *cobra.Command {
+	var path, level, format string
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the agent",
+		Long: `Run the agent in the foreground until SIGTERM or Ctrl-C. SIGHUP, or
+"edgehold reload", reads the configuration again.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			flags := config.Log{Level: level, Format: format}
+			if _, err := newLog(flags, config.Log{Level: "info"}); err != nil {
+				return usage(cmd, err)
+			}
+			hangup := make(chan os.Signal, 1)
+			signal.Notify(hangup, syscall.SIGHUP)
+			defer signal.Stop(hangup)
+			a, err := agent.New(agent.Options{Path: path, Kinds: kinds(), Version: version, Hangup: hangup, NewLog: func(file config.Log) zerolog.Logger {
+				log, _ := newLog(flags, file) // both were checked
+				return log
+			}})
+			if err != nil {
+				return err
+			}
+			return a.Run(cmd.Context())
+		},
+	}
+	addConfigFlag(cmd, &path)
+	cmd.Flags().StringVar(&level, "log-level", "", "debug, info, warn or error (default: log.level of the configuration)")
+	cmd.Flags().StringVar(&format, "log-format", "", "text or json (default: log.format of the configuration, else text on a terminal and json elsewhere)")
+	return cmd
+}
+
+// newLog writes to standard error, for people on a terminal and as JSON
+// otherwise. What a flag says goes before what the file says.
+func newLog(flags, file config.Log) (zerolog.Logger, error) {
+	level, err := zerolog.ParseLevel(cmp.Or(flags.Level, file.Level))
+	if err != nil {
+		return zerolog.Nop(), fmt.Errorf("--log-level %q is not a level, expected debug, info, warn or error", flags.Level)
+	}
+	format := cmp.Or(flags.Format, file.Format)
+	if format == "" && isTerminal(os.Stderr) {
+		format = "text"
+	}
+	switch format {
+	case "text":
+		w := zerolog.ConsoleWriter{Out: os.Stderr, NoColor: !isTerminal(os.Stderr) || os.Getenv("NO_COLOR") != "", TimeFormat: "15:04:05"}
+		return zerolog.New(w).Level(level).With().Timestamp().Logger(), nil
+	case "", "json":
+		return zerolog.New(os.Stderr).Level(level).With().Timestamp().Logger(), nil
+	}
+	return zerolog.Nop(), fmt.Errorf("--log-format %q is not a format, expected text or json", flags.Format)
+}
+
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edgehold/edgehold/agent/control"
+)
+
+func newStatus() *cobra.Command {
+	var f socketFlags
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show devices, store, uplink and account of the running agent",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var st control.Status
+			if err := f.client().Status(cmd.Context(), &st); err != nil {
+				return err
+			}
+			if asJSON {
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetIndent("", "  ")
+				return enc.Encode(st)
+			}
+			printStatus(cmd.OutOrStdout(), st, time.Now())
+			return nil
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// printStatus is one screen, in the order in which a point travels.
+func printStatus(w io.Writer, st control.Status, now time.Time) {
+	fmt.Fprintf(w, "edgehold %s   site %s   up %s   memory %s resident (%s anonymous)\n",
+		st.Version, st.Site, span(time.Duration(st.UptimeS)*time.Second), bytesText(st.Memory.Resident), bytesText(st.Memory.Anonymous))
+	for _, a := range st.Alarms {
+		fmt.Fprintf(w, "ALARM    %s\n", a)
+	}
+	fmt.Fprintf(w, "\ndevices\n")
+	if len(st.Devices) == 0 {
+		fmt.Fprintf(w, "  none: add entries under `extensions` or `probes` in %s\n", st.Config.Path)
+	}
+	for _, d := range st.Devices {
+		printDevice(w, d, now)
+	}
+	fmt.Fprintf(w, "\nconfigurations\n")
+	for _, c := range st.Configurations {
+		fmt.Fprintf(w, "  %-24s %s: %s\n", c.Status, c.Name, c.Message)
+		for _, warning := range c.Warnings {
+			fmt.Fprintf(w, "  %-24s   left out: %s\n", "", warning)
+		}
+	}
+	printStore(w, st)
+	printUplink(w, st.Uplink, now)
+	printAccount(w, st.Account)
+}
+
+func printDevice(w io.Writer, d control.Device, now time.Time) {
+	polled := "not polled yet, first poll in " + span(d.Next.Sub(now))
+	if !d.LastPoll.IsZero() {
+		polled = fmt.Sprintf("%d points %s ago in %s", d.Points, span(now.Sub(d.LastPoll)), milliseconds(d.DurationMS))
+	}
+	fmt.Fprintf(w, "  %-24s %s, every %s: %s", d.Status, d.Label, span(time.Duration(d.IntervalS*float64(time.Second))), polled)
+	if d.Skipped > 0 {
+		fmt.Fprintf(w, ", %d skipped", d.Skipped)
+	}
+	fmt.Fprintln(w)
+	if d.Message != "" {
+		fmt.Fprintf(w, "  %-24s   %s\n", "", d.Message)
+	}
+}
+
+func printStore(w io.Writer, st control.Status) {
+	b := st.Buffer
+	fmt.Fprintf(w, "\nstore    %s\n", b.Path)
+	fmt.Fprintf(w, "  %s used of a file of %s, quota %s; %d series", bytesText(b.UsedBytes), bytesText(b.FileBytes), bytesText(b.MaxBytes), b.Series)
+	if st.Account.Buffered > 0 {
+		fmt.Fprintf(w, "; oldest point %s old", span(time.Duration(b.BacklogAgeS*float64(time.Second))))
+	}
+	fmt.Fprintf(w, "\n  %d points in memory, not yet committed", b.PendingPoints)
+	if b.DroppedUnaccepted > 0 {
+		fmt.Fprintf(w, "; %d dropped before they could be accepted", b.DroppedUnaccepted)
+	}
+	fmt.Fprintln(w)
+}
+
+func printUplink(w io.Writer, u control.Uplink, now time.Time) {
+	fmt.Fprintf(w, "\nuplink   %s\n  %s", u.URL, u.State)
+	if !u.Since.IsZero() {
+		fmt.Fprintf(w, " for %s", span(now.Sub(u.Since)))
+	}
+	if !u.LastSuccess.IsZero() {
+		fmt.Fprintf(w, "; last success %s ago", span(now.Sub(u.LastSuccess)))
+	}
+	if !u.NextTry.IsZero() {
+		fmt.Fprintf(w, "; next try in %s", span(max(0, u.NextTry.Sub(now))))
+	}
+	fmt.Fprintln(w)
+	if u.LastError != "" {
+		fmt.Fprintf(w, "  last error %s ago: %s\n", span(now.Sub(u.LastErrorAt)), u.LastError)
+	}
+	fmt.Fprintf(w, "  since the start: %d posts, %d lines accepted, %d refused, %d posts with no answer, %s sent\n",
+		u.Posts, u.LinesAccepted, u.LinesRefused, u.AmbiguousPosts, bytesText(u.BytesSent))
+}
+
+func printAccount(w io.Writer, a control.Account) {
+	fmt.Fprintf(w, "\naccount  %d accepted = %d buffered + %d delivered + %d late + %d dead letter + %d evicted + %d damaged + %d purged\n",
+		a.Accepted, a.Buffered, a.Delivered, a.Late, a.DeadLetter, a.Evicted, a.Damaged, a.Purged)
+}
+
+// span prints a duration as people say it, with at most two units.
+func span(d time.Duration) string {
+	d = max(d, 0)
+	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%dms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%dd%02dh", int(d.Hours())/24, int(d.Hours())%24)
+}
+
+func milliseconds(ms float64) string { return fmt.Sprintf("%.0f ms", ms) }
+
+func bytesText(n int64) string {
+	switch {
+	case n < 10_000:
+		return fmt.Sprintf("%d B", n)
+	case n < 10_000_000:
+		return fmt.Sprintf("%d kB", n/1000)
+	case n < 10_000_000_000:
+		return fmt.Sprintf("%d MB", n/1_000_000)
+	}
+	return fmt.Sprintf("%.1f GB", float64(n)/1e9)
+}

@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Installs what the tests (`setup.sh test`) or the linters (`setup.sh lint`)
+# need and this machine lacks. Needs root, or sudo without a password, only when
+# something is missing; otherwise it says what to install and fails.
+set -euo pipefail
+
+has() { command -v "$1" >/dev/null 2>&1 || [[ -x /usr/sbin/$1 ]]; }
+
+# has_race tells whether cgo can compile and link, as the race detector needs.
+has_race() {
+	has gcc && printf '#include <stdlib.h>\nint main(void){return 0;}\n' |
+		gcc -x c -o /dev/null - 2>/dev/null
+}
+
+missing_for_test() {
+	has snmpd || echo snmpd
+	has snmpget || echo snmp
+	# Older packages carry snmpsimd, newer ones snmpsim-command-responder.
+	has snmpsimd || has snmpsim-command-responder || echo snmpsim
+	has openssl || echo openssl
+	has_race || printf 'gcc\nlibc6-dev\n'
+}
+
+missing_for_lint() {
+	has shellcheck || echo shellcheck
+}
+
+# warn_of_simulator says when snmpsimd is there but does not start, as with the
+# package of Debian 13 (0.4.5), which lacks a Python module of its time.
+warn_of_simulator() {
+	if has snmpsimd && ! snmpsimd --help >/dev/null 2>&1; then
+		echo "note: this machine's snmpsimd does not start; the tests that replay recordings with it skip" >&2
+	fi
+}
+
+# as_root runs a command with the rights that installing needs.
+as_root() {
+	if ((EUID == 0)); then "$@"; else sudo -n "$@"; fi
+}
+
+refuse() {
+	echo "missing: $*" >&2
+	echo "Install them and run make again:  sudo apt-get install --no-install-recommends $*" >&2
+	exit 1
+}
+
+# without_services runs a command while package scripts may start no service:
+# the tests run an snmpd of their own and the machine shall not get another.
+# A policy that is already there is left as it is.
+without_services() {
+	local policy=/usr/sbin/policy-rc.d
+	if [[ ! -e $policy ]]; then
+		# shellcheck disable=SC2064 # the path is wanted as it is now
+		trap "as_root rm -f $policy" EXIT
+		printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+		as_root chmod 755 "$policy"
+	fi
+	"$@"
+}
+
+install() {
+	as_root apt-get -q update
+	as_root env DEBIAN_FRONTEND=noninteractive \
+		apt-get -q -y install --no-install-recommends "$@"
+}
+
+# provide installs what is missing.
+provide() {
+	if ! has apt-get || ! as_root true 2>/dev/null; then
+		refuse "$@"
+	fi
+	echo "installing: $*"
+	without_services install "$@" || refuse "$@"
+	# An snmpd that this script brought must not start with the machine either.
+	if [[ " $* " == *" snmpd "* ]]; then
+		as_root update-rc.d snmpd disable 2>/dev/null || true
+	fi
+}
+
+main() {
+	local -a missing
+	case "${1:-}" in
+	test) mapfile -t missing < <(missing_for_test) ;;
+	lint) mapfile -t missing < <(missing_for_lint) ;;
+	*)
+		echo "usage: setup.sh test|lint" >&2
+		exit 2
+		;;
+	esac
+	if ((${#missing[@]})); then provide "${missing[@]}"; fi
+	if [[ $1 == test ]]; then warn_of_simulator; fi
+}
+
+main "$@"

@@ -1,0 +1,314 @@
+package snmp
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"maps"
+	"math"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/edgehold/edgehold/probes"
+	"github.com/edgehold/edgehold/probes/plan"
+	"github.com/edgehold/edgehold/probes/snmp/snmptest"
+)
+
+// corpus is the folder of recordings, or a skip.
+func corpus(t *testing.T) string {
+	t.Helper()
+	dir := os.Getenv("EDGEHOLD_CORPUS")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "..", "shared", "data")
+	}
+	dir = filepath.Join(dir, "snmprec")
+	if _, err := os.Stat(dir); err != nil {
+		t.Skipf("SKIPPED: no recordings of real devices in %s; set EDGEHOLD_CORPUS", dir)
+	}
+	return dir
+}
+
+// recorded reads a recording with code of its own: the cell of each OID, and
+// those whose value it does not judge.
+func recorded(t *testing.T, file string) (cells map[string]plan.Cell, unjudged map[string]bool) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cells, unjudged = map[string]plan.Cell{}, map[string]bool{}
+	for line := range strings.Lines(string(data)) {
+		parts := strings.SplitN(strings.TrimRight(line, "\r\n"), "|", 3)
+		if len(parts) != 3 {
+			continue
+		}
+		cell, ok := recordedCell(parts[1], parts[2])
+		if !ok {
+			unjudged[parts[0]] = true
+		}
+		cells[parts[0]] = cell
+	}
+	return cells, unjudged
+}
+
+func recordedCell(tag, value string) (plan.Cell, bool) {
+	text := func(s string) plan.Cell { return plan.Cell{Kind: plan.Text, Text: s} }
+	if number, isHex := strings.CutSuffix(tag, "x"); isHex {
+		raw, err := hex.DecodeString(value)
+		if err != nil {
+			return plan.Cell{}, false
+		}
+		switch {
+		case number == "4":
+			return text(readable(raw)), true
+		case number == "64" && len(raw) == 4:
+			return text(net.IP(raw).String()), true
+		case number == "68" && bytes.HasPrefix(raw, []byte{0x9f, 0x78, 4}):
+			return floatCell(math.Float32frombits(binary.BigEndian.Uint32(raw[3:]))), true
+		}
+		return plan.Cell{}, false
+	}
+	kinds := map[string]plan.CellKind{"65": plan.Counter32, "66": plan.Unsigned, "67": plan.Unsigned, "70": plan.Counter64}
+	switch tag {
+	case "2":
+		n, err := strconv.ParseInt(value, 10, 64)
+		return plan.Cell{Kind: plan.Integer, Int: n}, err == nil
+	case "4":
+		return text(readable([]byte(value))), true
+	case "5":
+		return plan.Cell{}, true
+	case "64":
+		if len(value) == 4 {
+			return text(net.IP(value).String()), true
+		}
+		return text(strings.TrimSpace(value)), true
+	case "6":
+		return text(strings.Trim(value, ". ")), true
+	case "65", "66", "67", "70":
+		n, err := strconv.ParseUint(strings.TrimSpace(value), 10, 64)
+		return plan.Cell{Kind: kinds[tag], Uint: n}, err == nil
+	}
+	return plan.Cell{}, false
+}
+
+// wantRecorded walks the columns of ifTable and ifXTable side by side, and all
+// else as two subtrees, and holds every OID against the recording.
+func wantRecorded(t *testing.T, s *session, file string, v1 bool) {
+	t.Helper()
+	cells, unjudged := recorded(t, file)
+	tables := [][]string{{"1.3.6.1.2.1", "1.3.6.1.4.1"}, {}, {}}
+	for i := 1; i <= 22; i++ {
+		tables[1] = append(tables[1], "1.3.6.1.2.1.2.2.1."+strconv.Itoa(i))
+		tables[2] = append(tables[2], "1.3.6.1.2.1.31.1.1.1."+strconv.Itoa(i))
+	}
+	for _, columns := range tables {
+		w := newWalk(columns, walkOptions{noBulk: v1, rows: 100_000, requests: 100_000, bytes: 1 << 30})
+		if err := drive(t.Context(), s, w); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range w.columns {
+			if c.cut != nil {
+				t.Errorf("%s cut after %d rows: %v", c.root, c.seen, c.cut)
+			}
+			wantColumn(t, c, cells, unjudged, v1)
+		}
+	}
+}
+
+func wantColumn(t *testing.T, c *column, cells map[string]plan.Cell, unjudged map[string]bool, v1 bool) {
+	t.Helper()
+	want := rowsOf(cells, c.root)
+	maps.DeleteFunc(want, func(_ string, cell plan.Cell) bool { return v1 && cell.Kind == plan.Counter64 })
+	for index, cell := range want {
+		got := c.cells[index]
+		got.Text, cell.Text = strings.TrimRight(got.Text, " "), strings.TrimRight(cell.Text, " ") // snmpsim cuts them off
+		if got != cell {
+			t.Errorf("%s.%s is %+v, want %+v", c.root, index, got, cell)
+		}
+	}
+	for index := range c.cells {
+		if _, ok := want[index]; !ok && !unjudged[c.root+"."+index] {
+			t.Errorf("%s.%s is not in the recording", c.root, index)
+		}
+	}
+}
+
+func credentialOf(community string, v1 bool) probes.Credential {
+	c := probes.Credential{Version: probes.SNMPv2c, Community: probes.NewSecret(community)}
+	if v1 {
+		c.Version = probes.SNMPv1
+	}
+	return c
+}
+
+// TestWalkRecordings walks every recording, served by the project's responder.
+func TestWalkRecordings(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(corpus(t), "*.snmprec"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no recordings: %v", err)
+	}
+	for i, file := range files {
+		if info, err := os.Stat(file); err != nil || testing.Short() && info.Size() > 100_000 {
+			continue
+		}
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			mib, _, err := snmptest.LoadRecording(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := snmptest.Start(snmptest.Options{Communities: map[string]*snmptest.MIB{"public": mib}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			s := open(t, deviceAt(t, r.Addr()))
+			v1 := i%4 == 0
+			s.timeout = 5 * time.Second
+			if err := s.use(credentialOf("public", v1)); err != nil {
+				t.Fatal(err)
+			}
+			wantRecorded(t, s, file, v1)
+		})
+	}
+}
+
+// TestWalkSnmpsim walks recordings that snmpsim, code by others, serves.
+func TestWalkSnmpsim(t *testing.T) {
+	dir := corpus(t)
+	t.Parallel()
+	names := []string{"hwg-poseidon", "apc_ap8959eu3", "airos_airos8", "digipower", "draytek_vdsl"}
+	if !testing.Short() {
+		names = append(names, "ios_c3560")
+	}
+	addr := startSnmpsim(t, dir, names)
+	for i, name := range names {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, deviceAt(t, addr))
+			s.timeout = 5 * time.Second
+			v1 := i%3 == 2
+			if err := s.use(credentialOf(name, v1)); err != nil {
+				t.Fatal(err)
+			}
+			wantRecorded(t, s, filepath.Join(dir, name+".snmprec"), v1)
+		})
+	}
+}
+
+func startSnmpsim(t *testing.T, dir string, names []string) (addr string) {
+	t.Helper()
+	path, err := exec.LookPath("snmpsimd")
+	if err != nil {
+		t.Skip("SKIPPED: snmpsimd is not installed (package snmpsim)")
+	}
+	// It runs as nobody, so its folder is not below t.TempDir, which is private.
+	work, err := os.MkdirTemp("", "edgehold-snmpsim")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(work) })
+	for _, sub := range []string{"", "data", "cache"} {
+		p := filepath.Join(work, sub)
+		if err := errors.Join(os.MkdirAll(p, 0o777), os.Chmod(p, 0o777)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range names {
+		data, err := os.ReadFile(filepath.Join(dir, name+".snmprec"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(work, "data", name+".snmprec"), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	addr = freeAddr(t)
+	args := []string{"--data-dir=" + filepath.Join(work, "data"), "--cache-dir=" + filepath.Join(work, "cache"),
+		"--agent-udpv4-endpoint=" + addr, "--logging-method=null"}
+	if os.Getuid() == 0 {
+		args = append(args, "--process-user=nobody", "--process-group=nogroup")
+	}
+	startAgent(t, exec.Command(path, args...), addr, names[0])
+	return addr
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	return conn.LocalAddr().String()
+}
+
+// startAgent runs cmd until the test ends and waits until it answers.
+func startAgent(t *testing.T, cmd *exec.Cmd, addr, community string) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(5 * time.Second):
+			_ = cmd.Process.Kill()
+			<-ended
+		}
+	})
+	d := deviceAt(t, addr)
+	d.Timeout, d.Retries = quick, 0
+	s := open(t, d)
+	if err := s.use(credentialOf(community, false)); err != nil {
+		t.Fatal(err)
+	}
+	pause := time.NewTicker(50 * time.Millisecond)
+	defer pause.Stop()
+	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); {
+		if _, err := s.exchange(t.Context(), askUptime); err == nil {
+			return
+		}
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("%s ended: %v\n%s", cmd.Path, err, out.String())
+		case <-pause.C:
+		}
+	}
+	t.Fatalf("%s does not answer", cmd.Path)
+}
+
+// A walk of an agent that sends its rows out of order keeps what came before.
+func TestWalkUnsorted(t *testing.T) {
+	a := newScripted(table(1, 12))
+	order := []int{1, 2, 3, 4, 8, 5, 6, 7}
+	a.after = func(r request, resp *response) error {
+		resp.vars = nil
+		for _, n := range order {
+			resp.vars = append(resp.vars, varbind{oid: entry + ".1." + strconv.Itoa(n), cell: number(n)})
+		}
+		return nil
+	}
+	w := newWalk(columnsOf(1), walkOptions{})
+	if err := a.run(w, 10); err != nil {
+		t.Fatal(err)
+	}
+	got := slices.Sorted(maps.Keys(w.columns[0].cells))
+	if w.columns[0].cut == nil || !slices.Equal(got, []string{"1", "2", "3", "4", "8"}) {
+		t.Errorf("rows %v, cut %v", got, w.columns[0].cut)
+	}
+}
