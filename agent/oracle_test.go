@@ -90,7 +90,7 @@ func readable(raw []byte) string {
 			return ' '
 		}
 		return r
-	}, s)
+	}, strings.ReplaceAll(s, "\r\n", " "))
 	for _, r := range clean {
 		if !unicode.IsPrint(r) {
 			return "?"

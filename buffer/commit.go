@@ -106,7 +106,7 @@ func (s *Store) commitLast() error {
 func (s *Store) commitNext(state map[string][]byte) error {
 	err := s.begin(state)
 	if err == nil {
-		err = guard(func() error { return s.try(s.running) })
+		err = guard(func() error { return s.try(s.running) }) // reading may panic too
 	}
 	s.sound(err)
 	if err != nil {
@@ -127,6 +127,26 @@ func guard(fn func() error) (err error) {
 		}
 	}()
 	return fn()
+}
+
+// write is one transaction. It is not bbolt's Update, which after a panic
+// scans the whole file in a goroutine of its own, where nothing stops the next
+// panic.
+func (s *Store) write(fn func(tx *bbolt.Tx) error) error {
+	tx, err := s.db.Begin(true)
+	if err != nil {
+		return err
+	}
+	err = guard(func() error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return tx.Commit()
+	})
+	if err != nil {
+		_ = tx.Rollback() // has no effect where Commit has done it
+	}
+	return err
 }
 
 // begin takes what is pending, unless a commit is still to be tried again.
@@ -186,7 +206,7 @@ func (s *Store) shows(w *work) (there bool, err error) {
 	if err != nil || !there {
 		return false, err
 	}
-	return true, s.db.Update(func(tx *bbolt.Tx) error {
+	return true, s.write(func(tx *bbolt.Tx) error {
 		l, err := readLedger(tx)
 		if err != nil {
 			return err
@@ -197,7 +217,7 @@ func (s *Store) shows(w *work) (there bool, err error) {
 }
 
 func (s *Store) update(w *work) error {
-	return s.db.Update(func(tx *bbolt.Tx) error {
+	return s.write(func(tx *bbolt.Tx) error {
 		l, err := readLedger(tx)
 		if err != nil {
 			return err

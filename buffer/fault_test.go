@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"bytes"
 	"context"
 	"math/rand/v2"
 	"os"
@@ -165,4 +166,87 @@ func TestUnknownOutcome(t *testing.T) {
 			t.Errorf("visible %v: leased %v", visible, got)
 		}
 	}
+}
+
+// TestScatteredPages leaves room in the file, but nowhere in one piece.
+func TestScatteredPages(t *testing.T) {
+	r := start(t, func(o *Options) { o.MaxSize = leastMaxSize })
+	n := 0
+	for r.Stat().UsedBytes < leastMaxSize-allocSize-(300<<10) {
+		r.append(r.noise(n, 1000)...)
+		n += 1000
+	}
+	var leases []*Lease
+	for l := r.lease(1000); l != nil; l = r.lease(1000) {
+		leases = append(leases, l) // one record each
+	}
+	for i, l := range leases {
+		r.settle(l, Settlement{Outcome: []Outcome{Delivered, Later}[i%2]})
+	}
+	r.flush()
+	if a := r.Account(); a.Evicted != 0 || a.Delivered == 0 {
+		t.Fatalf("account %+v", a)
+	}
+	r.append(r.noise(n, 50_000)...)
+	if a := r.Account(); a.Evicted == 0 || r.Stat().Alarm != "" || r.Stat().FileBytes > leastMaxSize {
+		t.Errorf("account %+v, stat %+v", a, r.Stat())
+	}
+}
+
+// TestLastCommitFails stops while the disk refuses: what was accepted stays,
+// and those who wait are told.
+func TestLastCommitFails(t *testing.T) {
+	r := start(t, nil)
+	r.append(r.points(0, 10)...)
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &old); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 4096, Max: old.Max}); err != nil {
+		t.Fatal(err)
+	}
+	ticket := r.Enqueue(r.points(10, 10))
+	closed := r.Close()
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &old); err != nil {
+		t.Fatal(err)
+	}
+	if err := ticket.Wait(context.Background()); err == nil || closed == nil {
+		t.Errorf("wait: %v, close: %v", err, closed)
+	}
+	r.open()
+	r.account(Account{Accepted: 10, Buffered: 10})
+}
+
+// TestPagesOverwritten destroys the inner pages of an open file, on which
+// bbolt panics.
+func TestPagesOverwritten(t *testing.T) {
+	clock := newWall()
+	path := filepath.Join(t.TempDir(), "buffer.db")
+	s, err := Open(Options{Path: path, Now: clock.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{Store: s, t: t, clock: clock}
+	for i := range 5 {
+		r.append(r.noise(1000*i, 1000)...)
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteAt(bytes.Repeat([]byte{0xa5}, 64*pageSize), 2*pageSize); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := s.Lease(Query{Max: 10}); err == nil {
+		t.Errorf("leased %v", l)
+	}
+	if _, err := s.Verify(); err == nil {
+		t.Error("Verify saw nothing wrong")
+	}
+	s.Enqueue(r.points(0, 10))
+	within(t, "an alarm", func() bool { return s.Stat().Alarm != "" })
+	_ = s.Close()
 }

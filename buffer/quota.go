@@ -35,7 +35,7 @@ func (s *Store) excess(w *work) int64 {
 // makeRoom evicts in a commit of its own, where free pages are too scattered
 // or too few for the work.
 func (s *Store) makeRoom(w *work, bytes int64) error {
-	return s.db.Update(func(tx *bbolt.Tx) error {
+	return s.write(func(tx *bbolt.Tx) error {
 		l, err := readLedger(tx)
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io/fs"
 	"maps"
 	"os"
@@ -230,8 +231,8 @@ func TestOpenRefusesFolders(t *testing.T) {
 		{"fifo", func(d string) error { return syscall.Mkfifo(d+"/x", 0o600) }, `file "x": links and special files`},
 		{"file too large", func(d string) error { return os.WriteFile(d+"/x", make([]byte, 201), 0o600) }, "larger than the limit"},
 		{"total", func(d string) error {
-			os.WriteFile(d+"/snmp/x", make([]byte, 150), 0o600)
-			return os.WriteFile(d+"/alerts/y", make([]byte, 150), 0o600)
+			x := os.WriteFile(d+"/snmp/x", make([]byte, 150), 0o600)
+			return errors.Join(x, os.WriteFile(d+"/alerts/y", make([]byte, 150), 0o600))
 		}, "more than 300 bytes together"},
 		{"entries", func(d string) error { return os.Mkdir(d+"/x", 0o755) }, "more than 6 files and folders"},
 		{"depth", func(d string) error { return os.Mkdir(d+"/snmp/sub/y", 0o755) }, ""},

@@ -61,23 +61,24 @@ func TestProxy(t *testing.T) {
 
 // TestProxyFromEnvironment runs itself, since Go reads the environment once.
 func TestProxyFromEnvironment(t *testing.T) {
-	if target := os.Getenv("EDGEHOLD_PROXY_TEST"); target != "" {
-		o := classify(post(t, testSender(t, target, ClientOptions{}), "one\n"), time.Now())
-		t.Logf("verdict %d cause %s", o.verdict, o.cause)
+	if os.Getenv("EDGEHOLD_PROXY_TEST") != "" {
+		client, err := NewClient(ClientOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, target := range []string{"https://env.example/", "https://inside.example/", "http://127.0.0.1/"} {
+			u, err := client.Transport.(*http.Transport).Proxy(httptest.NewRequest(http.MethodPost, target, nil))
+			t.Logf("%s by %v, %v", target, u, err)
+		}
 		return
 	}
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusAccepted) }))
-	defer proxy.Close()
-	for _, test := range []struct{ target, proxy, without, want string }{
-		{"http://env.invalid", proxy.URL, "", "verdict 1"},
-		{"http://env.invalid", proxy.URL, "other.example,.invalid", "DNS"},
-	} {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestProxyFromEnvironment$", "-test.v")
-		cmd.Env = append(os.Environ(), "EDGEHOLD_PROXY_TEST="+test.target, "HTTP_PROXY="+test.proxy, "http_proxy="+test.proxy,
-			"NO_PROXY="+test.without, "no_proxy="+test.without, "REQUEST_METHOD=")
-		out, err := cmd.CombinedOutput()
-		if err != nil || !strings.Contains(string(out), test.want) {
-			t.Errorf("%+v: %v\n%s", test, err, out)
+	cmd := exec.Command(os.Args[0], "-test.run=^TestProxyFromEnvironment$", "-test.v")
+	cmd.Env = append(os.Environ(), "EDGEHOLD_PROXY_TEST=1", "HTTPS_PROXY=http://proxy.example:3128", "https_proxy=", "HTTP_PROXY=http://other.example", "http_proxy=",
+		"NO_PROXY=inside.example", "no_proxy=")
+	out, err := cmd.CombinedOutput()
+	for _, want := range []string{"https://env.example/ by http://proxy.example:3128, <nil>", "https://inside.example/ by <nil>, <nil>", "http://127.0.0.1/ by <nil>, <nil>"} {
+		if err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("%s: %v\n%s", want, err, out)
 		}
 	}
 }

@@ -130,7 +130,7 @@ func (d *Drain) turn(ctx context.Context) (wait time.Duration, committed <-chan 
 func (d *Drain) next() (*buffer.Lease, *outcome) {
 	now := d.opts.Now()
 	if clockUnset(now) {
-		return nil, &outcome{verdict: hold, cause: fmt.Sprintf("the clock of this machine says %s, so no point is sent: set it", now.Format(time.DateOnly))}
+		return nil, &outcome{verdict: later, cause: fmt.Sprintf("the clock of this machine says %s, so no point is sent: set it", now.Format(time.DateOnly))}
 	}
 	for _, q := range lanes(now, d.opts.Window) {
 		lease, err := d.opts.Store.Lease(q)
@@ -224,7 +224,9 @@ func one(yes bool) int64 {
 func (d *Drain) up(lines, unnamed int) {
 	now := d.opts.Now()
 	d.failures = 0
+	firstUnnamed := false
 	d.update(func(s *State) {
+		firstUnnamed = unnamed > 0 && s.LinesUnnamed == 0
 		s.enter(Sending, now)
 		s.NextTry = time.Time{}
 		s.LinesAccepted += int64(lines)
@@ -233,8 +235,8 @@ func (d *Drain) up(lines, unnamed int) {
 			s.LastSuccess = now
 		}
 	})
-	if unnamed > 0 {
-		d.opts.Log.Warn().Int("lines", unnamed).Msg("the server refused lines without saying which; they count as delivered")
+	if firstUnnamed {
+		d.opts.Log.Warn().Int("lines", unnamed).Msg("the server refused lines without saying which; such lines count as delivered, and in lines_unnamed")
 	}
 	if d.downAs != "" {
 		d.opts.Log.Info().Dur("down_for", now.Sub(d.downAt)).Int64("backlog", d.opts.Store.Account().Buffered).Msg("uplink is up again")

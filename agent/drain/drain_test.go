@@ -404,7 +404,7 @@ func TestTokenTrouble(t *testing.T) {
 		"read token_file /etc/edgehold/token: permission denied": func() (probes.Secret, error) {
 			return probes.Secret{}, errors.New("read token_file /etc/edgehold/token: permission denied")
 		},
-		"the token is empty": func() (probes.Secret, error) { return probes.Secret{}, nil },
+		"no token: it is empty": func() (probes.Secret, error) { return probes.Secret{}, nil },
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			seq := &sequence{statuses: []int{202}}
@@ -425,7 +425,7 @@ func TestClockUnset(t *testing.T) {
 			o.Now = func() time.Time { return boot }
 		})
 		synctest.Wait()
-		if s := r.State(); s.State != Hold || !strings.Contains(s.LastError, "clock") {
+		if s := r.State(); s.State != Backoff || !strings.Contains(s.LastError, "clock") {
 			t.Errorf("state %+v", s)
 		}
 		r.store.expect(0, 0, 1)
@@ -444,6 +444,39 @@ func TestStoreTrouble(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		store.expect(1, 0, 0)
+	})
+}
+
+func TestSettleTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore(t, samples(1, time.Now())...)
+		store.failSettle = errors.New("disk is gone")
+		r := run(t, store, (&sequence{statuses: []int{202}}).answer)
+		synctest.Wait()
+		if s := r.State(); s.State != Backoff || s.LinesAccepted != 1 || !strings.Contains(s.LastError, "settle points in the buffer: disk is gone") {
+			t.Errorf("state %+v", s)
+		}
+	})
+}
+
+// TestDownWithNothingToSend holds that an uplink is not called idle because its
+// points got too old, and that the next ones are tried as they come.
+func TestDownWithNothingToSend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seq := &sequence{statuses: []int{503}}
+		store := newStore(t, samples(1, time.Now())...)
+		r := run(t, store, seq.answer)
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		tries := len(seq.at)
+		if s := r.State(); s.State != Backoff || s.NextTry.Before(time.Now()) {
+			t.Errorf("state %+v", s)
+		}
+		store.add(samples(1, time.Now())...)
+		synctest.Wait()
+		if len(seq.at) != tries+1 {
+			t.Errorf("%d tries, then %d", tries, len(seq.at))
+		}
 	})
 }
 

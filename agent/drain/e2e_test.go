@@ -26,6 +26,7 @@ const (
 type site struct {
 	t     *testing.T
 	env   *draintest.Server
+	path  string
 	store *buffer.Store
 	drain *drain.Drain
 	stamp time.Time
@@ -40,10 +41,8 @@ func newSite(t *testing.T, timeout time.Duration) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.env.Close() })
-	s.store, err = buffer.Open(buffer.Options{Path: filepath.Join(t.TempDir(), "edgehold.db"), Log: zerolog.Nop()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.path = filepath.Join(t.TempDir(), "edgehold.db")
+	s.open()
 	t.Cleanup(func() { _ = s.store.Close() })
 	client, err := drain.NewClient(drain.ClientOptions{Timeout: timeout})
 	if err != nil {
@@ -56,6 +55,15 @@ func newSite(t *testing.T, timeout time.Duration) *site {
 		Random: func() float64 { return 0 }, // tries again after a tenth of a second
 	})
 	return s
+}
+
+func (s *site) open() {
+	s.t.Helper()
+	store, err := buffer.Open(buffer.Options{Path: s.path, Log: zerolog.Nop()})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.store = store
 }
 
 // add appends one batch, durably, a minute after the one before.
@@ -145,22 +153,30 @@ func TestFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			s.until("buffer is empty", func() bool { return s.store.Account().Buffered == 0 })
+			s.until("all is settled", func() bool {
+				state := s.drain.State()
+				return state.LinesAccepted+state.LinesRefused == int64(s.count)
+			})
 			stop()
 			s.check(test.dead, test.again)
 		})
 	}
 }
 
+// check looks at the store after a restart.
 func (s *site) check(dead, again bool) {
 	t := s.t
 	t.Helper()
+	if err := s.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.open()
 	account, err := s.store.Verify()
 	if err != nil {
 		t.Errorf("verify: %v", err)
 	}
 	c, state := s.env.Counts(), s.drain.State()
-	if account.Delivered != int64(c.Distinct) || account.Delivered+account.DeadLetter != int64(s.count) {
+	if account.Delivered != int64(c.Distinct) || account.Buffered != 0 || account.Delivered+account.DeadLetter != int64(s.count) {
 		t.Errorf("account %+v, the environment took %d of %d points", account, c.Distinct, s.count)
 	}
 	if (account.DeadLetter > 0) != dead || state.LinesRefused != account.DeadLetter || state.LinesAccepted != account.Delivered {

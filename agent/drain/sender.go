@@ -25,9 +25,6 @@ const (
 	grace = 2 * time.Second
 )
 
-// errNoToken tells apart what went wrong before anything was sent.
-var errNoToken = errors.New("no token")
-
 // sender posts metric lines. It serves one goroutine.
 type sender struct {
 	url    string
@@ -54,15 +51,15 @@ func newSender(o Options) *sender {
 }
 
 // post sends the lines and returns what came of it and how many bytes it was,
-// compressed. It returns errNoToken where nothing could be sent for lack of a
+// compressed. It returns an error where nothing could be sent for lack of a
 // token. Nothing in the exchange shows the token.
 func (s *sender) post(ctx context.Context, text []byte, lines int) (exchange, int, error) {
 	token, err := s.token()
 	if err != nil {
-		return exchange{}, 0, fmt.Errorf("%w: %w", errNoToken, err)
+		return exchange{}, 0, fmt.Errorf("no token: %w", err)
 	}
 	if token.IsZero() {
-		return exchange{}, 0, fmt.Errorf("%w: the token is empty; put one with the scope metrics.ingest into the token file", errNoToken)
+		return exchange{}, 0, errors.New("no token: it is empty; put one with the scope metrics.ingest into the token file")
 	}
 	body := s.compress(text)
 	ctx, cancel := linger(ctx)

@@ -126,14 +126,13 @@ func TestAmbiguity(t *testing.T) {
 		ambiguous bool
 		cause     string
 	}{
-		"refused":     {"http://" + closed.Addr().String(), false, "nothing listens there"},
-		"no TLS":      {strings.Replace(server.URL, "http:", "https:", 1), false, ""},
-		"cut":         {server.URL + "/cut", true, "cut before the answer"},
-		"hang":        {server.URL + "/hang", true, "did not answer in time"},
-		"short":       {server.URL + "/short", true, "broke off"},
-		"not a URL":   {"http://a b", false, "not valid"},
-		"not a host":  {"http://[::1", false, "not valid"},
-		"no such DNS": {"http://no-such-host.invalid", false, ""},
+		"refused":    {"http://" + closed.Addr().String(), false, "nothing listens there"},
+		"no TLS":     {strings.Replace(server.URL, "http:", "https:", 1), false, ""},
+		"cut":        {server.URL + "/cut", true, "cut before the answer"},
+		"hang":       {server.URL + "/hang", true, "did not answer in time"},
+		"short":      {server.URL + "/short", true, "broke off"},
+		"not a URL":  {"http://a b", false, "not valid"},
+		"not a host": {"http://[::1", false, "not valid"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := testSender(t, test.url, ClientOptions{Timeout: 300 * time.Millisecond})

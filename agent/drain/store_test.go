@@ -18,10 +18,11 @@ type fakeStore struct {
 	t         testing.TB
 	committed chan struct{}
 
-	mu     sync.Mutex
-	points []*kept
-	fail   error // of the next Lease
-	leases []time.Time
+	mu         sync.Mutex
+	points     []*kept
+	fail       error // of the next Lease
+	failSettle error
+	leases     []time.Time
 }
 
 type kept struct {
@@ -75,6 +76,9 @@ func (s *fakeStore) Lease(q buffer.Query) (*buffer.Lease, error) {
 func (s *fakeStore) Settle(l *buffer.Lease, each []buffer.Settlement) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.failSettle != nil {
+		return s.failSettle
+	}
 	if len(each) != len(l.Points) {
 		s.t.Errorf("%d settlements for %d points", len(each), len(l.Points))
 		return nil

@@ -75,7 +75,7 @@ func ParseDevice(text string) (plan.Device, error) {
 		}
 		d.Port = uint16(n)
 	}
-	if _, err := netip.ParseAddr(host); err != nil && !isHostName(host) {
+	if !isAddress(host) && !isHostName(host) {
 		return d, wrong
 	}
 	d.Host = host
@@ -96,13 +96,18 @@ func splitPort(text string) (host, port string) {
 	return text, ""
 }
 
+func isAddress(s string) bool {
+	addr, err := netip.ParseAddr(s)
+	return err == nil && !strings.ContainsFunc(addr.Zone(), notInName)
+}
+
 func isHostName(s string) bool {
-	if s == "" || len(s) > 253 {
-		return false
-	}
-	return !strings.ContainsFunc(s, func(r rune) bool {
-		return r != '.' && r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
-	}) && !slices.Contains(strings.Split(strings.TrimSuffix(s, "."), "."), "") && !looksLikeIPv4(s)
+	return s != "" && len(s) <= 253 && !strings.ContainsFunc(s, notInName) && !looksLikeIPv4(s) &&
+		!slices.Contains(strings.Split(strings.TrimSuffix(s, "."), "."), "")
+}
+
+func notInName(r rune) bool {
+	return r != '.' && r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 }
 
 // looksLikeIPv4 finds addresses with a typing error: no top-level domain is a

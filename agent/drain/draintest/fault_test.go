@@ -222,7 +222,7 @@ func TestFaultSlow(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		defer close(got)
-		do(plain(), request(t, s, "cpu.load 7 "+at(2*time.Millisecond)).WithContext(ctx))
+		_, _ = do(plain(), request(t, s, "cpu.load 7 "+at(2*time.Millisecond)).WithContext(ctx))
 	}()
 	eventually(t, "the line is taken", func() bool { return s.Counts().Lines == 3 })
 	cancel()

@@ -137,7 +137,7 @@ func checkMetricKey(key string) error {
 	case len(key) > maxKey:
 		return fmt.Errorf("metric key is longer than %d characters", maxKey)
 	case strings.HasPrefix(key, "dt."):
-		return fmt.Errorf("metric key %q starts with the reserved prefix dt.", key)
+		return fmt.Errorf("metric key %q has the reserved prefix \"dt.\"", key)
 	case isDigit(key[0]):
 		return fmt.Errorf("metric key %q starts with a digit", key)
 	}

@@ -149,6 +149,7 @@ func (s *Server) Refuse() {
 	}
 	s.listener.Close()
 	s.listener = nil
+	s.serving.Wait()  // the server lets go of the listener
 	s.underway.Lock() // waits for the answers
 	s.refusals.Add(1)
 	s.underway.Unlock()

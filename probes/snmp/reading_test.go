@@ -1,0 +1,89 @@
+package snmp
+
+import (
+	"context"
+	"testing"
+
+	"github.com/edgehold/edgehold/probes"
+	"github.com/edgehold/edgehold/probes/plan"
+	"github.com/edgehold/edgehold/probes/snmp/snmptest"
+)
+
+// readingOf lets the blocks of ifPlan's kind end in a given way.
+func readingOf(columns map[string]error, failed map[string]error, rows int) *reading {
+	r := newReading(probes.Stamp{}, plan.Cell{Kind: plan.Unsigned, Uint: 1})
+	r.asked = len(columns) + len(failed)
+	r.failed = failed
+	for root, why := range columns {
+		w := newWalk([]string{root}, walkOptions{})
+		c := w.columns[0]
+		c.done, c.cut, c.seen = true, why, rows
+		for i := range rows {
+			c.cells[string(rune('1'+i))] = number(i)
+		}
+		r.addTable(w)
+	}
+	return r
+}
+
+func TestVerdict(t *testing.T) {
+	p := ifPlan()
+	blocks := []*plan.Block{&p.Blocks[0], &p.Blocks[1]}
+	const column = "1.3.6.1.2.1.2.2.1.7"
+	denied := noAccess.err()
+	tests := []struct {
+		name   string
+		r      *reading
+		status probes.Status
+		words  []string
+	}{
+		{"all there", readingOf(map[string]error{column: nil}, nil, 3), probes.StatusOK, nil},
+		{"nothing there", readingOf(map[string]error{column: nil}, nil, 0), probes.StatusWarning, []string{"none of the 1 requested OIDs exist"}},
+		{"nothing asked", readingOf(nil, nil, 0), probes.StatusOK, nil},
+		{"a table cut", readingOf(map[string]error{column: errMalformed}, nil, 3), probes.StatusWarning,
+			[]string{"table 1.3.6.1.2.1.2.2.1 (interfaces/traffic) half read: 3 rows of column " + column + ", then: the reply could not be decoded"}},
+		{"scalars failed", readingOf(map[string]error{column: nil}, map[string]error{"1.3.2": genErr.err(), "1.3.1": errTimeout}, 3), probes.StatusWarning,
+			[]string{"2 scalars not read: 1.3.1 and 1 other: no answer in time"}},
+		{"denied", readingOf(map[string]error{column: denied}, nil, 0), probes.StatusAuthenticationError, []string{"noAccess", "view"}},
+		{"denied in part", readingOf(map[string]error{column: denied}, nil, 1), probes.StatusWarning, []string{"noAccess", "1 row of"}},
+		{"gone at once", readingOf(map[string]error{column: errGone}, nil, 0), probes.StatusDeviceConnectionError, []string{"once and then no more"}},
+		{"gone with two tables", readingOf(map[string]error{column: errGone, "1.3.6.1.2.1.2.2.1.10": errGone}, nil, 2), probes.StatusWarning,
+			[]string{"stopped answering", "1 further table not read"}},
+		{"a column of no block", readingOf(map[string]error{"9": errMalformed}, nil, 1), probes.StatusWarning, []string{"table 9 (?)"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			wantStatus(t, test.r.verdict(blocks), test.status, test.words...)
+		})
+	}
+}
+
+// A scalar that is a dimension and could not be read must not make a series
+// without it.
+func TestPollScalarDimensionFails(t *testing.T) {
+	b := newBench(t, nil)
+	b.agent.SetFaults(snmptest.Faults{GenErr: snmptest.MustOID("1.3.6.1.2.1.1.5.0")})
+	points, err := b.poll(t)
+	wantStatus(t, err, probes.StatusWarning, "1 scalar not read: 1.3.6.1.2.1.1.5.0: error genErr")
+	if len(points["uptime"]) != 0 || len(points["admin"]) != benchPorts {
+		t.Errorf("%d uptime and %d admin points, want none and %d", len(points["uptime"]), len(points["admin"]), benchPorts)
+	}
+}
+
+type fixedNames struct{}
+
+func (fixedNames) NameOf(string) string { return "sw1.example" }
+
+func TestPollNamesTheDevice(t *testing.T) {
+	b := newBench(t, func(d *plan.Device) { d.MaxOIDs = 2 })
+	task := Tasks(ifPlan(), []plan.Device{b.dev}, TaskOptions{}, probes.Deps{Clock: b.clock, Resolver: fixedNames{}})[0]
+	batch, err := task.Probe.Poll(context.Background())
+	if err != nil || len(batch.Points) == 0 {
+		t.Fatal(err)
+	}
+	for _, p := range batch.Points {
+		if p.Series.Dim("device.name") != "sw1.example" {
+			t.Errorf("dimensions %v", p.Series.Dims())
+		}
+	}
+}
