@@ -57,11 +57,11 @@ func pathOf(keys []string) string {
 }
 
 // fault reports e at the field that keys lead to, unless that field, or one
-// around it, is known to be wrong already.
+// around it, is known to be wrong already, or stands there misspelt.
 func (c *checker) fault(e Error, keys ...string) {
 	path := pathOf(keys)
-	for _, known := range c.errs {
-		if known.Path == path || strings.HasPrefix(path, known.Path+".") || strings.HasPrefix(path, known.Path+"[") {
+	for around := path; around != ""; around = parentOf(around) {
+		if c.bad[around] {
 			return
 		}
 	}
@@ -79,19 +79,11 @@ func (c *checker) given(keys ...string) bool {
 	return found
 }
 
-// need reports a key that is not there. One that is there misspelt has been
-// reported as such.
+// need reports a key that is not there.
 func (c *checker) need(example string, keys ...string) {
-	if c.given(keys...) {
-		return
+	if !c.given(keys...) {
+		c.fault(Error{Found: "missing", Mend: "write e.g. " + example}, keys...)
 	}
-	parent, last := pathOf(keys[:len(keys)-1]), keys[len(keys)-1]
-	for _, e := range c.errs {
-		if e.Nearest == last && strings.HasPrefix(e.Path, parent) {
-			return
-		}
-	}
-	c.fault(Error{Found: "missing", Mend: "write e.g. " + example}, keys...)
 }
 
 func (c *checker) check(doc *document) *Config {

@@ -47,7 +47,7 @@ func (c *checker) credentials(entries map[string]credential) map[string]probes.C
 		if !keyShape.MatchString(name) {
 			c.fault(Error{Found: "not a name", Expected: "letters, digits and _ . -"}, at...)
 		}
-		if len(c.errsUnder(pathOf(at))) > 0 {
+		if c.inside[pathOf(at)] {
 			continue
 		}
 		s := secretSource{name: "community", file: e.CommunityFile, credential: e.CommunityCredential, env: e.CommunityEnv}

@@ -31,12 +31,31 @@ const maxValues = 200_000
 type decoder struct {
 	errs   []Error
 	values int
+	bad    map[string]bool // fields with an error of their own, or given under a misspelt key
+	inside map[string]bool // fields with an error in or below them
 }
 
 func (d *decoder) fail(n *node, path string, e Error) {
 	e.File, e.Line, e.Column, e.Path = n.file, n.line, n.column, path
-	d.errs = append(d.errs, e)
+	d.add(e)
 }
+
+func (d *decoder) add(e Error) {
+	if d.bad == nil {
+		d.bad, d.inside = map[string]bool{}, map[string]bool{}
+	}
+	d.errs = append(d.errs, e)
+	d.bad[e.Path] = true
+	if e.Nearest != "" {
+		d.bad[join(parentOf(e.Path), e.Nearest)] = true
+	}
+	for at := e.Path; at != "" && !d.inside[at]; at = parentOf(at) {
+		d.inside[at] = true
+	}
+}
+
+// parentOf is the path of the map or list that a field stands in.
+func parentOf(path string) string { return path[:max(0, strings.LastIndexAny(path, ".["))] }
 
 func (d *decoder) decode(n *node, path string, out reflect.Value) {
 	if d.values++; d.values > maxValues {

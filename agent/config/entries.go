@@ -66,6 +66,7 @@ func (c *checker) kind(n *node, at string, i int) (probes.Kind, bool) {
 func (c *checker) options(n *node, at string, kind probes.Kind) any {
 	options := kind.Options()
 	rest := *n
+	rest.index = nil
 	rest.fields = slices.DeleteFunc(slices.Clone(n.fields), func(f field) bool { return f.key == "kind" })
 	before := len(c.errs)
 	c.decode(&rest, at, reflect.ValueOf(options).Elem())

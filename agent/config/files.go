@@ -138,14 +138,16 @@ func merge(a, b *node, path string, errs []Error) (*node, []Error) {
 		return a, append(errs, e)
 	}
 	joined := *a
-	joined.fields = slices.Clone(a.fields)
+	joined.fields, joined.index = slices.Clone(a.fields), nil
+	var added []field
 	for _, f := range b.fields {
 		first := joined.get(f.key)
 		if first == nil {
-			joined.fields = append(joined.fields, f)
+			added = append(added, f)
 			continue
 		}
 		first.value, errs = merge(first.value, f.value, join(path, f.key), errs)
 	}
+	joined.fields, joined.index = append(joined.fields, added...), nil
 	return &joined, errs
 }

@@ -49,7 +49,9 @@ func Load(path string, kinds []probes.Kind) (*Config, []Warning, error) {
 	}
 	root, broken, faults := set.tree()
 	c := checker{path: path, base: folderOf(path), root: root, kinds: kinds, warnings: set.warnings}
-	c.errs = append(errs, faults...)
+	for _, e := range append(errs, faults...) {
+		c.add(e)
+	}
 	doc := newDocument()
 	c.decode(root, "", reflect.ValueOf(doc).Elem())
 	cfg := Default()

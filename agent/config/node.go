@@ -26,6 +26,7 @@ type node struct {
 	tag    string // of a scalar: !!str, !!int, !!float, !!bool, !!timestamp ...
 	items  []*node
 	fields []field
+	index  map[string]int // of fields, made by get
 }
 
 type field struct {
@@ -34,11 +35,16 @@ type field struct {
 	value *node
 }
 
+// get is the field with a key, nil for none. Fields are not added after it.
 func (n *node) get(key string) *field {
-	for i := range n.fields {
-		if n.fields[i].key == key {
-			return &n.fields[i]
+	if n.index == nil {
+		n.index = make(map[string]int, len(n.fields))
+		for i, f := range n.fields {
+			n.index[f.key] = i
 		}
+	}
+	if i, ok := n.index[key]; ok {
+		return &n.fields[i]
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ const exampleURL = "https://abc12345.live.dynatrace.com"
 func (c *checker) uplink(d *Dynatrace) *Dynatrace {
 	at, found := c.locate([]string{"uplink", "dynatrace"})
 	if !found || at.shape != table || d == nil {
-		if len(c.errsUnder("uplink")) == 0 {
+		if !c.inside["uplink"] {
 			keys := []string{"uplink", "dynatrace"}
 			if !c.given("uplink") {
 				keys = keys[:1]
@@ -47,23 +47,13 @@ func (c *checker) uplink(d *Dynatrace) *Dynatrace {
 	return &out
 }
 
-func (c *checker) errsUnder(path string) []Error {
-	var out []Error
-	for _, e := range c.errs {
-		if e.Path == path || strings.HasPrefix(e.Path, path+".") {
-			out = append(out, e)
-		}
-	}
-	return out
-}
-
 // tokenSource checks that exactly one source is named. Whether the token can
 // be had is found out by Token, so that a lost token stops sending only.
 func (c *checker) tokenSource(d *Dynatrace) {
 	at := []string{"uplink", "dynatrace"}
-	for _, e := range c.errsUnder("uplink.dynatrace") {
-		if soundsSecret(e.Path) {
-			return
+	for _, e := range c.errs {
+		if strings.HasPrefix(e.Path, "uplink.dynatrace.") && soundsSecret(e.Path) {
+			return // an attempt at it has been reported
 		}
 	}
 	c.source(d.source(), "token_file: /etc/edgehold/token", at)

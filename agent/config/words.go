@@ -56,7 +56,7 @@ func showable(path, text string) bool {
 
 // nearest returns the known word that text was probably meant to be, or "".
 func nearest(text string, known []string) string {
-	best, found := 1+len(text)/3, ""
+	best, found := 1+min(len(text), 24)/3, ""
 	for _, k := range known {
 		if d := distance(canonical(text), canonical(k)); d <= best && (found == "" || d < best) {
 			best, found = d, k
@@ -70,10 +70,10 @@ func canonical(text string) string {
 }
 
 // distance counts the insertions, deletions, changes and swaps of neighbours
-// that lead from a to b. Texts of very different length count as far apart.
+// that lead from a to b. Texts of very different length are far apart anyway.
 func distance(a, b string) int {
-	if len(a)-len(b) > 8 || len(b)-len(a) > 8 || len(a) > 64 {
-		return max(len(a), len(b))
+	if gap := max(len(a)-len(b), len(b)-len(a)); gap > 4 {
+		return gap
 	}
 	before, row := []int(nil), make([]int, len(b)+1)
 	for j := range row {

@@ -4,28 +4,43 @@ package plan
 // and for every table block its columns. An OID that several blocks use is
 // listed once, with the first of them.
 func Needs(blocks []*Block) (scalars []string, tables [][]string) {
-	seen := make(map[string]bool)
+	seen := make(map[need]bool)
 	for _, b := range blocks {
 		var columns []string
-		for s := range b.sources() {
-			for oid := range s.oids() {
-				key := string(rune('0'+s.Kind)) + oid
-				if seen[key] {
-					continue
-				}
-				seen[key] = true
-				if s.Kind == FromColumn {
-					columns = append(columns, oid)
-				} else {
-					scalars = append(scalars, oid)
-				}
+		for n := range b.needs() {
+			switch {
+			case seen[n]:
+			case n.kind == FromColumn:
+				columns = append(columns, n.oid)
+			default:
+				scalars = append(scalars, n.oid)
 			}
+			seen[n] = true
 		}
 		if len(columns) > 0 {
 			tables = append(tables, columns)
 		}
 	}
 	return scalars, tables
+}
+
+// need is one OID to read, and how.
+type need struct {
+	kind SourceKind
+	oid  string
+}
+
+// needs yields what a block reads from the device.
+func (b *Block) needs() func(yield func(need) bool) {
+	return func(yield func(need) bool) {
+		for s := range b.sources() {
+			for oid := range s.oids() {
+				if !yield(need{s.Kind, oid}) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // sources yields the sources of the dimensions, then of the metrics.

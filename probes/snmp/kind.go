@@ -113,6 +113,7 @@ func notInName(r rune) bool {
 // looksLikeIPv4 finds addresses with a typing error: no top-level domain is a
 // number.
 func looksLikeIPv4(s string) bool {
+	s = strings.TrimSuffix(s, ".")
 	last := s[strings.LastIndexByte(s, '.')+1:]
 	_, err := strconv.Atoi(last)
 	return err == nil
