@@ -324,7 +324,7 @@ func TestEvictionTakesTheOldestAndSparesLeases(t *testing.T) {
 	r.append(r.points(0, 10)...)
 	leased := r.lease(10)
 	var n int64 = 10
-	for range 12 {
+	for range 6 {
 		n += r.overfill()
 		if st := r.Stat(); st.FileBytes > leastMaxSize || st.UsedBytes > leastMaxSize {
 			t.Fatalf("over the quota of %d: %+v", leastMaxSize, st)

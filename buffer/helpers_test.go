@@ -140,10 +140,14 @@ func series(n int) *probes.Series {
 // points are n points of now; the value of each is its number from first on.
 func (r *rig) points(first, n int) []probes.Point {
 	now := r.clock.now()
+	var of [50]*probes.Series
+	for i := range of {
+		of[i] = series(i)
+	}
 	out := make([]probes.Point, n)
 	for i := range out {
 		out[i] = probes.Point{
-			Series: series(i % 50),
+			Series: of[i%len(of)],
 			Value:  probes.Uint(uint64(first + i)),
 			Stamp:  probes.Stamp{Boot: probes.BootID{7}, Uptime: time.Duration(now.UnixNano()), Wall: now.UnixMilli()},
 		}

@@ -214,7 +214,6 @@ func (d *decoder) unknown(f field, path string, keys []string) {
 		name = join(path, key)
 		e = Error{Found: "a secret must not stand in the configuration", Mend: secretMend(key, keys)}
 	case e.Nearest != "":
-		name = join(path, key)
 	case nearest(key, ownWords) != "":
 		e = Error{Found: "a secret must not stand in the configuration", Mend: secretMend(nearest(key, ownWords), keys)}
 	default:

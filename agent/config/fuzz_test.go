@@ -8,8 +8,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-
-	"github.com/edgehold/edgehold/probes"
 )
 
 // canary is what no error, warning or printed configuration may show.
@@ -155,7 +153,7 @@ func TestLoadedSecretsStayHidden(t *testing.T) {
 		"c":             canary,
 	})
 	cfg, _ := mustLoad(t, "edgehold.yaml")
-	if cfg.Credentials["a"].Community != probes.NewSecret(canary) {
+	if cfg.Credentials["a"].Community.Reveal() != canary {
 		t.Fatal("not read")
 	}
 	if text := fmt.Sprintf("%v %+v %#v", cfg, *cfg, cfg.Credentials); strings.Contains(text, canary) {

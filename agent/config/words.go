@@ -56,7 +56,7 @@ func showable(path, text string) bool {
 
 // nearest returns the known word that text was probably meant to be, or "".
 func nearest(text string, known []string) string {
-	best, found := 1+min(len(text), 24)/3, ""
+	best, found := 1+min(len(text), 16)/4, ""
 	for _, k := range known {
 		if d := distance(canonical(text), canonical(k)); d <= best && (found == "" || d < best) {
 			best, found = d, k
