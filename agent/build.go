@@ -162,7 +162,7 @@ func readPackage(cfg *config.Config, e config.Extension) (*extension.Manifest, [
 	}
 	pkg, err := sign.Open(e.Package, sign.DefaultLimits())
 	if err != nil {
-		return nil, nil, fmt.Errorf("open package: %w", err)
+		return nil, nil, err // it names the package
 	}
 	defer pkg.Close()
 	manifest, warnings, err := extension.ParseManifest(pkg.FS, e.Package)

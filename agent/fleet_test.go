@@ -166,7 +166,7 @@ func (f *fleet) wait(t *testing.T, what string, done func(control.Status) bool) 
 		if _, err := os.Stat(f.socket()); err == nil && done(f.status(t)) {
 			return
 		}
-		time.Sleep(100 * time.Millisecond) // between looks
+		time.Sleep(time.Second) // between looks; each costs the agent a little
 	}
 	t.Fatalf("%s: not within three minutes: %+v", what, f.status(t).Account)
 }

@@ -126,8 +126,8 @@ func checkPoint(p probes.Point) error {
 		return errors.New("point has no series")
 	case p.Series.Type() != probes.Gauge && p.Series.Type() != probes.Count:
 		return fmt.Errorf("series %.100s has no type", p.Series.Key())
-	case len(p.Series.ID()) > maxSeriesBytes:
-		return fmt.Errorf("series %.100s has names of %d bytes, more than %d", p.Series.Key(), len(p.Series.ID()), maxSeriesBytes)
+	case p.Series.Size() > maxSeriesBytes:
+		return fmt.Errorf("series %.100s has names of %d bytes, more than %d", p.Series.Key(), p.Series.Size(), maxSeriesBytes)
 	}
 	if err := p.Value.Check(); err != nil {
 		return fmt.Errorf("series %.100s: %w", p.Series.Key(), err)

@@ -15,12 +15,12 @@ import (
 // the transaction of the first record that uses them; none is ever removed.
 type dictionary struct {
 	mu     sync.RWMutex
-	ids    map[string]uint32 // by Series.ID
+	ids    map[[16]byte]uint32 // by Series.ID
 	series []*probes.Series  // by number
 }
 
 func newDictionary() *dictionary {
-	return &dictionary{ids: make(map[string]uint32)}
+	return &dictionary{ids: make(map[[16]byte]uint32)}
 }
 
 func (d *dictionary) len() int {
@@ -58,7 +58,7 @@ func (d *dictionary) write(tx *bbolt.Tx, codec *arc.Codec, from, to int) error {
 	for from < to {
 		n, size := 0, 0
 		for from+n < to && n < arc.MaxNames && size < arc.MaxNameBytes-2*maxSeriesBytes {
-			size += len(series[from+n].ID()) + 8
+			size += series[from+n].Size() + 8
 			n++
 		}
 		content, err := codec.EncodeNames(nil, toNames(series[from:from+n]))

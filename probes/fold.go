@@ -5,7 +5,7 @@ package probes
 // returns how many points it took in.
 func Fold(points []Point) (folded []Point, taken int) {
 	type slot struct {
-		id    string
+		id    [16]byte
 		stamp Stamp
 	}
 	at := make(map[slot]int, len(points))

@@ -40,7 +40,7 @@ func TestSeriesIDsDiffer(t *testing.T) {
 		NewSeries("m", Gauge, dim("a", "b\x01cd")),
 		NewSeries("m", Gauge, dim("a", strings.Repeat("x", 200))),
 	}
-	seen := map[string]int{}
+	seen := map[[16]byte]int{}
 	for i, s := range all {
 		if j, ok := seen[s.ID()]; ok {
 			t.Errorf("series %d and %d share an id", i, j)

@@ -1,6 +1,8 @@
 package probes
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"slices"
 	"strings"
 )
@@ -40,7 +42,7 @@ type Series struct {
 	key  string
 	typ  Type
 	dims []Dimension
-	id   string
+	id   [16]byte
 }
 
 // NewSeries sorts dims by key and drops dimensions with an empty key or value.
@@ -55,6 +57,9 @@ func NewSeries(key string, typ Type, dims ...Dimension) *Series {
 	}
 	slices.SortStableFunc(kept, func(a, b Dimension) int { return strings.Compare(a.Key, b.Key) })
 	kept = slices.CompactFunc(kept, func(a, b Dimension) bool { return a.Key == b.Key })
+	if len(kept) < cap(kept) {
+		kept = slices.Clone(kept) // a series lives long; the room to spare does not have to
+	}
 	return &Series{key: key, typ: typ, dims: kept, id: seriesID(key, typ, kept)}
 }
 
@@ -76,37 +81,40 @@ func (s *Series) Dim(key string) string {
 	return s.dims[i].Value
 }
 
-// ID is unique for key, type and dimensions. It is for maps, not for people.
-func (s *Series) ID() string { return s.id }
+// ID is the same for equal key, type and dimensions, and differs otherwise. It
+// is for maps, not for people, and holds within one process only.
+func (s *Series) ID() [16]byte { return s.id }
+
+// Size is how many bytes of text the series holds.
+func (s *Series) Size() int {
+	n := len(s.key)
+	for _, d := range s.dims {
+		n += len(d.Key) + len(d.Value)
+	}
+	return n
+}
 
 // With returns the series with further dimensions; those it has already stay.
 func (s *Series) With(dims ...Dimension) *Series {
 	return NewSeries(s.key, s.typ, append(slices.Clone(s.dims), dims...)...)
 }
 
-// seriesID prefixes every part with its length, so that no two series share
-// an id whatever bytes their values hold.
-func seriesID(key string, typ Type, dims []Dimension) string {
-	n := len(key) + 4
-	for _, d := range dims {
-		n += len(d.Key) + len(d.Value) + 4
-	}
-	b := make([]byte, 0, n)
+// seriesID hashes the parts, each with its length before it, so that no two
+// series share an id whatever bytes their values hold. A digest is a tenth of
+// the text, and a gateway holds tens of thousands of series.
+func seriesID(key string, typ Type, dims []Dimension) [16]byte {
+	b := make([]byte, 0, 512)
 	b = append(b, byte(typ))
 	b = appendPart(b, key)
 	for _, d := range dims {
 		b = appendPart(b, d.Key)
 		b = appendPart(b, d.Value)
 	}
-	return string(b)
+	sum := sha256.Sum256(b)
+	return [16]byte(sum[:16])
 }
 
 func appendPart(b []byte, s string) []byte {
-	n := len(s)
-	for n >= 0x80 {
-		b = append(b, byte(n)|0x80)
-		n >>= 7
-	}
-	b = append(b, byte(n))
+	b = binary.AppendUvarint(b, uint64(len(s)))
 	return append(b, s...)
 }

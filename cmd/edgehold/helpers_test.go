@@ -199,10 +199,10 @@ type site struct {
 	config  string
 	socket  string
 	starts  int
-	agent   *process     // the last one started
-	command []string     // put before the program
-	env     []string     // added to the environment
-	flags   []string     // added to `run`
+	agent   *process      // the last one started
+	command []string      // put before the program
+	env     []string      // added to the environment
+	flags   []string      // added to `run`
 	root    func() string // where the agent's paths begin, for one in a namespace of its own
 }
 

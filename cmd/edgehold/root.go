@@ -107,13 +107,18 @@ The agent:         edgehold check && edgehold run`,
 	return root
 }
 
-// usageArgs makes an error in the arguments end with the usage exit code.
+// usageArgs makes an error in the arguments, or in flags that do not go
+// together, end with the usage exit code.
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if check == nil {
-			return nil
+		var err error
+		if check != nil {
+			err = check(cmd, args)
 		}
-		if err := check(cmd, args); err != nil {
+		if err == nil {
+			err = cmd.ValidateFlagGroups()
+		}
+		if err != nil {
 			return usage(cmd, err)
 		}
 		return nil

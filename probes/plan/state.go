@@ -14,7 +14,7 @@ type State struct {
 	round    uint64
 	dev      Identity
 	blocks   map[*Block]*blockState
-	series   map[string]*shared
+	series   map[[16]byte]*shared
 	counters map[counterID]map[string]*baseline
 	order    []*row // scratch
 	cells    []Cell // scratch
@@ -67,7 +67,7 @@ func (s *State) begin(dev Identity) {
 	if s.blocks == nil || s.dev != dev {
 		s.dev = dev
 		s.blocks = make(map[*Block]*blockState)
-		s.series = make(map[string]*shared)
+		s.series = make(map[[16]byte]*shared)
 	}
 }
 
