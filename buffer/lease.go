@@ -184,16 +184,17 @@ func (p *picker) pick(tx *bbolt.Tx) error {
 func (p *picker) take(key recordKey, groups []arc.Group, taken spans) bool {
 	start := uint32(0)
 	for _, g := range groups {
-		end := start + uint32(len(g.IDs))
-		if g.Stamp.Wall >= p.oldest && g.Stamp.Wall <= p.newest {
-			for _, gap := range taken.free(span{start, end}) {
-				gap.to = min(gap.to, gap.from+uint32(p.most-len(p.lease.Points)))
-				if !p.add(key, g, span{gap.from - start, gap.to - start}, start) {
-					return false
-				}
+		first := start
+		start += uint32(len(g.IDs))
+		if g.Stamp.Wall < p.oldest || g.Stamp.Wall > p.newest {
+			continue
+		}
+		for _, gap := range taken.free(span{first, start}) {
+			gap.to = min(gap.to, gap.from+uint32(p.most-len(p.lease.Points)))
+			if !p.add(key, g, span{gap.from - first, gap.to - first}, first) {
+				return false
 			}
 		}
-		start = end
 	}
 	return true
 }

@@ -499,7 +499,7 @@ func TestE2EProxySecretsStaySilent(t *testing.T) {
 	s.await("the proxy to refuse", func(st control.Status) bool { return strings.Contains(st.Uplink.LastError, "refused") })
 	e.capture(t, s, true)
 	for _, status := range []int{http.StatusProxyAuthRequired, http.StatusBadGateway, http.StatusOK, inReason} {
-		seen := proxyOnce(t, s, addr, status)
+		seen := proxyOnce(t, s, addr, status); t.Log(status, s.status().Uplink.LastError)
 		if _, sent, ok := (&http.Request{Header: http.Header{"Authorization": {seen}}}).BasicAuth(); !ok || sent != password {
 			t.Errorf("the proxy got %q, so the test proves nothing", seen)
 		}
