@@ -147,7 +147,7 @@ func TestKeepLastGood(t *testing.T) {
 func TestLabelerAddsConstantsAndForgets(t *testing.T) {
 	constants := []probes.Dimension{{Key: "site", Value: "plant-7"}}
 	var l labeler
-	one := probes.NewSeries("m", probes.Gauge, probes.Dimension{Key: "a", Value: "b"})
+	one := probes.NewSeries("m", probes.Gauge, probes.Dimension{Key: "a", Value: "b"}, probes.Dimension{Key: "site", Value: "the package's own"})
 	points := []probes.Point{{Series: one}}
 	l.Apply(points, &constants)
 	first := points[0].Series

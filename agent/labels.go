@@ -1,6 +1,10 @@
 package agent
 
-import "github.com/edgehold/edgehold/probes"
+import (
+	"slices"
+
+	"github.com/edgehold/edgehold/probes"
+)
 
 // labeler puts the constant dimensions on the series of one task. It remembers
 // the series of the last polls, so that a steady task allocates nothing, and
@@ -11,7 +15,8 @@ type labeler struct {
 }
 
 // Apply replaces the series of points by those with the constants added. A
-// dimension that the probe gave itself stays.
+// constant goes before a dimension of the same key that the probe gave: with
+// a package's own `site` two sites could share a series.
 func (l *labeler) Apply(points []probes.Point, constants *[]probes.Dimension) {
 	if l.constants != constants || len(l.known) > 2*len(points)+1000 {
 		l.constants, l.known = constants, map[*probes.Series]*probes.Series{}
@@ -22,7 +27,7 @@ func (l *labeler) Apply(points []probes.Point, constants *[]probes.Dimension) {
 	for i, p := range points {
 		labelled := l.known[p.Series]
 		if labelled == nil {
-			labelled = p.Series.With(*constants...)
+			labelled = probes.NewSeries(p.Series.Key(), p.Series.Type(), slices.Concat(*constants, p.Series.Dims())...)
 			l.known[p.Series] = labelled
 		}
 		points[i].Series = labelled

@@ -22,10 +22,6 @@ func TestSeriesSortsAndKeepsTheFirstOfAKey(t *testing.T) {
 	if s.Dim("b") != "explicit" || s.Dim("zz") != "" {
 		t.Errorf("Dim: %q, %q", s.Dim("b"), s.Dim("zz"))
 	}
-	with := s.With(dim("site", "plant-7"), dim("a", "other"))
-	if with.Dim("a") != "1" || with.Dim("site") != "plant-7" || s.Dim("site") != "" {
-		t.Errorf("With: %v after %v", with.Dims(), s.Dims())
-	}
 }
 
 func TestSeriesIDsDiffer(t *testing.T) {

@@ -94,11 +94,6 @@ func (s *Series) Size() int {
 	return n
 }
 
-// With returns the series with further dimensions; those it has already stay.
-func (s *Series) With(dims ...Dimension) *Series {
-	return NewSeries(s.key, s.typ, append(slices.Clone(s.dims), dims...)...)
-}
-
 // seriesID hashes the parts, each with its length before it, so that no two
 // series share an id whatever bytes their values hold. A digest is a tenth of
 // the text, and a gateway holds tens of thousands of series.

@@ -354,7 +354,7 @@ func TestPostsStayUnderOneMegabyte(t *testing.T) {
 		}
 		points := samples(200, time.Now())
 		for i := range points {
-			points[i].Series = points[i].Series.With(dims...)
+			points[i].Series = probes.NewSeries(points[i].Series.Key(), points[i].Series.Type(), append(dims, points[i].Series.Dims()...)...)
 		}
 		var sizes []int
 		r := run(t, newStore(t, points...), func(lines []string) (int, string, error) {

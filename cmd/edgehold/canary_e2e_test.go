@@ -21,7 +21,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/edgehold/edgehold/agent/control"
 	"github.com/edgehold/edgehold/buffer"
@@ -479,8 +478,8 @@ func TestE2EProxySecretsStaySilent(t *testing.T) {
 	}
 	addr := hold.Addr().String()
 	_ = hold.Close() // refuses, to begin with
-	proxy := url.URL{Scheme: "http", Host: addr, User: url.UserPassword("u", password)}
-	s.env = []string{"GOTRACEBACK=all", "HTTPS_PROXY=" + proxy.String(), "E2E_TOKEN=" + token}
+	address := url.URL{Scheme: "http", Host: addr, User: url.UserPassword("u", password)}
+	s.env = []string{"GOTRACEBACK=all", "HTTPS_PROXY=" + address.String(), "E2E_TOKEN=" + token}
 	device := newSwitch(t, "127.0.2.10", goodCommunity)
 	s.yaml("https://e2e.invalid", "probes:\n", polled("1s", device.Addr()))
 	text, err := os.ReadFile(s.config)
@@ -498,12 +497,18 @@ func TestE2EProxySecretsStaySilent(t *testing.T) {
 	agent := s.start()
 	s.await("the proxy to refuse", func(st control.Status) bool { return strings.Contains(st.Uplink.LastError, "refused") })
 	e.capture(t, s, true)
-	for _, status := range []int{http.StatusProxyAuthRequired, http.StatusBadGateway, http.StatusOK, inReason} {
-		seen := proxyOnce(t, s, addr, status); t.Log(status, s.status().Uplink.LastError)
-		if _, sent, ok := (&http.Request{Header: http.Header{"Authorization": {seen}}}).BasicAuth(); !ok || sent != password {
-			t.Errorf("the proxy got %q, so the test proves nothing", seen)
-		}
+	for status, words := range map[int]string{
+		http.StatusProxyAuthRequired: "Proxy Authentication Required", http.StatusBadGateway: "Bad Gateway", http.StatusOK: "TLS",
+	} {
+		p := newProxy(t, addr, status)
+		s.await(fmt.Sprintf("the proxy to answer %d", status), func(st control.Status) bool {
+			s.agent.signal(syscall.SIGHUP) // tries again now
+			return strings.Contains(st.Uplink.LastError, words)
+		})
 		e.capture(t, s, true)
+		if sent := p.stop(); sent != password {
+			t.Errorf("the proxy got the password %q, so the test proves nothing", sent)
+		}
 	}
 	if r := agent.end(syscall.SIGABRT); r.code != 2 || !strings.Contains(r.err, "goroutine 1 ") {
 		t.Errorf("SIGABRT gave no dump: exit code %d\n%s", r.code, agent.tail())
@@ -516,41 +521,46 @@ func TestE2EProxySecretsStaySilent(t *testing.T) {
 	e.wantSilence(t, 2, 6)
 }
 
-// inReason repeats the password in the status line itself.
-const inReason = -1
+// proxy answers all requests with one status and repeats the password in its
+// answer; 200 is a tunnel to nobody.
+type proxy struct {
+	status int
+	server http.Server
+	served chan struct{}
 
-// proxyOnce is a proxy that repeats the password in its answers with status,
-// until the agent has met it; 200 is a tunnel to nobody.
-func proxyOnce(t *testing.T, s *site, addr string, status int) (authorization string) {
+	mu       sync.Mutex
+	password string // that came last
+}
+
+func newProxy(t *testing.T, addr string, status int) *proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var mu sync.Mutex
-	server := &http.Server{ReadHeaderTimeout: patience, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		authorization = r.Header.Get("Proxy-Authorization")
-		mu.Unlock()
-		if status == inReason {
-			conn, _, _ := http.NewResponseController(w).Hijack()
-			fmt.Fprintf(conn, "HTTP/1.1 407 not with %s\r\nContent-Length: 0\r\n\r\n", authorization)
-			_ = conn.Close()
-			return
-		}
-		w.Header().Set("Proxy-Authenticate", authorization)
-		w.WriteHeader(status)
-		fmt.Fprintln(w, "you are", authorization)
-	})}
-	served := make(chan struct{})
-	go func() { defer close(served); _ = server.Serve(l) }()
-	defer func() { _ = server.Close(); <-served }()
-	before := time.Now()
-	s.await(fmt.Sprintf("the proxy to answer %d", status), func(st control.Status) bool {
-		s.agent.signal(syscall.SIGHUP) // tries again now
-		mu.Lock()
-		defer mu.Unlock()
-		return authorization != "" && st.Uplink.LastErrorAt.After(before)
-	})
-	return authorization
+	p := &proxy{status: status, served: make(chan struct{})}
+	p.server.Handler = p
+	go func() { defer close(p.served); _ = p.server.Serve(l) }()
+	t.Cleanup(func() { p.stop() })
+	return p
+}
+
+func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	authorization := r.Header.Get("Proxy-Authorization")
+	_, password, _ := (&http.Request{Header: http.Header{"Authorization": {authorization}}}).BasicAuth()
+	p.mu.Lock()
+	p.password = password
+	p.mu.Unlock()
+	w.Header().Set("Proxy-Authenticate", authorization)
+	w.WriteHeader(p.status)
+	fmt.Fprintln(w, "you are", authorization, password)
+}
+
+// stop ends the proxy and returns the password it was given.
+func (p *proxy) stop() string {
+	_ = p.server.Close()
+	<-p.served
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.password
 }

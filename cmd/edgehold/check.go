@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -54,7 +55,8 @@ func check(path string) (checkDocument, error) {
 	for _, w := range warnings {
 		doc.Warnings = append(doc.Warnings, w.String())
 	}
-	if list, ok := err.(config.Errors); ok {
+	var list config.Errors
+	if errors.As(err, &list) {
 		for _, e := range list {
 			doc.Errors = append(doc.Errors, e.Error())
 		}
