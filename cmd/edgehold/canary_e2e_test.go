@@ -368,6 +368,12 @@ func TestE2ESecretsStaySilent(t *testing.T) {
 	e.run(t, "reload", "--config", s.config)
 	e.capture(t, s, true)
 	pollAll(t, e, s, []string{good.Addr(), silent.Addr(), other.Addr(), noise})
+	env.Close()
+	s.await("the uplink to be refused", func(st control.Status) bool {
+		s.agent.signal(syscall.SIGHUP) // tries again now
+		return strings.Contains(st.Uplink.LastError, "connection refused")
+	})
+	e.capture(t, s, true)
 	if good.Requests().Unknown != 0 || other.Requests().Unknown == 0 {
 		t.Error("the communities were not used, so the test proves nothing")
 	}
@@ -498,7 +504,7 @@ func TestE2EProxySecretsStaySilent(t *testing.T) {
 	s.await("the proxy to refuse", func(st control.Status) bool { return strings.Contains(st.Uplink.LastError, "refused") })
 	e.capture(t, s, true)
 	for status, words := range map[int]string{
-		http.StatusProxyAuthRequired: "Proxy Authentication Required", http.StatusBadGateway: "Bad Gateway", http.StatusOK: "TLS",
+		http.StatusProxyAuthRequired: "Proxy Authentication Required", http.StatusBadGateway: "Bad Gateway", http.StatusOK: "HTTP response to HTTPS client",
 	} {
 		p := newProxy(t, addr, status)
 		s.await(fmt.Sprintf("the proxy to answer %d", status), func(st control.Status) bool {
