@@ -68,10 +68,14 @@ func TestE2EBadInputIsNamedByCheck(t *testing.T) {
 		"number for a text": {func(s *site) { s.file("edgehold.yaml", strings.Replace(dynatrace(url), "e2e", "007", 1)) }, []string{":1:7: site: found the number 007", `write "007", in quotes`}},
 		"no file":           {func(*site) {}, []string{"edgehold.yaml: no such file", "--config FILE"}},
 		"no token file":     {func(s *site) { s.yaml(url); _ = os.Remove(filepath.Join(s.dir, "token")) }, []string{"uplink.dynatrace: token_file: no such file in ", "`chmod 600`"}},
-		"token for everybody": {func(s *site) { s.yaml(url); _ = os.Chmod(filepath.Join(s.dir, "token"), 0o644) },
-			[]string{"/token is readable by others (mode 0644); run: chmod o-rwx /"}},
-		"community for everybody": {func(s *site) { s.yaml(url); _ = os.Chmod(filepath.Join(s.dir, "community"), 0o604) },
-			[]string{"/community is readable by others (mode 0604); run: chmod o-rwx /"}},
+		"token for everybody": {
+			func(s *site) { s.yaml(url); _ = os.Chmod(filepath.Join(s.dir, "token"), 0o644) },
+			[]string{"/token is readable by others (mode 0644); run: chmod o-rwx /"},
+		},
+		"community for everybody": {
+			func(s *site) { s.yaml(url); _ = os.Chmod(filepath.Join(s.dir, "community"), 0o604) },
+			[]string{"/community is readable by others (mode 0604); run: chmod o-rwx /"},
+		},
 		"configuration with a community for everybody": {func(s *site) {
 			s.file("good/extension.yaml", goodPackage)
 			_ = os.Chmod(s.file("good.json", monitoring("127.0.0.1:1", goodCommunity)), 0o644)
@@ -106,12 +110,18 @@ func TestE2EBadInputIsNamedByCheck(t *testing.T) {
 			s.file("good.json", monitoring("127.0.0.1:1", goodCommunity))
 			s.file("edgehold.yaml", dynatrace(url)+"extensions:\n"+extension("good", "good.json"))
 		}, []string{"counts as unsigned", "allow_unsigned: true"}},
-		"URL without scheme": {func(s *site) { s.file("edgehold.yaml", dynatrace("abc12345.live.dynatrace.com")) },
-			[]string{":3:20: uplink.dynatrace.url: no scheme", "write https://abc12345.live.dynatrace.com"}},
-		"http to another host": {func(s *site) { s.file("edgehold.yaml", dynatrace("http://abc12345.live.dynatrace.com")) },
-			[]string{"http would send the token in clear text, expected https", "write https://HOST"}},
-		"URL of the web interface": {func(s *site) { s.file("edgehold.yaml", dynatrace("https://abc12345.apps.dynatrace.com/ui")) },
-			[]string{"write https://abc12345.live.dynatrace.com"}},
+		"URL without scheme": {
+			func(s *site) { s.file("edgehold.yaml", dynatrace("abc12345.live.dynatrace.com")) },
+			[]string{":3:20: uplink.dynatrace.url: no scheme", "write https://abc12345.live.dynatrace.com"},
+		},
+		"http to another host": {
+			func(s *site) { s.file("edgehold.yaml", dynatrace("http://abc12345.live.dynatrace.com")) },
+			[]string{"http would send the token in clear text, expected https", "write https://HOST"},
+		},
+		"URL of the web interface": {
+			func(s *site) { s.file("edgehold.yaml", dynatrace("https://abc12345.apps.dynatrace.com/ui")) },
+			[]string{"write https://abc12345.live.dynatrace.com"},
+		},
 		"all at once": {func(s *site) {
 			s.file("edgehold.yaml", "sitee: x\nuplink:\n  dynatrace: {url: abc, token_file: token}\nbuffer: {max_size: big}\nprobes:\n  - {kind: snpm}\n  - {kind: snmp, devices: [a b], credentials: [x], interval: soon}\n")
 		}, []string{":1:1: sitee: ", ":3:20: uplink.dynatrace.url: ", ":4:20: buffer.max_size: ", ":6:", `did you mean "snmp"?`, ":7:", "probes[1].interval: ", "error(s)"}},

@@ -3,6 +3,7 @@ package main_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -325,8 +326,10 @@ func TestE2ESecretsStaySilent(t *testing.T) {
 	s.file("other", e.plant("community of another device", "", ""))
 	s.file("credentials/systemd", e.plant("systemd credential", "", ""))
 	community, inJSON := e.all["community file"], e.plant("monitoring configuration", "", "")
-	s.env = []string{"GOTRACEBACK=all", "CREDENTIALS_DIRECTORY=" + filepath.Join(s.dir, "credentials"),
-		"E2E_COMMUNITY=" + e.plant("community variable", "", ""), "E2E_UNUSED_TOKEN=" + e.plant("another variable", "", "")}
+	s.env = []string{
+		"GOTRACEBACK=all", "CREDENTIALS_DIRECTORY=" + filepath.Join(s.dir, "credentials"),
+		"E2E_COMMUNITY=" + e.plant("community variable", "", ""), "E2E_UNUSED_TOKEN=" + e.plant("another variable", "", ""),
+	}
 
 	good := newSwitch(t, "127.0.2.1", community, inJSON, e.all["community variable"], e.all["systemd credential"])
 	silent, other := newSwitch(t, "127.0.2.2", community), newSwitch(t, "127.0.2.3", "public")
@@ -395,7 +398,9 @@ func (e *evidence) capture(t *testing.T, s *site, reload bool) {
 	if reload {
 		requests["/v1/reload"] = http.MethodPost
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Dial: func(_, _ string) (net.Conn, error) { return net.Dial("unix", s.socket) }}}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", s.socket)
+	}}}
 	for path, method := range requests {
 		req, err := http.NewRequestWithContext(t.Context(), method, "http://edgehold"+path, nil)
 		if err != nil {
