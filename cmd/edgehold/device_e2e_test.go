@@ -77,7 +77,7 @@ func TestE2EReload(t *testing.T) {
 	more(steady, 2)
 
 	s.yaml(env.URL(), "poling: {}\nprobes:\n", strings.ReplaceAll(polled("3s", changed), "3s", "soon"), polled("2s", steady))
-	edgehold(t, "reload", "--config", s.config).mustSay(t, 1, "edgehold.yaml:", "probes[0].interval: ", "unknown key", `did you mean "polling"?`)
+	edgehold(t, "reload", "--config", s.config).mustSay(t, 78, "edgehold.yaml:", "probes[0].interval: ", "unknown key", `did you mean "polling"?`)
 	st = s.status()
 	wantRefused(t, st, loaded, `did you mean "polling"?`)
 	edgehold(t, "status", "--config", s.config).mustSay(t, 0, "ALARM", "the last reload was refused", `did you mean "polling"?`)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -40,7 +41,12 @@ func newReload() *cobra.Command {
 errors is refused, the errors are printed, and the old one keeps running.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.client().Reload(cmd.Context()); err != nil {
+			err := f.client().Reload(cmd.Context())
+			var refused *control.Refused
+			if errors.As(err, &refused) {
+				return exitCode{exitConfig, err}
+			}
+			if err != nil {
 				return err
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), "reloaded")
