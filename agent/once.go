@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 type Once struct {
 	Config  *config.Config // its entries, constants and credentials
 	Kinds   []probes.Kind
-	Devices []string      // only these devices; empty: all
+	Devices []string      // only these devices, as in HOST or HOST:PORT; empty: all
 	Wait    time.Duration // poll again after this and give the second poll; 0: poll once
 	Log     zerolog.Logger
 }
@@ -38,9 +39,13 @@ func (o Once) Poll(ctx context.Context) ([]Polled, error) {
 	if err != nil {
 		return nil, err
 	}
-	tasks, problems := o.tasks(clock)
+	all, problems := o.tasks(clock)
+	tasks := slices.DeleteFunc(slices.Clone(all), func(t probes.Task) bool { return !o.wants(t) })
 	if len(tasks) == 0 {
-		return nil, errors.Join(append(problems, o.nothing())...)
+		if len(all) > 0 || len(problems) == 0 {
+			problems = append(problems, o.nothing(all))
+		}
+		return nil, errors.Join(problems...)
 	}
 	out := o.round(ctx, tasks)
 	if o.Wait > 0 {
@@ -52,11 +57,30 @@ func (o Once) Poll(ctx context.Context) ([]Polled, error) {
 	return out, errors.Join(problems...)
 }
 
-func (o Once) nothing() error {
-	if len(o.Devices) > 0 {
-		return fmt.Errorf("no task for %q in %s", o.Devices, o.Config.Path)
+// wants tells whether a task is of one of the devices that were asked for.
+func (o Once) wants(t probes.Task) bool {
+	address, _, _ := strings.Cut(t.Label, " ")
+	return len(o.Devices) == 0 || slices.ContainsFunc(o.Devices, func(device string) bool {
+		return strings.EqualFold(device, t.Device) || strings.EqualFold(device, address)
+	})
+}
+
+// nothing says why there is no task, where no entry has said so.
+func (o Once) nothing(all []probes.Task) error {
+	if len(all) == 0 {
+		return errors.New("nothing to poll: no entry under `extensions` or `probes` has a device and a metric; `edgehold check` tells more")
 	}
-	return fmt.Errorf("nothing to poll: give a device, or entries under `extensions` or `probes` in %s", o.Config.Path)
+	var known []string
+	for _, t := range all {
+		if !slices.Contains(known, t.Device) {
+			known = append(known, t.Device)
+		}
+	}
+	const most = 10
+	if len(known) > most {
+		known = append(known[:most], "...")
+	}
+	return fmt.Errorf("none of %s is configured, expected some of %s", strings.Join(o.Devices, ", "), strings.Join(known, ", "))
 }
 
 func (o Once) tasks(clock probes.Clock) (tasks []probes.Task, problems []error) {
@@ -68,11 +92,7 @@ func (o Once) tasks(clock probes.Clock) (tasks []probes.Task, problems []error) 
 		if e.Err != nil {
 			problems = append(problems, e.Err)
 		}
-		for _, t := range e.Tasks {
-			if len(o.Devices) == 0 || slices.Contains(o.Devices, t.Device) {
-				tasks = append(tasks, t)
-			}
-		}
+		tasks = append(tasks, e.Tasks...)
 	}
 	return tasks, problems
 }

@@ -90,7 +90,7 @@ func (k *compiler) resolve() {
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.Vars)) {
 		if !slices.Contains(ids, id) {
-			k.warn(c.place("vars."+id), c.path("vars."+id), "the package has no such variable"+suggest(id, ids))
+			k.warn(c.place("vars."+id), c.path("vars."+id), "the package has no such variable"+orOneOf(id, ids))
 		}
 	}
 }
@@ -107,9 +107,18 @@ func (k *compiler) chooseSets() {
 			k.chosen[name] = true
 		default:
 			k.warn(c.place(field), c.path(field),
-				fmt.Sprintf("the package has no feature set %q", name)+suggest(name, k.manifest.FeatureSets))
+				fmt.Sprintf("the package has no feature set %q", name)+orOneOf(name, k.manifest.FeatureSets))
 		}
 	}
+}
+
+// orOneOf ends a message about an unknown name with the one that was probably
+// meant, or with all there are.
+func orOneOf(name string, known []string) string {
+	if near := suggest(name, known); near != "" || len(known) == 0 {
+		return near
+	}
+	return ", it has " + strings.Join(known, ", ")
 }
 
 // runs tells whether a metric is collected; one without a feature set always is.

@@ -176,7 +176,7 @@ func (r *reader) snmp(o object, c *Configuration) {
 	}
 	for _, f := range o.at.fields {
 		if !slices.Contains(configurationKeys, f.key) {
-			r.warn(&node{line: f.line, col: f.col}, join(o.at.path, f.key), "unknown key, left alone"+suggest(f.key, configurationKeys))
+			r.unknownKey(&node{line: f.line, col: f.col}, join(o.at.path, f.key), f.key, configurationKeys)
 		}
 	}
 	so := r.object(part, snmpKeys)

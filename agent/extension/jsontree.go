@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"unicode/utf8"
 )
 
@@ -13,7 +12,7 @@ import (
 // "FILE:LINE:COLUMN:", and never show a value.
 func parseJSON(data []byte, file string) (*node, error) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
-	p := jsonParser{data: data, lines: lineStarts(data)}
+	p := jsonParser{data: data, line: 1, col: 1}
 	var all json.RawMessage
 	if err := json.Unmarshal(data, &all); err != nil {
 		var syntax *json.SyntaxError
@@ -21,7 +20,7 @@ func parseJSON(data []byte, file string) (*node, error) {
 		if errors.As(err, &syntax) && syntax.Error() != "unexpected end of JSON input" {
 			at = max(int(syntax.Offset)-1, 0)
 		}
-		line, col := p.place(at)
+		line, col := p.place(min(at, len(data)))
 		return nil, fmt.Errorf("%s:%d:%d: not valid JSON: %w", file, line, col, err)
 	}
 	p.decoder = json.NewDecoder(bytes.NewReader(data))
@@ -33,30 +32,25 @@ func parseJSON(data []byte, file string) (*node, error) {
 	return n, nil
 }
 
-func lineStarts(data []byte) []int {
-	starts := []int{0}
-	for i, c := range data {
-		if c == '\n' {
-			starts = append(starts, i+1)
-		}
-	}
-	return starts
-}
-
 // jsonParser makes nodes of a document that is known to be valid.
 type jsonParser struct {
-	data    []byte
-	lines   []int // offsets of line starts
-	decoder *json.Decoder
+	data          []byte
+	at, line, col int // the last place that was asked for
+	decoder       *json.Decoder
 }
 
-// place gives the line and the column, both from 1, of an offset.
+// place gives the line and the column, both from 1, of an offset. Offsets only
+// grow, so that a long document in one line is gone over once.
 func (p *jsonParser) place(offset int) (line, col int) {
-	i, exact := slices.BinarySearch(p.lines, offset)
-	if !exact {
-		i--
+	passed := p.data[p.at:offset]
+	if i := bytes.LastIndexByte(passed, '\n'); i >= 0 {
+		p.line += bytes.Count(passed, []byte("\n"))
+		p.col = 1
+		passed = passed[i+1:]
 	}
-	return i + 1, utf8.RuneCount(p.data[p.lines[i]:offset]) + 1
+	p.col += utf8.RuneCount(passed)
+	p.at = offset
+	return p.line, p.col
 }
 
 // next takes a token and tells where it begins.

@@ -20,7 +20,7 @@ import (
 
 const (
 	manifestName = "extension.yaml"
-	maxManifest  = 16 << 20 // bytes
+	maxManifest  = 4 << 20 // bytes
 )
 
 // Manifest is what an extension.yaml asks to be collected. What only the
@@ -147,7 +147,7 @@ func (p *manifestParser) manifest(root value) *Manifest {
 	if m.Version == "" {
 		o.missing("version", "a version such as 1.0.0")
 	}
-	for _, v := range o.list("snmp") {
+	for _, v := range p.items(o, "snmp") {
 		m.groups = append(m.groups, p.group(v))
 	}
 	for _, n := range root.field("featureSetsMetadata").list() {
@@ -180,7 +180,7 @@ func metadata(root *node) []Metadata {
 
 func (p *manifestParser) vars(o object) []variable {
 	var all []variable
-	for _, v := range o.list("vars") {
+	for _, v := range p.items(o, "vars") {
 		entry := p.object(v, variableKeys)
 		made := variable{
 			id:          entry.text("id"),
@@ -200,7 +200,7 @@ func (p *manifestParser) vars(o object) []variable {
 func (p *manifestParser) group(v value) group {
 	o := p.object(v, groupKeys)
 	g := group{level: p.level(o, "group")}
-	for _, sub := range o.list("subgroups") {
+	for _, sub := range p.items(o, "subgroups") {
 		so := p.object(sub, subgroupKeys)
 		g.subgroups = append(g.subgroups, p.level(so, "subgroup"))
 	}
@@ -217,7 +217,7 @@ func (p *manifestParser) level(o object, nameKey string) level {
 	if l.name == "" {
 		l.name = o.at.path
 	}
-	for _, v := range o.list("dimensions") {
+	for _, v := range p.items(o, "dimensions") {
 		d, ok := p.dimension(v, l.table)
 		switch {
 		case !ok:
@@ -227,12 +227,24 @@ func (p *manifestParser) level(o object, nameKey string) level {
 			l.dims = append(l.dims, d)
 		}
 	}
-	for _, v := range o.list("metrics") {
+	for _, v := range p.items(o, "metrics") {
 		if m, ok := p.metric(v, l.table); ok {
 			l.metrics = append(l.metrics, m)
 		}
 	}
 	return l
+}
+
+// items reads a list of no more entries than any package needs: ten times what
+// the environment accepts. Every entry is held against every other.
+func (p *manifestParser) items(o object, key string) []value {
+	all := o.list(key)
+	if most := 10 * maxLevelMetrics; len(all) > most {
+		at, _ := o.get(key)
+		p.fail(at.node, at.path, fmt.Sprintf("found %d entries, expected at most %d", len(all), most))
+		return nil
+	}
+	return all
 }
 
 func (p *manifestParser) featureSet(o object) string {

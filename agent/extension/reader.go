@@ -29,6 +29,9 @@ func (w Warning) String() string {
 	return b.String() + ": " + w.Text
 }
 
+// maxSaid is how many errors, and how many warnings, are told of one document.
+const maxSaid = 100
+
 // reader takes typed values out of a tree and collects what is wrong there.
 type reader struct {
 	file     string
@@ -45,11 +48,31 @@ func (r *reader) problem(n *node, path, text string) Warning {
 }
 
 func (r *reader) fail(n *node, path, text string) {
-	r.errs = append(r.errs, errors.New(r.problem(n, path, text).String()))
+	switch {
+	case len(r.errs) < maxSaid:
+		r.errs = append(r.errs, errors.New(r.problem(n, path, text).String()))
+	case len(r.errs) == maxSaid:
+		r.errs = append(r.errs, errors.New(r.problem(nil, "", "further errors are not listed").String()))
+	}
 }
 
 func (r *reader) warn(n *node, path, text string) {
-	r.warnings = append(r.warnings, r.problem(n, path, text))
+	switch {
+	case len(r.warnings) < maxSaid:
+		r.warnings = append(r.warnings, r.problem(n, path, text))
+	case len(r.warnings) == maxSaid:
+		r.warnings = append(r.warnings, r.problem(nil, "", "further warnings are not listed"))
+	}
+}
+
+// unknownKey warns of a key. The nearest known one is looked for only where it
+// will be told.
+func (r *reader) unknownKey(n *node, path, key string, known []string) {
+	text := "unknown key, left alone"
+	if len(r.warnings) < maxSaid {
+		text += suggest(key, known)
+	}
+	r.warn(n, path, text)
 }
 
 func (r *reader) err() error { return errors.Join(r.errs...) }
@@ -80,7 +103,7 @@ func (r *reader) object(v value, known []string) object {
 		case o.seen[f.key] != nil:
 			r.fail(place, join(v.path, f.key), "this key is given twice")
 		case known != nil && !slices.Contains(known, f.key):
-			r.warn(place, join(v.path, f.key), "unknown key, left alone"+suggest(f.key, known))
+			r.unknownKey(place, join(v.path, f.key), f.key, known)
 		default:
 			o.seen[f.key] = f.value
 		}

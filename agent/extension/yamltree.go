@@ -10,7 +10,7 @@ import (
 )
 
 // maxNodes bounds a document whose anchors are used again and again.
-const maxNodes = 1_000_000
+const maxNodes = 500_000
 
 var yamlLine = regexp.MustCompile(`^line (\d+): `)
 
@@ -104,7 +104,7 @@ func (c *yamlConverter) list(n *node, y *yaml.Node) error {
 
 func (c *yamlConverter) object(n *node, y *yaml.Node) error {
 	n.kind = kindMap
-	var merged []field
+	var merged []*node
 	for i := 0; i+1 < len(y.Content); i += 2 {
 		key := y.Content[i]
 		value, err := c.convert(y.Content[i+1])
@@ -114,17 +114,33 @@ func (c *yamlConverter) object(n *node, y *yaml.Node) error {
 		case key.Kind != yaml.ScalarNode:
 			return fmt.Errorf("%d:%d: found a key that is not a text", key.Line, key.Column)
 		case key.ShortTag() == "!!merge":
-			merged = append(merged, value.fields...)
-			for _, item := range value.items {
-				merged = append(merged, item.fields...)
-			}
+			merged = append(append(merged, value), value.items...)
 		default:
 			n.fields = append(n.fields, field{key.Value, value, key.Line, key.Column})
 		}
 	}
-	for _, f := range merged {
-		if n.field(f.key) == nil {
-			n.fields = append(n.fields, f)
+	return n.merge(merged)
+}
+
+// merge adds the fields of others whose keys n does not have yet.
+func (n *node) merge(others []*node) error {
+	if len(others) == 0 {
+		return nil
+	}
+	has := make(map[string]bool, len(n.fields))
+	for _, f := range n.fields {
+		has[f.key] = true
+	}
+	looked := 0
+	for _, other := range others {
+		if looked += 1 + len(other.fields); looked > maxNodes {
+			return fmt.Errorf("%d:%d: %w", n.line, n.col, errManyNodes)
+		}
+		for _, f := range other.fields {
+			if !has[f.key] {
+				has[f.key] = true
+				n.fields = append(n.fields, f)
+			}
 		}
 	}
 	return nil

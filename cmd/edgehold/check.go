@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -73,7 +74,7 @@ func check(path string) (checkDocument, error) {
 			doc.Warnings = append(doc.Warnings, e.Name+": "+w)
 		}
 		if e.Err != nil {
-			doc.Errors = append(doc.Errors, e.Err.Error())
+			doc.Errors = append(doc.Errors, strings.Split(e.Err.Error(), "\n")...) // a file's errors come joined
 			continue
 		}
 		if e.Unsigned {

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -38,7 +39,9 @@ Problems go to standard error. Nothing is stored or sent.
 
   edgehold poll 192.0.2.10 --community-file FILE     a device, with the built-in package
   edgehold poll --package P --configuration C.json   a package and its monitoring configuration
-  edgehold poll --config edgehold.yaml [DEVICE...]   what the agent would poll
+  edgehold poll --config edgehold.yaml               what the agent would poll
+
+With a package or a configuration file, DEVICE chooses among their devices.
 
 Counters are sent as what they grew by between two polls, so they show only
 with --wait, which polls twice and prints the second poll.`,
@@ -53,20 +56,26 @@ with --wait, which polls twice and prints the second poll.`,
 	cmd.Flags().StringVar(&f.configuration, "configuration", "", "monitoring configuration (JSON) for --package")
 	cmd.Flags().DurationVar(&f.wait, "wait", 0, "poll twice, this far apart, so that counters show; e.g. 10s")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print one JSON object per point")
-	cmd.MarkFlagsMutuallyExclusive("config", "community-file")
+	for _, own := range []string{"config", "package"} { // these say themselves how a device is asked
+		cmd.MarkFlagsMutuallyExclusive(own, "community-file")
+		cmd.MarkFlagsMutuallyExclusive(own, "v1")
+	}
 	cmd.MarkFlagsMutuallyExclusive("config", "package")
 	cmd.MarkFlagsRequiredTogether("package", "configuration")
 	return cmd
 }
 
 func poll(cmd *cobra.Command, f pollFlags, devices []string) error {
+	if f.wait < 0 {
+		return usage(cmd, fmt.Errorf("--wait is %v, expected a duration such as 10s", f.wait))
+	}
 	cfg, err := f.target(devices)
 	if err != nil {
 		return err
 	}
 	log := zerolog.New(zerolog.ConsoleWriter{Out: cmd.ErrOrStderr(), NoColor: true, PartsExclude: []string{zerolog.TimestampFieldName}}).Level(zerolog.WarnLevel)
 	once := agent.Once{Config: cfg, Kinds: kinds(), Wait: f.wait, Log: log}
-	if f.config != "" {
+	if f.config != "" || f.pkg != "" {
 		once.Devices = devices
 	}
 	polled, err := once.Poll(cmd.Context())
@@ -106,13 +115,14 @@ func (f pollFlags) target(devices []string) (*config.Config, error) {
 }
 
 func (f pollFlags) credential() (probes.Credential, error) {
-	c := probes.Credential{Name: "command-line", Version: probes.SNMPv2c, Community: probes.NewSecret("public")}
+	c := probes.Credential{Name: "default-public", Version: probes.SNMPv2c, Community: probes.NewSecret("public")}
 	if f.v1 {
 		c.Version = probes.SNMPv1
 	}
 	if f.communityFile == "" {
 		return c, nil
 	}
+	c.Name = "community-file"
 	community, err := config.ReadSecretFile(f.communityFile)
 	c.Community = community
 	return c, err
@@ -120,40 +130,47 @@ func (f pollFlags) credential() (probes.Credential, error) {
 
 // printPolled prints points on standard output and problems on standard error.
 func printPolled(cmd *cobra.Command, polled []agent.Polled, asJSON bool) error {
-	failed := 0
+	failed := false
 	for _, p := range polled {
-		if err := printPoints(cmd.OutOrStdout(), p.Points, asJSON); err != nil {
+		unsent, err := printPoints(cmd.OutOrStdout(), p.Points, asJSON)
+		if err != nil {
 			return err
 		}
+		for _, key := range slices.Sorted(maps.Keys(unsent)) {
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %q cannot be sent: %v\n", p.Task.Label, key, unsent[key])
+		}
 		if p.Err != nil {
-			failed++
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s: %v\n", p.Task.Label, probes.StatusOf(p.Err), p.Err)
 		}
+		failed = failed || p.Err != nil || len(unsent) > 0
 	}
-	if failed == 0 {
-		return nil
+	if failed {
+		return exitCode{code: exitCheck}
 	}
-	return exitCode{code: exitCheck}
+	return nil
 }
 
-func printPoints(w io.Writer, points []probes.Point, asJSON bool) error {
-	var line []byte
+// printPoints gives back the metric keys that no line can be made of, and why.
+func printPoints(w io.Writer, points []probes.Point, asJSON bool) (unsent map[string]error, err error) {
+	unsent = map[string]error{}
 	for _, p := range points {
-		var err error
-		if asJSON {
-			line, err = json.Marshal(pointDocument(p))
-		} else {
-			line, err = mint.AppendLine(line[:0], p)
-		}
+		line, err := pointLine(p, asJSON)
 		if err != nil {
-			fmt.Fprintf(os.Stderr, "%s: cannot be sent: %v\n", p.Series.Key(), err)
+			unsent[p.Series.Key()] = err
 			continue
 		}
 		if _, err := w.Write(append(line, '\n')); err != nil {
-			return fmt.Errorf("write to standard output: %w", err)
+			return nil, fmt.Errorf("write to standard output: %w", err)
 		}
 	}
-	return nil
+	return unsent, nil
+}
+
+func pointLine(p probes.Point, asJSON bool) ([]byte, error) {
+	if asJSON {
+		return json.Marshal(pointDocument(p))
+	}
+	return mint.AppendLine(nil, p)
 }
 
 type pointJSON struct {

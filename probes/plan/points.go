@@ -15,6 +15,7 @@ type Notes struct {
 	Folded   int      // points that another point of the same series took in
 	Gaps     int      // counters that went back and so gave no delta
 	Filtered int      // rows left out by a filter
+	Numbers  int      // metrics on rows that the device gave a number for, deltas or not
 	Skipped  []string // OIDs of metrics that gave no usable number, sorted, each once
 }
 
@@ -46,6 +47,7 @@ type poll struct {
 	points  []probes.Point
 	notes   Notes
 	twice   bool // a series had two points
+	used    map[use]bool
 }
 
 func (p *poll) block(b *Block) {
@@ -60,6 +62,7 @@ func (p *poll) block(b *Block) {
 	slices.SortFunc(order, func(x, y *row) int { return compareIndex(x.index, y.index) })
 	for _, r := range order {
 		if p.unread(b, r.index) {
+			p.state.keepCounters(b, r)
 			continue
 		}
 		p.refresh(b, bs, r)
@@ -85,10 +88,10 @@ func (p *poll) unread(b *Block, index string) bool {
 			if s.Kind == FromColumn {
 				c = p.reading.Columns[oid][index]
 			}
-			if c.Kind != Absent {
+			if c.says() {
 				break
 			}
-			if p.reading.Partial[oid] {
+			if c.Kind == Absent && p.reading.Partial[oid] {
 				return true
 			}
 		}
@@ -171,6 +174,7 @@ func (p *poll) refresh(b *Block, bs *blockState, r *row) {
 	}
 	p.state.release(r)
 	r.cells = append(r.cells[:0], cells...)
+	r.counter = counterKey(b, r)
 	r.series = make([]*shared, len(b.Metrics))
 	r.matches = true
 	for i := range b.Dims {
@@ -187,7 +191,7 @@ func (p *poll) row(b *Block, bs *blockState, r *row) {
 		if !m.on(b, r.index) {
 			continue
 		}
-		v, ok := p.value(b, m, r.index)
+		v, oid, ok := p.value(b, m, r)
 		if !ok {
 			continue
 		}
@@ -196,10 +200,39 @@ func (p *poll) row(b *Block, bs *blockState, r *row) {
 			e = p.state.acquire(makeSeries(b, m, r, bs.implicit))
 			r.series[i] = e
 		}
+		if p.again(use{e, oid, r.index}) {
+			continue
+		}
 		p.twice = p.twice || e.round == p.state.round
 		e.round = p.state.round
 		p.points = append(p.points, probes.Point{Series: e.series, Value: v, Stamp: p.reading.Stamp})
 	}
+}
+
+// use is one cell that gave a series a point.
+type use struct {
+	series     *shared
+	oid, index string
+}
+
+// again tells whether a cell has given the series its point already, as where
+// a package names a metric twice. Folded, a delta would count twice.
+func (p *poll) again(u use) bool {
+	if u.oid == "" {
+		return false
+	}
+	if u.series.round != p.state.round {
+		u.series.first = cellAt{u.oid, u.index}
+		return false
+	}
+	if u.series.first == (cellAt{u.oid, u.index}) || p.used[u] {
+		return true
+	}
+	if p.used == nil {
+		p.used = make(map[use]bool)
+	}
+	p.used[u] = true
+	return false
 }
 
 // on tells whether a metric speaks on a row: in a table block a scalar speaks
@@ -217,49 +250,56 @@ func makeSeries(b *Block, m *Metric, r *row, implicit []probes.Dimension) *probe
 	return probes.NewSeries(m.Key, m.Type, append(dims, implicit...)...)
 }
 
-// value gives the value of a metric on a row, false where there is none.
-func (p *poll) value(b *Block, m *Metric, index string) (probes.Value, bool) {
+// value gives the value of a metric on a row and the OID it is of, false where
+// there is none.
+func (p *poll) value(b *Block, m *Metric, r *row) (v probes.Value, oid string, ok bool) {
 	if m.Source.Kind == FromConst {
-		return Number(m.Source.Text)
+		v, ok = Number(m.Source.Text)
+		p.heed(ok, "")
+		return v, "", ok
 	}
-	cell, oid := p.find(&m.Source, index)
+	cell, oid := p.find(&m.Source, r.index)
 	if cell.Kind == Absent {
-		return probes.Value{}, false
+		return probes.Value{}, "", false
 	}
 	if m.Type != probes.Count {
-		v, ok := cell.gauge()
-		p.skipUnless(ok, oid)
-		return v, ok
+		v, ok = cell.gauge()
+		p.heed(ok, oid)
+		return v, oid, ok
 	}
 	now, ok := cell.counter()
-	p.skipUnless(ok, oid)
+	p.heed(ok, oid)
 	if !ok {
-		return probes.Value{}, false
+		return probes.Value{}, "", false
 	}
-	return p.delta(b, m, counterCell{oid, index, now})
+	v, ok = p.delta(b, m, counterCell{oid, r.counter, now})
+	return v, oid, ok
 }
 
-func (p *poll) skipUnless(ok bool, oid string) {
-	if !ok {
+// heed notes whether the device gave a number.
+func (p *poll) heed(ok bool, oid string) {
+	if ok {
+		p.notes.Numbers++
+	} else {
 		p.notes.Skipped = append(p.notes.Skipped, oid)
 	}
 }
 
 type counterCell struct {
-	oid, index string
-	now        uint64
+	oid, key string
+	now      uint64
 }
 
 // delta advances the counter that answered and forgets the baselines of the
 // others that might have: what they counted is counted here.
 func (p *poll) delta(b *Block, m *Metric, c counterCell) (probes.Value, bool) {
-	delta, valid, gap := p.state.advance(counterID{b.Interval, c.oid}, c.index, c.now)
+	delta, valid, gap := p.state.advance(counterID{b.Interval, c.oid}, c.key, c.now)
 	if gap {
 		p.notes.Gaps++
 	}
 	for oid := range m.Source.oids() {
 		if oid != c.oid {
-			delete(p.state.counters[counterID{b.Interval, oid}], c.index)
+			delete(p.state.counters[counterID{b.Interval, oid}], c.key)
 		}
 	}
 	return probes.Uint(delta), valid
@@ -281,12 +321,15 @@ func (p *poll) find(s *Source, index string) (Cell, string) {
 		if s.Kind == FromColumn {
 			c = p.reading.Columns[oid][index]
 		}
-		if c.Kind != Absent && (c.Kind != Text || c.Text != "") {
+		if c.says() {
 			return c, oid
 		}
 	}
 	return Cell{}, ""
 }
+
+// says tells whether a cell holds anything; an empty text does not.
+func (c Cell) says() bool { return c.Kind != Absent && (c.Kind != Text || c.Text != "") }
 
 // Number reads the number of a constant metric; false where text is none.
 func Number(text string) (probes.Value, bool) {

@@ -285,6 +285,97 @@ func TestFallbackColumnNeverCountsTwice(t *testing.T) {
 	polled{t, s, []*Block{b}}.expect(read(row("1", c64(131)), row("1", c32(131))), "in,if.name=eth1 count 1")
 }
 
+// A package that names one metric twice has it once: of two equal deltas the
+// sum would be twice what the counter grew by.
+func TestOneCellGivesASeriesOnePoint(t *testing.T) {
+	twice := []Metric{count("in", column(ifIn)), gauge("state", column(ifOper))}
+	first := &Block{Table: true, Metrics: append(twice, twice...)}
+	second := &Block{Table: true, Metrics: twice}
+	read := func(a, b uint64) Reading {
+		return Reading{Columns: map[string]map[string]Cell{
+			ifIn: {"1": c64(a), "2": c64(b)}, ifOper: {"1": integer(1), "2": integer(2)},
+		}}
+	}
+	d := polled{t, &State{}, []*Block{first, second}}
+	state := "state gauge min=1,max=2,sum=3,count=2"
+	d.expect(read(10, 100), state)
+	// Rows without dimensions share a series; each counts once.
+	if n := d.expect(read(15, 107), "in count 12", state); n.Folded != 2 {
+		t.Errorf("%d points folded, want 2", n.Folded)
+	}
+	// Two counters of one series are two measurements.
+	other := &Block{Table: true, Metrics: []Metric{count("in", column(ifIn)), count("in", column(ifErrors))}}
+	both := func(a, b uint64) Reading {
+		return Reading{Columns: map[string]map[string]Cell{ifIn: {"1": c64(a)}, ifErrors: {"1": c64(b)}}}
+	}
+	d = polled{t, &State{}, []*Block{other}}
+	d.expect(both(10, 10))
+	d.expect(both(12, 13), "in count 5")
+}
+
+// An index that is given to another interface is another counter. What has no
+// text, such as a state, may change.
+func TestReusedIndex(t *testing.T) {
+	b := &Block{
+		Table:   true,
+		Dims:    []Dim{{Key: "if.descr", Source: column(ifDescr)}, {Key: "if.oper", Source: column(ifOper)}},
+		Metrics: []Metric{count("in", column(ifIn))},
+	}
+	read := func(name string, state int64, n uint64) Reading {
+		return Reading{Columns: map[string]map[string]Cell{
+			ifDescr: {"7": text(name)}, ifOper: {"7": integer(state)}, ifIn: {"7": c64(n)},
+		}}
+	}
+	d := polled{t, &State{}, []*Block{b}}
+	d.expect(read("ppp1", 1, 100))
+	d.expect(read("ppp1", 2, 130), "in,if.descr=ppp1,if.oper=2 count 30")
+	d.expect(read("ppp2", 2, 9_000_000))
+	d.expect(read("ppp2", 2, 9_000_005), "in,if.descr=ppp2,if.oper=2 count 5")
+
+	// Nor is it the same counter after a restart of the agent.
+	saved, err := d.state.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name string
+		want []string
+	}{{"ppp2", []string{"in,if.descr=ppp2,if.oper=2 count 3"}}, {"ppp3", nil}} {
+		d.state = &State{}
+		if err := d.state.UnmarshalBinary(saved); err != nil {
+			t.Fatal(err)
+		}
+		d.expect(read(tt.name, 2, 9_000_008), tt.want...)
+	}
+}
+
+// A row whose name could not be read gives no point, and nothing is lost.
+func TestUnreadRowKeepsItsBaseline(t *testing.T) {
+	const ifName = "1.3.6.1.2.1.31.1.1.1.1"
+	b := &Block{
+		Table: true, Dims: []Dim{{Key: "if.name", Source: column(ifName, ifDescr)}},
+		Metrics: []Metric{count("in", column(ifIn))},
+	}
+	whole := func(a, b uint64) Reading {
+		return Reading{Columns: map[string]map[string]Cell{
+			ifName: {"1": text("a"), "2": text("")}, ifDescr: {"1": text("x"), "2": text("b")},
+			ifIn: {"1": c64(a), "2": c64(b)},
+		}}
+	}
+	d := polled{t, &State{}, []*Block{b}}
+	d.expect(whole(10, 10))
+	r := whole(12, 13)
+	delete(r.Columns[ifName], "1")
+	r.Partial = map[string]bool{ifName: true}
+	d.expect(r, "in,if.name=b count 3")
+	// An empty name must not stand for the one that could not be read.
+	r = whole(14, 15)
+	delete(r.Columns[ifDescr], "2")
+	r.Partial = map[string]bool{ifDescr: true}
+	d.expect(r, "in,if.name=a count 4")
+	d.expect(whole(20, 20), "in,if.name=a count 6", "in,if.name=b count 7")
+}
+
 // An empty text counts as nothing: the next column is asked.
 func TestFallbackForEmptyText(t *testing.T) {
 	b := &Block{
@@ -357,10 +448,10 @@ func TestSteadyPollReusesSeries(t *testing.T) {
 	if n := testing.AllocsPerRun(20, func() { Points([]*Block{b}, device, r, s) }); n > 5 {
 		t.Errorf("%v allocations a poll, want at most 5", n)
 	}
-	r.Columns[ifDescr]["7"] = text("renamed")
+	r.Columns[ifDescr]["7"] = c32(77)
 	changed, _ := Points([]*Block{b}, device, r, s)
 	for i := range changed {
-		renamed := changed[i].Series.Dim("if.descr") == "renamed"
+		renamed := changed[i].Series.Dim("if.descr") == "77"
 		if (changed[i].Series != after[i].Series) != renamed {
 			t.Errorf("point %d: %v after %v", i, changed[i].Series.Dims(), after[i].Series.Dims())
 		}

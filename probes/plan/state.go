@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"encoding/binary"
+	"hash/fnv"
 	"time"
 
 	"github.com/edgehold/edgehold/probes"
@@ -30,6 +32,7 @@ type blockState struct {
 // its series.
 type row struct {
 	index   string
+	counter string // key of its counter baselines
 	round   uint64
 	cells   []Cell
 	matches bool
@@ -42,7 +45,10 @@ type shared struct {
 	series *probes.Series
 	refs   int
 	round  uint64
+	first  cellAt // where the first point of that round came from
 }
+
+type cellAt struct{ oid, index string }
 
 // counterID keeps intervals apart: each has a baseline of its own, so that one
 // does not eat the delta of another.
@@ -56,6 +62,7 @@ type baseline struct {
 	delta uint64
 	valid bool
 	round uint64
+	kept  uint64 // the round in which its row was there but could not be told apart
 }
 
 // begin starts a round. A device with another name or address has other series.
@@ -94,6 +101,36 @@ func implicit(b *Block, dev Identity) []probes.Dimension {
 		}
 	}
 	return []probes.Dimension{address, name}
+}
+
+// counterKey names the counters of a row: its index and a sum of the texts that
+// its own columns give it. An index that is given to another interface is so
+// another counter, also over a restart. Numbers, such as a state, may change.
+func counterKey(b *Block, r *row) string {
+	h := fnv.New64a()
+	named := false
+	for i := range b.Dims {
+		if c := r.cells[i]; b.Dims[i].Source.Kind == FromColumn && c.Kind == Text {
+			named = true
+			h.Write(binary.AppendUvarint(nil, uint64(len(c.Text))))
+			h.Write([]byte(c.Text))
+		}
+	}
+	if !named {
+		return r.index
+	}
+	return string(h.Sum([]byte(r.index + "/")))
+}
+
+// keepCounters saves the baselines of a row from sweepCounters.
+func (s *State) keepCounters(b *Block, r *row) {
+	for i := range b.Metrics {
+		for oid := range b.Metrics[i].Source.oids() {
+			if base := s.counters[counterID{b.Interval, oid}][r.counter]; base != nil {
+				base.kept = s.round
+			}
+		}
+	}
 }
 
 // acquire returns the one shared entry of a series.
@@ -151,24 +188,24 @@ func (s *State) sweepCounters(b *Block, r Reading) {
 }
 
 func (s *State) sweepColumn(column map[string]*baseline) {
-	for index, base := range column {
-		if base.round != s.round {
-			delete(column, index)
+	for key, base := range column {
+		if base.round != s.round && base.kept != s.round {
+			delete(column, key)
 		}
 	}
 }
 
 // advance gives the growth of a counter since its last reading. The first
 // reading gives none, and neither does a counter that went back: gap.
-func (s *State) advance(id counterID, index string, now uint64) (delta uint64, valid, gap bool) {
+func (s *State) advance(id counterID, key string, now uint64) (delta uint64, valid, gap bool) {
 	column := s.counters[id]
 	if column == nil {
 		column = make(map[string]*baseline)
 		s.counters[id] = column
 	}
-	base := column[index]
+	base := column[key]
 	if base == nil {
-		column[index] = &baseline{last: now, round: s.round}
+		column[key] = &baseline{last: now, round: s.round}
 		return 0, false, false
 	}
 	if base.round != s.round {

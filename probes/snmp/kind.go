@@ -70,7 +70,10 @@ func ParseDevice(text string) (plan.Device, error) {
 	}
 	if port != "" {
 		n, err := strconv.ParseUint(port, 10, 16)
-		if err != nil || n == 0 {
+		switch {
+		case errors.Is(err, strconv.ErrSyntax): // a URL, say
+			return d, wrong
+		case err != nil || n == 0:
 			return d, fmt.Errorf("%q has port %q, expected a number from 1 to 65535", text, port)
 		}
 		d.Port = uint16(n)

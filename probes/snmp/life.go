@@ -49,12 +49,26 @@ func (l lifeSign) outlived(before lifeSign) bool {
 	return grown+time.Minute >= elapsed-elapsed/50
 }
 
-// checkLife drops the baselines of a device that has restarted. Between two
-// polls a smaller uptime says so. Baselines of an earlier run of the agent are
-// held to more: they must be shown to be of this life of the device.
+// another reports whether the device has restarted since before, or is another
+// one behind the same address: its uptime is smaller than it was, is shorter
+// than the time that has passed, or has leapt. An uptime that stands still
+// tells nothing, and one that runs slow or fast by some factor is no sign.
+func (l lifeSign) another(before lifeSign) bool {
+	if !l.Known || !before.Known || l.Ticks == before.Ticks {
+		return false
+	}
+	const tick = 10 * time.Millisecond
+	elapsed := l.since(before)
+	young := time.Duration(l.Ticks)*tick < elapsed-elapsed/50-5*time.Second
+	leapt := time.Duration(l.Ticks-before.Ticks)*tick > 20*elapsed+time.Hour
+	return l.Ticks < before.Ticks || young || leapt
+}
+
+// checkLife drops the baselines of another life of the device. Those of an
+// earlier run of the agent are held to more: they must be shown to be of this
+// one.
 func (p *Probe) checkLife(now lifeSign) {
-	restarted := now.Known && p.life.Known && now.Ticks < p.life.Ticks
-	if restarted || p.saved && !now.outlived(p.life) {
+	if now.another(p.life) || p.saved && !now.outlived(p.life) {
 		p.state = plan.State{}
 		p.device.restarted()
 	}

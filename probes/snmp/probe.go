@@ -52,7 +52,7 @@ func (p *Probe) Poll(ctx context.Context) (probes.Batch, error) {
 	p.checkLife(newLifeSign(stamp, uptime))
 	points, notes := plan.Points(p.blocks, p.identity(), r.Reading, &p.state)
 	p.tell(notes)
-	return probes.Batch{Points: points}, r.verdict(p.blocks)
+	return probes.Batch{Points: points}, r.verdict(p.blocks, notes)
 }
 
 func (p *Probe) identity() plan.Identity {

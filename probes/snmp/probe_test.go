@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -436,6 +437,77 @@ func TestRestartOfTheDevice(t *testing.T) {
 	b.uptime(7000)
 	if points, _ := b.poll(t); deltas(points) == 0 {
 		t.Error("no deltas after the gap")
+	}
+}
+
+// Two intervals of one device share what is learned of it and nothing else:
+// each counts every step, also when they are polled side by side.
+func TestIntervalsSideBySide(t *testing.T) {
+	b := newBench(t, nil)
+	p := ifPlan()
+	slow := slices.Clone(p.Blocks)
+	for i := range slow {
+		slow[i].Interval *= 5
+	}
+	p.Blocks = append(p.Blocks, slow...)
+	tasks := Tasks(p, []plan.Device{b.dev}, TaskOptions{Config: "test"}, probes.Deps{Clock: b.clock, Log: zerolog.Nop()})
+	if len(tasks) != 2 {
+		t.Fatalf("%d tasks, want 2", len(tasks))
+	}
+	const rounds = 5
+	for round := range rounds {
+		var sums [2]uint64
+		var wg sync.WaitGroup
+		for i, task := range tasks {
+			wg.Go(func() {
+				batch, err := task.Probe.Poll(t.Context())
+				if err != nil {
+					t.Error(err)
+				}
+				for _, p := range batch.Points {
+					if p.Series.Type() == probes.Count {
+						sums[i] += p.Value.Uint64()
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if want := uint64(1000 * benchPorts * min(round, 1)); sums != [2]uint64{want, want} {
+			t.Errorf("round %d: deltas sum up to %v, want %d each", round, sums, want)
+		}
+		b.mib.Bump(snmptest.MustOID("1.3.6.1.2.1.2.2.1.10"), func(snmptest.OID) uint64 { return 1000 })
+		b.clock.advance(time.Minute)
+	}
+}
+
+// After an outage the counters may stand higher than before it although the
+// device has restarted, or another one has the address.
+func TestAnotherLifeOfTheDevice(t *testing.T) {
+	tests := []struct {
+		name   string
+		away   time.Duration
+		uptime uint32 // at the next poll; 500,000 before
+		deltas bool
+	}{
+		{"out of reach", time.Hour, 860_000, true},
+		{"restarted while out of reach", 3 * time.Hour, 1_000_000, false},
+		{"the other of two that share an address", time.Minute, 90_000_000, false},
+		{"uptime stands still", 3 * time.Hour, 500_000, true},
+		{"uptime in seconds", time.Minute, 500_060, true},
+		{"uptime in milliseconds", 10 * time.Minute, 500_000 + 600_000, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			b := newBench(t, nil)
+			b.uptime(500_000)
+			_, _ = b.poll(t)
+			b.mib.Bump(snmptest.MustOID("1.3.6.1.2.1.2.2.1.10"), func(snmptest.OID) uint64 { return 1000 })
+			b.clock.advance(test.away)
+			b.uptime(test.uptime)
+			if points, err := b.poll(t); (deltas(points) > 0) != test.deltas || err != nil {
+				t.Errorf("%d deltas, %v", deltas(points), err)
+			}
+		})
 	}
 }
 

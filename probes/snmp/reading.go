@@ -74,20 +74,24 @@ func (r *reading) empty() bool {
 	return true
 }
 
-// verdict is nil where everything was read that the device has.
-func (r *reading) verdict(blocks []*plan.Block) error {
+// verdict is nil where everything was read that the device has, and that is
+// something to measure.
+func (r *reading) verdict(blocks []*plan.Block, notes plan.Notes) error {
 	why := r.reasons()
 	nothing := r.asked > 0 && r.empty()
 	switch {
-	case len(why) == 0 && !nothing:
+	case len(why) == 0 && (notes.Numbers > 0 || notes.Filtered > 0 || r.asked == 0):
 		return nil
+	case len(why) == 0 && !nothing:
+		return probes.WithStatus(probes.StatusWarning, errors.New(
+			"the device answered, but gives no number for any metric: it may need another extension, or its SNMP view hides the metrics"))
 	case len(why) == 0:
 		return probes.WithStatus(probes.StatusWarning, fmt.Errorf(
 			"the device answered, but none of the %d requested OIDs exist: it may need another extension, or its SNMP view hides them", r.asked))
-	case nothing && errors.Is(why[0], errDenied):
+	case nothing && errors.Is(errors.Join(why...), errDenied):
 		return probes.WithStatus(probes.StatusAuthenticationError,
-			fmt.Errorf("the device answered but gave nothing: %w: check the rights (view) of the community", why[0]))
-	case nothing && errors.Is(why[0], errGone):
+			fmt.Errorf("the device answered but gave nothing: %w: check the rights (view) of the community", errDenied))
+	case nothing && errors.Is(errors.Join(why...), errGone):
 		return probes.WithStatus(probes.StatusDeviceConnectionError,
 			fmt.Errorf("the device answered once and then no more: check the link and the load of the device"))
 	}

@@ -80,10 +80,15 @@ func realCell(f float64) plan.Cell {
 	return plan.Cell{Kind: plan.Real, Float: f}
 }
 
+// maxText is how many bytes of an OCTET STRING are kept. A dimension can send a
+// quarter of that, and whatever a device makes up is stored with its series.
+const maxText = 1000
+
 // readable makes text of an OCTET STRING: trailing NULs go; printable UTF-8
 // stays, then printable Latin-1; all else becomes lower-case hex with colons.
-// Line breaks and tabs become spaces.
+// Line breaks and tabs become spaces. What is longer than maxText is cut.
 func readable(b []byte) string {
+	b = cut(b)
 	trimmed := strings.TrimRight(string(b), "\x00")
 	if text, ok := printable(trimmed); ok {
 		return text
@@ -92,6 +97,18 @@ func readable(b []byte) string {
 		return text
 	}
 	return colonHex(b)
+}
+
+// cut cuts between two characters where b is UTF-8.
+func cut(b []byte) []byte {
+	if len(b) <= maxText {
+		return b
+	}
+	end := maxText
+	for end > maxText-utf8.UTFMax && !utf8.RuneStart(b[end]) {
+		end--
+	}
+	return b[:end]
 }
 
 func printable(s string) (string, bool) {

@@ -29,6 +29,9 @@ func TestReadable(t *testing.T) {
 		{"a\x00b", "61:00:62"},
 		{"\x80", "80"},
 		{"text \x1b[0m", "74:65:78:74:20:1b:5b:30:6d"},
+		{strings.Repeat("x", maxText+1), strings.Repeat("x", maxText)},
+		{"x" + strings.Repeat("度", maxText), "x" + strings.Repeat("度", maxText/3)},
+		{strings.Repeat("\x01", maxText+1), strings.Repeat(":01", maxText)[1:]},
 	} {
 		if got := readable([]byte(test.in)); got != test.want {
 			t.Errorf("readable(%q) = %q, want %q", test.in, got, test.want)
@@ -47,6 +50,7 @@ func FuzzReadable(f *testing.F) {
 		if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }) {
 			t.Fatalf("%q became %q", b, text)
 		}
+		b = cut(b)
 		trimmed := strings.TrimRight(string(b), "\x00")
 		if text == trimmed {
 			return

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/edgehold/edgehold/probes/snmp/snmptest"
+)
+
+const twoKeysPackage = `name: custom:two.keys
+version: 1.0.0
+snmp:
+  - group: g
+    metrics:
+      - {key: two.keys.uptime, value: "oid:1.3.6.1.2.1.1.3.0"}
+      - {key: "x", value: "oid:1.3.6.1.2.1.1.3.0"}
+`
+
+// What the flags of poll ask for is done or refused, never left out in silence.
+func TestPollFlags(t *testing.T) {
+	agent, err := snmptest.Start(snmptest.Options{Communities: map[string]*snmptest.MIB{
+		"public": snmptest.NewSwitch("sw1", 2, 1, nil),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = agent.Close() })
+	host, port, _ := strings.Cut(agent.Addr(), ":")
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	write("extension.yaml", twoKeysPackage)
+	json := write("c.json", `{"snmp": {"devices": [{"ip": "`+host+`", "port": `+port+`, "authentication": {"type": "SNMPv2c", "community": "public"}}]}}`)
+	community := write("community", "public\n")
+	pkg := []string{"--package", dir, "--configuration", json}
+	uptime := "two.keys.uptime,device.address=" + host
+
+	tests := []struct {
+		name string
+		args []string
+		code int
+		out  string // begins a line of standard output; "": there is none
+		err  string // stands in standard error
+	}{
+		{"a device", []string{agent.Addr(), "--community-file", community}, exitOK, "com.dynatrace.extension.network_device.", ""},
+		{"a package, a key that cannot be sent is told once", pkg, exitCheck, uptime, `"x" cannot be sent: `},
+		{"a device of the package", append(pkg, agent.Addr()), exitCheck, uptime, ""},
+		{"the same without port", append(pkg, host), exitCheck, uptime, ""},
+		{"another device", append(pkg, "192.0.2.1"), exitError, "", "none of 192.0.2.1 is configured, expected some of " + host},
+		{"a community beside a package", append(pkg, "--community-file", community), exitUsage, "", "community-file"},
+		{"a version beside a package", append(pkg, "--v1"), exitUsage, "", "v1"},
+		{"no package there", []string{"--package", dir + "/none", "--configuration", json}, exitError, "", "no such file"},
+		{"back in time", []string{agent.Addr(), "--wait", "-1s"}, exitUsage, "", "--wait is -1s"},
+		{"a URL", []string{"http://" + host}, exitUsage, "", "is not a device address"},
+		{"no device", nil, exitUsage, "", "give a device"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			code := execute(append([]string{"poll"}, tt.args...), &stdout, &stderr)
+			out, said := "\n"+stdout.String(), stderr.String()
+			if code != tt.code || !strings.Contains(said, tt.err) || strings.Count(said, "nothing to poll") > 0 && tt.args != nil {
+				t.Errorf("exit %d, want %d; standard error %q", code, tt.code, said)
+			}
+			if tt.out == "" && stdout.Len() > 0 || !strings.Contains(out, "\n"+tt.out) {
+				t.Errorf("standard output %q, want %q", stdout.String(), tt.out)
+			}
+			if strings.Count(said, "cannot be sent") > 1 {
+				t.Errorf("said more than once: %s", said)
+			}
+		})
+	}
+}
