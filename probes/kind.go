@@ -22,6 +22,21 @@ type Stateful interface {
 	Restore(data []byte) error
 }
 
+// PollStats counts what one poll cost and what it could not give.
+type PollStats struct {
+	Requests int // datagrams sent, retries included
+	Retries  int
+	Timeouts int // tries that got no answer in time
+	Varbinds int // that came back
+	Strays   int // datagrams that were no answer to what was asked
+	Gaps     int // counters that fell, so that no delta could be told
+}
+
+// Measured is implemented by probes that count: it gives the last poll's.
+type Measured interface {
+	PollStats() PollStats
+}
+
 // Source gives what arrives by itself. Run ends with ctx; cancelled is nil.
 type Source interface {
 	Run(ctx context.Context, emit func(Batch)) error
@@ -50,6 +65,10 @@ type Deps struct {
 	Log         zerolog.Logger
 	Resolver    Resolver
 	Credentials map[string]Credential
+	// Constants go on every series, before a dimension of the same key. The
+	// agent adds them where they are missing; a probe that makes its series
+	// with them saves the copy.
+	Constants []Dimension
 }
 
 // Kind is one kind of probe: its name in the configuration, its options and

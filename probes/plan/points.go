@@ -197,7 +197,7 @@ func (p *poll) row(b *Block, bs *blockState, r *row) {
 		}
 		e := r.series[i]
 		if e == nil {
-			e = p.state.acquire(makeSeries(b, m, r, bs.implicit))
+			e = p.state.acquire(p.makeSeries(b, m, r, bs.implicit))
 			r.series[i] = e
 		}
 		if p.again(use{e, oid, r.index}) {
@@ -241,8 +241,9 @@ func (m *Metric) on(b *Block, index string) bool {
 	return !b.Table || (m.Source.Kind == FromScalar) == (index == "")
 }
 
-func makeSeries(b *Block, m *Metric, r *row, implicit []probes.Dimension) *probes.Series {
-	dims := make([]probes.Dimension, 0, len(b.Dims)+len(implicit))
+func (p *poll) makeSeries(b *Block, m *Metric, r *row, implicit []probes.Dimension) *probes.Series {
+	dims := make([]probes.Dimension, 0, len(p.state.Constants)+len(b.Dims)+len(implicit))
+	dims = append(dims, p.state.Constants...)
 	for i := range b.Dims {
 		d := &b.Dims[i]
 		dims = append(dims, probes.Dimension{Key: d.Key, Value: d.text(r.cells[i])})

@@ -13,6 +13,10 @@ import (
 // makes nothing anew. It belongs to one device and one plan. The zero State is
 // ready for use. It is not safe for use by two polls at a time.
 type State struct {
+	// Constants go on every series, before a dimension of the same key. They
+	// are set before the first poll.
+	Constants []probes.Dimension
+
 	round    uint64
 	dev      Identity
 	blocks   map[*Block]*blockState

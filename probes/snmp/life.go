@@ -69,7 +69,7 @@ func (l lifeSign) another(before lifeSign) bool {
 // one.
 func (p *Probe) checkLife(now lifeSign) {
 	if now.another(p.life) || p.saved && !now.outlived(p.life) {
-		p.state = plan.State{}
+		p.state = plan.State{Constants: p.deps.Constants}
 		p.device.restarted()
 	}
 	if now.Known || p.saved {

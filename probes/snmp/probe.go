@@ -23,7 +23,7 @@ type Probe struct {
 	told  bool // an oddity of the plan was logged
 
 	statsMu sync.Mutex
-	stats   Stats
+	stats   probes.PollStats
 }
 
 // Poll reads the device once and returns the points with one stamp, that of
@@ -31,7 +31,7 @@ type Probe struct {
 func (p *Probe) Poll(ctx context.Context) (probes.Batch, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var stats Stats
+	var stats probes.PollStats
 	defer func() {
 		p.statsMu.Lock()
 		p.stats = stats
@@ -52,6 +52,7 @@ func (p *Probe) Poll(ctx context.Context) (probes.Batch, error) {
 	p.checkLife(newLifeSign(stamp, uptime))
 	points, notes := plan.Points(p.blocks, p.identity(), r.Reading, &p.state)
 	p.tell(notes)
+	stats.Gaps = notes.Gaps
 	return probes.Batch{Points: points}, r.verdict(p.blocks, notes)
 }
 
@@ -75,7 +76,7 @@ func (p *Probe) tell(notes plan.Notes) {
 }
 
 // PollStats returns the traffic of the last poll.
-func (p *Probe) PollStats() Stats {
+func (p *Probe) PollStats() probes.PollStats {
 	p.statsMu.Lock()
 	defer p.statsMu.Unlock()
 	return p.stats

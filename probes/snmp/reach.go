@@ -14,7 +14,7 @@ import (
 // reach opens a session and asks for sysUpTime with the credentials that are
 // due, until one is answered. The cell is absent where the device answers but
 // has no sysUpTime. After an error the session is closed.
-func (d *device) reach(ctx context.Context, stats *Stats) (*session, plan.Cell, error) {
+func (d *device) reach(ctx context.Context, stats *probes.PollStats) (*session, plan.Cell, error) {
 	if len(d.Credentials) == 0 {
 		return nil, plan.Cell{}, probes.WithStatus(probes.StatusInvalidConfigError,
 			fmt.Errorf("no credentials for %s: name at least one", d.label()))
@@ -115,7 +115,7 @@ func (d *device) gateError(err error, s *session) error {
 }
 
 // strays tells that something did come, which a wrong port explains.
-func strays(s *Stats) string {
+func strays(s *probes.PollStats) string {
 	if s.Strays == 0 {
 		return ""
 	}

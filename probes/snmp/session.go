@@ -27,15 +27,6 @@ var pduTypes = [...]gosnmp.PDUType{
 	get: gosnmp.GetRequest, getNext: gosnmp.GetNextRequest, getBulk: gosnmp.GetBulkRequest,
 }
 
-// Stats counts the traffic of one poll.
-type Stats struct {
-	Requests int // datagrams sent, retries included
-	Retries  int
-	Timeouts int // tries that got no answer in time
-	Varbinds int // that came back
-	Strays   int // datagrams that were no answer to what was asked
-}
-
 // session is one connected UDP socket to a device, for one poll. It is the
 // one place that knows gosnmp, of which it uses the codec only: gosnmp's own
 // receive loop gives up on the first datagram that it cannot decode, and takes
@@ -46,14 +37,14 @@ type session struct {
 	lastID  uint32
 	timeout time.Duration
 	tries   int
-	stats   *Stats
+	stats   *probes.PollStats
 	buffers *sync.Pool // of *[maxDatagram]byte
 	buffer  *[maxDatagram]byte
 	unwatch func() bool
 }
 
 // dial resolves the name, if it is one, and opens the socket. Nothing is sent.
-func dial(ctx context.Context, d plan.Device, buffers *sync.Pool, stats *Stats) (*session, error) {
+func dial(ctx context.Context, d plan.Device, buffers *sync.Pool, stats *probes.PollStats) (*session, error) {
 	s := &session{timeout: defaultTimeout, tries: 1 + defaultRetries, stats: stats, buffers: buffers}
 	if d.Timeout > 0 {
 		s.timeout = d.Timeout

@@ -54,7 +54,7 @@ func deviceAt(t *testing.T, addr string) plan.Device {
 
 func open(t *testing.T, d plan.Device) *session {
 	t.Helper()
-	s, err := dial(t.Context(), d, newBuffers(), &Stats{})
+	s, err := dial(t.Context(), d, newBuffers(), &probes.PollStats{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestSessionCancel(t *testing.T) {
 	d := rawAgent(t, func([]byte) [][]byte { asked <- struct{}{}; return nil })
 	d.Timeout = time.Hour
 	ctx, cancel := context.WithCancel(t.Context())
-	s, err := dial(ctx, d, newBuffers(), &Stats{})
+	s, err := dial(ctx, d, newBuffers(), &probes.PollStats{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestSessionDeadline(t *testing.T) {
 	d.Timeout = time.Hour
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	s, err := dial(ctx, d, newBuffers(), &Stats{})
+	s, err := dial(ctx, d, newBuffers(), &probes.PollStats{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +260,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(m.Append(nil))
 	}
 	f.Fuzz(func(t *testing.T, datagram []byte) {
-		s := &session{lastID: 7, stats: &Stats{}}
+		s := &session{lastID: 7, stats: &probes.PollStats{}}
 		if err := s.use(probes.Credential{Version: probes.SNMPv2c, Community: probes.NewSecret("public")}); err != nil {
 			t.Fatal(err)
 		}

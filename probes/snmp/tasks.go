@@ -44,8 +44,11 @@ func Tasks(p *plan.Plan, devices []plan.Device, o TaskOptions, deps probes.Deps)
 				Label:    shared.label() + " " + shortName(p.Extension),
 				Config:   o.Config,
 				Interval: interval,
-				Probe:    &Probe{device: shared, blocks: p.At(interval), deps: deps},
-				Same:     fingerprint(content, d, interval),
+				Probe: &Probe{
+					device: shared, blocks: p.At(interval), deps: deps,
+					state: plan.State{Constants: deps.Constants},
+				},
+				Same: fingerprint(content, d, interval),
 			})
 		}
 	}
