@@ -84,6 +84,9 @@ func (p *Package) Close() error { return p.close() }
 // told by its content, not by its name.
 func Open(path string, limits Limits) (*Package, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open package: %w; give the path of a package folder, extension.zip or bundle.zip", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open package: %w", err)
 	}
