@@ -51,6 +51,7 @@ type Agent struct {
 	self      probes.Task
 	baselines map[string][]byte // of tasks that were stopped in order; each is used once
 	started   time.Time
+	atStart   *config.Config // what only a start takes up is as here
 	constants atomic.Pointer[[]probes.Dimension]
 
 	reloading sync.Mutex // one reload at a time
@@ -81,7 +82,7 @@ func New(opts Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{opts: opts, log: log, clock: clock, store: store, started: time.Now(), cfg: cfg, loadedAt: time.Now()}
+	a := &Agent{opts: opts, log: log, clock: clock, store: store, started: time.Now(), atStart: cfg, cfg: cfg, loadedAt: time.Now()}
 	if err := a.prepare(); err != nil {
 		_ = store.Close()
 		return nil, err

@@ -41,6 +41,7 @@ type builder struct {
 func (b builder) Build(cfg *config.Config) []entryState {
 	deps := b.deps
 	deps.Credentials = cfg.Credentials
+	deps.Constants = cfg.Dimensions
 	var states []entryState
 	for _, e := range cfg.Extensions {
 		made := b.extension(cfg, e, deps)
@@ -54,6 +55,7 @@ func (b builder) Build(cfg *config.Config) []entryState {
 	}
 	uniqueNames(states)
 	dropDoubles(states)
+	bindConstants(states, cfg.Dimensions)
 	return states
 }
 
@@ -73,6 +75,17 @@ func uniqueNames(states []entryState) {
 			if rest, ok := strings.CutPrefix(t.ID, name+"/"); ok {
 				t.ID = t.Config + "/" + rest
 			}
+		}
+	}
+}
+
+// bindConstants makes the constants part of what a task is, since its series
+// hold them: with other constants it is another task.
+func bindConstants(states []entryState, constants []probes.Dimension) {
+	text := fmt.Sprintf(" %q", constants)
+	for _, s := range states {
+		for j := range s.Tasks {
+			s.Tasks[j].Same += text
 		}
 	}
 }
@@ -167,7 +180,7 @@ func readPackage(cfg *config.Config, e config.Extension) (*extension.Manifest, [
 	defer pkg.Close()
 	manifest, warnings, err := extension.ParseManifest(pkg.FS, e.Package)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read package %s: %w", e.Package, err)
+		return nil, nil, err // it names the file within the package
 	}
 	return manifest, texts(warnings), nil
 }

@@ -188,7 +188,8 @@ func TestSelfMonitoringGoesTheSameWay(t *testing.T) {
 	}
 	states := func() []taskState {
 		return []taskState{
-			{Task: probes.Task{Device: "192.0.2.1", Config: "c", Interval: time.Minute}, Last: result{Polls: 1, Status: probes.StatusWarning, Duration: time.Second}},
+			{Task: probes.Task{Device: "192.0.2.1", Label: "192.0.2.1", Config: "c", Interval: time.Minute}, Last: result{Polls: 1, Status: probes.StatusWarning, Duration: time.Second}},
+			{Task: probes.Task{Device: "192.0.2.1", Label: "192.0.2.1:1161", Config: "c", Interval: time.Minute}, Last: result{Polls: 1, Status: probes.StatusWarning, Duration: time.Second}},
 			{Task: probes.Task{Device: "192.0.2.2", Config: "c", Interval: time.Minute}, Last: result{Status: probes.StatusPending}},
 		}
 	}
@@ -203,7 +204,12 @@ func TestSelfMonitoringGoesTheSameWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := map[string]probes.Point{}
+	ids := map[[16]byte]bool{}
 	for _, pt := range batch.Points {
+		if ids[pt.Series.ID()] {
+			t.Errorf("two points of %s at one stamp", pt.Series.Key())
+		}
+		ids[pt.Series.ID()] = true
 		if err := pt.Value.Check(); err != nil || !strings.HasPrefix(pt.Series.Key(), "edgehold.") || pt.Stamp != batch.Points[0].Stamp {
 			t.Errorf("%s: %v", pt.Series.Key(), err)
 		}

@@ -6,9 +6,9 @@ import (
 	"github.com/edgehold/edgehold/probes"
 )
 
-// labeler puts the constant dimensions on the series of one task. It remembers
-// the series of the last polls, so that a steady task allocates nothing, and
-// forgets those that no longer come.
+// labeler puts the constant dimensions on those series of one task that lack
+// them. It remembers the series of the last polls, so that a steady task
+// allocates nothing, and forgets those that no longer come.
 type labeler struct {
 	constants *[]probes.Dimension // the set the cache was made with
 	known     map[*probes.Series]*probes.Series
@@ -25,6 +25,9 @@ func (l *labeler) Apply(points []probes.Point, constants *[]probes.Dimension) {
 		return
 	}
 	for i, p := range points {
+		if hasAll(p.Series, *constants) {
+			continue
+		}
 		labelled := l.known[p.Series]
 		if labelled == nil {
 			labelled = probes.NewSeries(p.Series.Key(), p.Series.Type(), slices.Concat(*constants, p.Series.Dims())...)
@@ -32,4 +35,13 @@ func (l *labeler) Apply(points []probes.Point, constants *[]probes.Dimension) {
 		}
 		points[i].Series = labelled
 	}
+}
+
+func hasAll(s *probes.Series, dims []probes.Dimension) bool {
+	for _, d := range dims {
+		if s.Dim(d.Key) != d.Value {
+			return false
+		}
+	}
+	return true
 }

@@ -18,7 +18,7 @@ func (a *Agent) Reload(context.Context) error {
 	defer a.reloading.Unlock()
 	cfg, warnings, err := config.Load(a.opts.Path, a.opts.Kinds)
 	if err == nil {
-		err = a.uplink.Swap(cfg)
+		err = a.uplink.Change(cfg)
 	}
 	a.mu.Lock()
 	a.lastErr = ""
@@ -32,18 +32,12 @@ func (a *Agent) Reload(context.Context) error {
 	for _, w := range warnings {
 		a.log.Warn().Msg(w.String())
 	}
-	for _, key := range needsRestart(a.config(), cfg) {
+	for _, key := range needsRestart(a.atStart, cfg) {
 		a.log.Warn().Str("key", key).Msg("changed in the file; takes effect at the next start")
 	}
 	a.apply(cfg, a.builder.Build(cfg))
 	a.log.Info().Str("file", cfg.Path).Msg("configuration reloaded")
 	return nil
-}
-
-func (a *Agent) config() *config.Config {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.cfg
 }
 
 // apply makes cfg, with the entries built from it, what runs.

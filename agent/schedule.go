@@ -47,10 +47,12 @@ type entry struct {
 	last    result
 }
 
-// deviceLane makes the tasks of one device take turns.
+// deviceLane makes the tasks of one device take turns. It stays as long as a
+// task or a running poll, of a task that a reload has removed, uses it.
 type deviceLane struct {
-	turn  chan struct{}
-	users int
+	device string
+	turn   chan struct{}
+	users  int // guarded by schedule.mu
 }
 
 // schedule starts each task on a grid of its interval. Starts are spread over
@@ -107,7 +109,7 @@ func (s *schedule) Set(tasks []probes.Task) {
 func (s *schedule) addLocked(t probes.Task, now time.Time) {
 	lane := s.lanes[t.Device]
 	if lane == nil {
-		lane = &deviceLane{turn: make(chan struct{}, 1)}
+		lane = &deviceLane{device: t.Device, turn: make(chan struct{}, 1)}
 		s.lanes[t.Device] = lane
 	}
 	lane.users++
@@ -126,9 +128,13 @@ func (s *schedule) removeLocked(id string) {
 		return
 	}
 	delete(s.entries, id)
-	e.lane.users--
-	if e.lane.users == 0 {
-		delete(s.lanes, e.task.Device)
+	s.leaveLocked(e.lane)
+}
+
+func (s *schedule) leaveLocked(lane *deviceLane) {
+	lane.users--
+	if lane.users == 0 {
+		delete(s.lanes, lane.device)
 	}
 }
 
@@ -190,7 +196,13 @@ func (s *schedule) startLocked(ctx context.Context, e *entry, now time.Time) {
 		return
 	}
 	e.running = true
-	s.polls.Go(func() { s.poll(ctx, e) })
+	e.lane.users++
+	s.polls.Go(func() {
+		s.poll(ctx, e)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.leaveLocked(e.lane)
+	})
 }
 
 // poll waits for the device's turn and a slot, polls, and hands on the batch.
@@ -202,14 +214,25 @@ func (s *schedule) poll(ctx context.Context, e *entry) {
 	if !take(ctx, s.slots) {
 		return
 	}
-	start := time.Now()
-	batch, err := pollOnce(ctx, e.task)
-	<-s.slots
-	if ctx.Err() != nil && err != nil {
-		return // a stop says nothing about the device
+	task, ok := s.current(e)
+	if !ok {
+		<-s.slots
+		return
 	}
-	s.finish(e, start, batch, err)
+	start := time.Now()
+	batch, err := pollOnce(ctx, task)
+	<-s.slots
+	if ctx.Err() == nil || err == nil { // a stop says nothing about the device
+		s.finish(e, start, batch, err)
+	}
 	s.emit(e, batch)
+}
+
+// current is the task of an entry, false once a reload has taken it away.
+func (s *schedule) current(e *entry) (probes.Task, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return e.task, s.entries[e.task.ID] == e
 }
 
 func take(ctx context.Context, c chan struct{}) bool {

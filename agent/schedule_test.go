@@ -255,6 +255,86 @@ func TestReloadKeepsWhatDidNotChange(t *testing.T) {
 	})
 }
 
+// TestReloadDoesNotPollADeviceTwiceAtATime changes, removes and brings back the
+// task of a device while it is polled.
+func TestReloadDoesNotPollADeviceTwiceAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSchedule(64, nothing)
+		one := &load{}
+		probe := func() *fakeProbe { return &fakeProbe{takes: 3 * time.Second, shared: one} }
+		sets := 0
+		set := func() *fakeProbe {
+			p := probe()
+			sets++
+			changed := task("t", "192.0.2.1", time.Duration(1+sets%4)*time.Second, p)
+			changed.Same = fmt.Sprint(sets)
+			s.Set([]probes.Task{changed})
+			return p
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); _ = s.Run(ctx) }()
+		for i := range 100 {
+			set()
+			time.Sleep(1300 * time.Millisecond)
+			if i%3 == 0 {
+				s.Set(nil)
+			}
+		}
+		last, waiting := set(), set()
+		time.Sleep(time.Minute)
+		s.Set(nil)
+		cancel()
+		<-done
+		if one.most != 1 {
+			t.Errorf("%d polls of one device at a time", one.most)
+		}
+		if len(last.polls()) != 0 || len(waiting.polls()) == 0 {
+			t.Errorf("%d polls of a task that was replaced at once, %d of the one in its place", len(last.polls()), len(waiting.polls()))
+		}
+		if len(s.lanes) != 0 {
+			t.Errorf("%d lanes are left of no task", len(s.lanes))
+		}
+	})
+}
+
+// TestReloadsDuringPolls is for the race detector.
+func TestReloadsDuringPolls(t *testing.T) {
+	s := newSchedule(4, nothing)
+	p := &fakeProbe{}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = s.Run(ctx) }()
+	for i := 0; len(p.polls()) < 20; i++ {
+		again := task("t", "192.0.2.1", time.Millisecond, p)
+		again.Label = fmt.Sprint("label ", i)
+		s.Set([]probes.Task{again})
+	}
+	cancel()
+	<-done
+}
+
+// TestStopLosesNoCounts stops while a poll ends with a part of its points: the
+// probe has counted them, so they must go on.
+func TestStopLosesNoCounts(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	got := 0
+	s := newSchedule(1, func(_ *entry, b probes.Batch) { got += len(b.Points) })
+	s.Set([]probes.Task{task("t", "d", time.Millisecond, partialProbe(cancel))})
+	if err := s.Run(ctx); err != nil || got != 1 {
+		t.Errorf("%d points came of the poll that ended with the agent, %v", got, err)
+	}
+}
+
+// partialProbe stops the agent as it is polled, and has one point all the same.
+type partialProbe func()
+
+func (stop partialProbe) Poll(context.Context) (probes.Batch, error) {
+	stop()
+	p := probes.Point{Series: probes.NewSeries("a.b", probes.Count), Value: probes.Int(1)}
+	return probes.Batch{Points: []probes.Point{p}}, probes.WithStatus(probes.StatusWarning, errors.New("half read"))
+}
+
 func TestPanickingProbeIsAnErrorOfItsOwn(t *testing.T) {
 	_, err := pollOnce(t.Context(), task("p", "d", time.Second, panicProbe{}))
 	if err == nil || probes.StatusOf(err) != probes.StatusGenericError {

@@ -107,6 +107,7 @@ func (s *selfPoints) device(t taskState) {
 		return
 	}
 	dims := []probes.Dimension{
+		{Key: "endpoint", Value: t.Task.Label}, // a device may have several, on other ports
 		{Key: "device.address", Value: t.Task.Device},
 		{Key: "configuration", Value: t.Task.Config},
 		{Key: "interval", Value: t.Task.Interval.String()},

@@ -33,8 +33,8 @@ func (a *Agent) Status() control.Status {
 		Uplink:  a.uplinkStatus(),
 		Account: control.Account(a.store.Account()),
 	}
-	s.Buffer.Path = filepath.Join(cfg.StateDir, StoreFile)
-	s.Buffer.MaxBytes = int64(cfg.Buffer.MaxSize)
+	s.Buffer.Path = filepath.Join(a.atStart.StateDir, StoreFile)
+	s.Buffer.MaxBytes = int64(a.atStart.Buffer.MaxSize)
 	for _, t := range tasks {
 		s.Devices = append(s.Devices, deviceStatus(t))
 	}

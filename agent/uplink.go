@@ -12,80 +12,65 @@ import (
 	"github.com/edgehold/edgehold/buffer"
 )
 
-// uplink runs the drain and swaps it for one with other settings.
+// uplink is the drain with the settings it runs with.
 type uplink struct {
-	store *buffer.Store
-	opts  uplinkOptions
+	drain *drain.Drain
 
 	mu       sync.Mutex
 	settings config.Dynatrace
-	current  *drain.Drain
-	stop     context.CancelFunc // ends the current drain's run
 }
 
-// uplinkOptions stay the same over swaps.
+// uplinkOptions stay the same over reloads.
 type uplinkOptions struct {
 	Version string
 	Log     zerolog.Logger
 }
 
 func newUplink(cfg *config.Config, store *buffer.Store, opts uplinkOptions) (*uplink, error) {
-	u := &uplink{store: store, opts: opts, stop: func() {}}
-	if err := u.Swap(cfg); err != nil {
+	target, err := uplinkTarget(cfg)
+	if err != nil {
 		return nil, err
 	}
-	return u, nil
+	target.Store, target.Window, target.Version = store, Window, opts.Version
+	target.Log = opts.Log.With().Str("part", "uplink").Logger()
+	return &uplink{drain: drain.New(target), settings: *cfg.Uplink.Dynatrace}, nil
 }
 
-// Swap puts a drain with the settings of cfg in place of the current one. With
-// the same settings it only makes the drain try again now, since a token or a
-// certificate may have changed in its file.
-func (u *uplink) Swap(cfg *config.Config) error {
-	settings := *cfg.Uplink.Dynatrace
+// uplinkTarget is what a reload may change of a drain.
+func uplinkTarget(cfg *config.Config) (drain.Options, error) {
+	settings := cfg.Uplink.Dynatrace
 	client, err := drain.NewClient(drain.ClientOptions{Proxy: settings.Proxy, CAFile: settings.CAFile})
 	if err != nil {
-		return fmt.Errorf("prepare uplink.dynatrace: %w", err)
+		return drain.Options{}, fmt.Errorf("prepare uplink.dynatrace: %w", err)
+	}
+	return drain.Options{URL: settings.URL, Token: settings.Token, Client: client}, nil
+}
+
+// Change makes the drain send as cfg says. With the same settings it only tries
+// again now, since the token may have changed in its file; a certificate may
+// have too, so that a CA file is always read again.
+func (u *uplink) Change(cfg *config.Config) error {
+	target, err := uplinkTarget(cfg)
+	if err != nil {
+		return err
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.current != nil && settings == u.settings && settings.CAFile == "" {
-		u.current.Wake()
+	if *cfg.Uplink.Dynatrace == u.settings && u.settings.CAFile == "" {
+		u.drain.Wake()
 		return nil
 	}
-	u.settings = settings
-	u.current = drain.New(drain.Options{
-		URL:     settings.URL,
-		Token:   settings.Token,
-		Client:  client,
-		Store:   u.store,
-		Window:  Window,
-		Version: u.opts.Version,
-		Log:     u.opts.Log.With().Str("part", "uplink").Logger(),
-	})
-	u.stop()
+	u.settings = *cfg.Uplink.Dynatrace
+	u.drain.Change(target)
 	return nil
 }
 
-// Run runs the current drain, and after a swap the next one, until ctx ends.
-func (u *uplink) Run(ctx context.Context) error {
-	for ctx.Err() == nil {
-		u.mu.Lock()
-		d := u.current
-		runCtx, cancel := context.WithCancel(ctx)
-		u.stop = cancel
-		u.mu.Unlock()
-		err := d.Run(runCtx)
-		cancel()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// Run drains until ctx ends.
+func (u *uplink) Run(ctx context.Context) error { return u.drain.Run(ctx) }
 
-// State is the environment and the state of the current drain.
+// State is the environment and the state of the drain.
 func (u *uplink) State() (url string, state drain.State) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.settings.URL, u.current.State()
+	return u.settings.URL, u.drain.State()
 }

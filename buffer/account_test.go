@@ -292,6 +292,9 @@ func TestClockJumps(t *testing.T) {
 	r.append(r.points(1, 1)...) // makes the first one late
 	r.clock.add(-20 * 365 * 24 * time.Hour)
 	r.append(r.points(2, 1)...) // behind one that is far ahead
+	if got := r.Stat().Oldest; !got.Equal(r.clock.now()) {
+		t.Errorf("oldest %v, want %v: the one far ahead is not", got, r.clock.now())
+	}
 	r.clock.add(-50 * 365 * 24 * time.Hour)
 	r.append(r.points(3, 1)...)
 	r.clock.add(50 * 365 * 24 * time.Hour)

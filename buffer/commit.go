@@ -119,11 +119,14 @@ func (s *Store) commitNext(state map[string][]byte) error {
 	return nil
 }
 
+// errPages says that bbolt cannot read its own pages.
+var errPages = errors.New("file is damaged")
+
 // guard turns a panic, which bbolt has on damaged pages, into an error.
 func guard(fn func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("file is damaged: %v", r)
+			err = fmt.Errorf("%w: %v", errPages, r)
 		}
 	}()
 	return fn()
@@ -152,7 +155,7 @@ func (s *Store) write(fn func(tx *bbolt.Tx) error) error {
 // begin takes what is pending, unless a commit is still to be tried again.
 func (s *Store) begin(state map[string][]byte) error {
 	if s.running == nil {
-		w := &work{state: state, seriesFrom: s.names.len()}
+		w := &work{state: state, seriesFrom: s.written}
 		var err error
 		if w.drafts, err = s.drafts(s.queue.take()); err != nil {
 			err = fmt.Errorf("pack points: %w", err)
@@ -310,7 +313,7 @@ func settle(tx *bbolt.Tx, l *ledger, st settlement) error {
 
 // finish tells everybody about a durable commit.
 func (s *Store) finish(w *work) {
-	s.stale = false
+	s.stale, s.written = false, w.seriesTo
 	if w.sweep {
 		s.swept = w.cutoff
 	}
@@ -339,7 +342,7 @@ func (s *Store) measure() error {
 	var high, first int64
 	err = s.db.View(func(tx *bbolt.Tx) error {
 		l, err := readLedger(tx)
-		high, first = tx.Size(), oldest(tx, l.LateThrough)
+		high, first = tx.Size(), s.oldest(tx, l.LateThrough)
 		return err
 	})
 	if err != nil {

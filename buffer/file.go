@@ -46,6 +46,9 @@ const (
 )
 
 func openFile(o Options) (*bbolt.DB, error) {
+	if err := inspect(o.Path); err != nil {
+		return nil, openError(o.Path, err)
+	}
 	db, err := bbolt.Open(o.Path, 0o600, &bbolt.Options{
 		Timeout:         lockWait,
 		PageSize:        pageSize,
@@ -133,7 +136,7 @@ func openError(path string, err error) error {
 		mend = "another edgehold is running on this file: stop it, or give this one a state_dir of its own"
 	case errors.Is(err, errNewer), errors.Is(err, berrors.ErrVersionMismatch):
 		mend = "install that version, or move the file away to start empty; it was left as it is"
-	case errors.Is(err, errForeign), errors.Is(err, errDamaged), errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum):
+	case errors.Is(err, errForeign), errors.Is(err, errDamaged), errors.Is(err, errPages), errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum):
 		mend = "move the file away to start empty; it was left as it is"
 	case errors.Is(err, fs.ErrNotExist):
 		mend = "make the folder: mkdir -p " + filepath.Dir(path)

@@ -1,6 +1,10 @@
 package buffer
 
-import "go.etcd.io/bbolt"
+import (
+	"math"
+
+	"go.etcd.io/bbolt"
+)
 
 // sweeps is how often, within a window, all records that are not late are
 // looked at; between sweeps only the oldest ones are.
@@ -37,4 +41,24 @@ func moveLate(tx *bbolt.Tx, l *ledger, w *work) error {
 		m.late = !inOrder
 		return true, writeMark(tx, key.seq, m)
 	})
+}
+
+const noTime = math.MaxInt64
+
+// oldest is the wall time of the oldest record that is not late, in Unix
+// milliseconds; noTime where there is none. Records are in the order of time
+// but for those of a clock that was ahead: they count only where no other does.
+func (s *Store) oldest(tx *bbolt.Tx, lateThrough uint64) int64 {
+	first, now, cutoff := int64(noTime), s.o.Now().UnixMilli(), s.cutoff()
+	_ = scan(tx, lateThrough, func(key recordKey, _ []byte) (bool, error) {
+		if key.max < cutoff || key.min >= first {
+			return true, nil
+		}
+		m, err := readMark(tx, key.seq)
+		if err == nil && !m.late {
+			first = key.min
+		}
+		return first > now, err
+	})
+	return first
 }

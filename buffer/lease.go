@@ -444,7 +444,7 @@ func (h *holds) due(interval time.Duration) (time.Duration, bool) {
 	case len(h.records) > hurryHolds:
 		return 0, true
 	case h.backlog || interval == 0:
-		interval = min(max(interval, time.Second), time.Second)
+		interval = time.Second
 	}
 	return time.Until(h.since.Add(interval)), true
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"math"
 
 	"go.etcd.io/bbolt"
 )
@@ -170,17 +169,4 @@ func writeMark(tx *bbolt.Tx, seq uint64, m mark) error {
 		content[0] = 1
 	}
 	return marks.Put(k, seal(k, m.settled.appendTo(content)))
-}
-
-const noTime = math.MaxInt64
-
-// oldest is the wall time of the first record that is not late, in Unix
-// milliseconds; noTime where there is none.
-func oldest(tx *bbolt.Tx, lateThrough uint64) int64 {
-	first := int64(noTime)
-	_ = scan(tx, lateThrough, func(key recordKey, _ []byte) (bool, error) {
-		first = key.min
-		return false, nil
-	})
-	return first
 }

@@ -16,7 +16,7 @@ import (
 type dictionary struct {
 	mu     sync.RWMutex
 	ids    map[[16]byte]uint32 // by Series.ID
-	series []*probes.Series  // by number
+	series []*probes.Series    // by number
 }
 
 func newDictionary() *dictionary {
@@ -57,8 +57,11 @@ func (d *dictionary) write(tx *bbolt.Tx, codec *arc.Codec, from, to int) error {
 	bucket.FillPercent = 1
 	for from < to {
 		n, size := 0, 0
-		for from+n < to && n < arc.MaxNames && size < arc.MaxNameBytes-2*maxSeriesBytes {
-			size += series[from+n].Size() + 8
+		for from+n < to && n < arc.MaxNames {
+			size += packedSize(series[from+n])
+			if n > 0 && size > arc.MaxNameBytes-maxSeriesBytes {
+				break
+			}
 			n++
 		}
 		content, err := codec.EncodeNames(nil, toNames(series[from:from+n]))
@@ -72,6 +75,12 @@ func (d *dictionary) write(tx *bbolt.Tx, codec *arc.Codec, from, to int) error {
 		from += n
 	}
 	return nil
+}
+
+// packedSize is the most that a series takes in a block of names.
+func packedSize(s *probes.Series) int {
+	const length = 3 // of one text, which is shorter than maxSeriesBytes
+	return 1 + s.Size() + 2*length*(1+len(s.Dims()))
 }
 
 func (d *dictionary) load(tx *bbolt.Tx, codec *arc.Codec) error {

@@ -92,6 +92,7 @@ type Store struct {
 	running *work     // begun, not known to be durable
 	retryAt time.Time // when to try the running one again
 	stale   bool      // the file still holds the state of the last stop
+	written int       // series that the file has the names of
 	swept   int64     // cut-off of the last sweep for late records
 
 	committed chan struct{}
@@ -155,7 +156,8 @@ func (s *Store) load() error {
 		if s.handedOut, err = readState(tx); err != nil {
 			return err
 		}
-		s.stale = len(s.handedOut) > 0
+		s.stale, s.written = len(s.handedOut) > 0, s.names.len()
+		s.holds.fresh = s.ledger.NextRecord // all that is there is backlog
 		return nil
 	})
 	if err != nil {

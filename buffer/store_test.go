@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -241,6 +242,33 @@ func TestOpenRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// spoiled is a store of several pages with something done to its bytes.
+	spoiled := func(spoil func(content []byte) []byte) func(t *testing.T, path string) {
+		return func(t *testing.T, path string) {
+			r := &rig{t: t, o: Options{Path: path}, clock: newWall()}
+			r.open()
+			for i := range 20 {
+				r.append(r.noise(1000*i, 1000)...)
+			}
+			if err := r.Close(); err != nil {
+				t.Fatal(err)
+			}
+			content, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, spoil(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	cut := spoiled(func(content []byte) []byte { return content[:6*pageSize] })
+	blank := spoiled(func(content []byte) []byte {
+		for at := 2 * pageSize; at < len(content); at += pageSize {
+			clear(content[at : at+64])
+		}
+		return content
+	})
 	for _, c := range []struct {
 		name, file string
 		prepare    func(t *testing.T, path string)
@@ -250,6 +278,8 @@ func TestOpenRefuses(t *testing.T) {
 		{"newer format", "b.db", newer, 0, "newer edgehold"},
 		{"other bbolt file", "b.db", foreign, 0, "not a buffer of edgehold"},
 		{"no bbolt file", "b.db", text, 0, "move the file away"},
+		{"cut off", "b.db", cut, 0, "file is damaged: it was cut off at 24576 of"},
+		{"blank pages", "b.db", blank, 0, "file is damaged: assertion failed"},
 		{"in use", "b.db", locked, 0, "another edgehold is running"},
 		{"no folder", "no/b.db", nil, 0, "mkdir -p"},
 		{"tiny quota", "b.db", nil, 1 << 20, "max_size of 1MiB is too small, set at least 4MiB"},
@@ -292,5 +322,37 @@ func TestOpenInReadOnlyFolder(t *testing.T) {
 func TestRandomUseAgainstModel(t *testing.T) {
 	for seed := range uint64(2) {
 		model(t, seed, 200)
+	}
+}
+
+// TestLongNames has blocks of series with many short names, which take twice
+// as much as their text.
+func TestLongNames(t *testing.T) {
+	r := start(t, nil)
+	points := r.points(0, 40)
+	for i := range points {
+		dims := make([]probes.Dimension, 13_000)
+		for j := range dims {
+			dims[j] = probes.Dimension{Key: string([]byte{'a' + byte(j%26), 'a' + byte(j/26%26), 'a' + byte(j/676)}), Value: "x"}
+		}
+		points[i].Series = probes.NewSeries(fmt.Sprint("k", i), probes.Gauge, dims...)
+	}
+	r.append(points...)
+	r.reopen()
+	if got := r.Stat().Series; got != 40 {
+		t.Errorf("%d series after a restart, want 40", got)
+	}
+}
+
+// TestNamesThatFailedAreWrittenLater leaves a series with a number behind that
+// no commit has written.
+func TestNamesThatFailedAreWrittenLater(t *testing.T) {
+	r := start(t, nil)
+	r.append(r.points(0, 1)...)
+	r.names.number(series(7))
+	r.append(r.points(1, 60)...)
+	r.reopen()
+	if got := values(r.lease(100)); len(got) != 61 {
+		t.Errorf("%d points after a restart, want 61", len(got))
 	}
 }

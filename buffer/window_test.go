@@ -70,6 +70,20 @@ func TestSettlementsRide(t *testing.T) {
 	})
 }
 
+// TestBacklogOfAnEarlierRun is settled within a second too, although no commit
+// of this run has added a point.
+func TestBacklogOfAnEarlierRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, func(o *Options) { o.CommitInterval = 10 * time.Second })
+		r.append(r.points(0, 10)...)
+		r.reopen()
+		r.settle(r.lease(10), Settlement{Outcome: Delivered})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		r.account(Account{Accepted: 10, Delivered: 10})
+	})
+}
+
 func TestCrowdedQueueCommitsEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, func(o *Options) { o.CommitInterval, o.MaxPending = time.Hour, 100 })

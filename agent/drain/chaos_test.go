@@ -44,10 +44,8 @@ func (c *chaos) answer(lines []string) (int, string, error) {
 	case 2, 3:
 		return 400, c.some(lines), nil
 	case 4:
-		c.alone(lines)
 		return 413, "", nil
 	case 5:
-		c.alone(lines)
 		return 400, `{"error":{"message":"something is wrong"}}`, nil
 	case 6:
 		for _, l := range lines {
@@ -67,13 +65,6 @@ func (c *chaos) take(lines []string, but map[int]bool) {
 		if !but[i] {
 			c.taken[l]++
 		}
-	}
-}
-
-// alone notes that a line refused by itself is refused for good.
-func (c *chaos) alone(lines []string) {
-	if len(lines) == 1 {
-		c.final[lines[0]] = true
 	}
 }
 

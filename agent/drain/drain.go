@@ -43,14 +43,15 @@ type Options struct {
 
 // Drain sends what the buffer holds.
 type Drain struct {
-	opts   Options
-	sender *sender
-	wake   chan struct{}
+	opts Options
+	wake chan struct{}
 
 	mu    sync.Mutex
 	state State
+	next  *sender // takes over before the next post
 
 	// Of the goroutine of Run alone:
+	sender   *sender
 	load     load
 	failures int       // in a row
 	downAs   string    // the state of which the log knows, "" while up
@@ -70,11 +71,38 @@ func New(o Options) *Drain {
 		o.Random = rand.Float64
 	}
 	return &Drain{
-		opts:   o,
-		sender: newSender(o),
-		wake:   make(chan struct{}, 1),
-		state:  State{State: Idle, Since: o.Now()},
+		opts:  o,
+		next:  newSender(o),
+		wake:  make(chan struct{}, 1),
+		state: State{State: Idle, Since: o.Now()},
 	}
+}
+
+// Change gives the drain the URL, token and client of o from the next post on,
+// and makes it try again now. A post that is under way keeps the old ones: cut
+// off, it might arrive twice.
+func (d *Drain) Change(o Options) {
+	o.Version = d.opts.Version
+	d.mu.Lock()
+	d.next = newSender(o)
+	d.mu.Unlock()
+	d.Wake()
+}
+
+// takeOver puts the sender of the last change in the place of the old one. Its
+// failures are its own.
+func (d *Drain) takeOver() {
+	d.mu.Lock()
+	next := d.next
+	d.next = nil
+	d.mu.Unlock()
+	if next == nil {
+		return
+	}
+	if d.sender != nil {
+		d.sender.client.CloseIdleConnections()
+	}
+	d.sender, d.failures = next, 0
 }
 
 // Wake makes a drain that waits try again now.
@@ -112,7 +140,8 @@ func (d *Drain) pause(ctx context.Context, wait time.Duration, committed <-chan 
 // turn sends one lease, if there is one. It tells how long to wait before the
 // next turn, and whether a commit is a reason not to.
 func (d *Drain) turn(ctx context.Context) (wait time.Duration, committed <-chan struct{}) {
-	lease, failed := d.next()
+	d.takeOver()
+	lease, failed := d.take()
 	if lease == nil && failed == nil {
 		d.rest()
 		return idleTick, d.opts.Store.Committed()
@@ -126,8 +155,8 @@ func (d *Drain) turn(ctx context.Context) (wait time.Duration, committed <-chan 
 	return d.down(*failed), nil
 }
 
-// next leases what is most urgent: nil and nil when there is nothing.
-func (d *Drain) next() (*buffer.Lease, *outcome) {
+// take leases what is most urgent: nil and nil when there is nothing.
+func (d *Drain) take() (*buffer.Lease, *outcome) {
 	now := d.opts.Now()
 	if clockUnset(now) {
 		return nil, &outcome{verdict: later, cause: fmt.Sprintf("the clock of this machine says %s, so no point is sent: set it", now.Format(time.DateOnly))}
@@ -175,17 +204,21 @@ func (d *Drain) send(ctx context.Context) *outcome {
 			d.up(part.len()-len(o.refused), o.unnamed)
 		case split:
 			parts = append(d.divide(part, o.cause), parts...)
+			if d.load.hopeless() {
+				return d.load.judge()
+			}
 		default:
+			d.load.judge()
 			return &o
 		}
 	}
-	return nil
+	return d.load.judge()
 }
 
-// divide gives the halves of a part. A single line has none: it is refused.
+// divide gives the halves of a part. A single line has none: it is suspected.
 func (d *Drain) divide(part span, cause string) []span {
 	if part.len() == 1 {
-		d.load.refuse(part.from, cause)
+		d.load.suspects = append(d.load.suspects, refusal{part.from, cause})
 		return nil
 	}
 	first, second := part.halves()

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -310,6 +311,62 @@ func TestSplit(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAllRefusedWithoutAWord has something on the way refuse whatever comes.
+// Nothing is given up for that, and once it is gone all arrives.
+func TestAllRefusedWithoutAWord(t *testing.T) {
+	for _, lines := range []int{1, 1000} {
+		for _, status := range []int{400, 413} {
+			synctest.Test(t, func(t *testing.T) {
+				var gone atomic.Bool
+				r := run(t, newStore(t, samples(lines, time.Now())...), func([]string) (int, string, error) {
+					if gone.Load() {
+						return 202, "", nil
+					}
+					return status, "Bad Request", nil
+				})
+				synctest.Wait()
+				r.store.expect(0, 0, lines)
+				if s := r.State(); s.State != Backoff || s.LinesRefused != 0 || !strings.Contains(s.LastError, "no line is taken, so all are kept") || s.Posts > 20 {
+					t.Errorf("state %+v", s)
+				}
+				gone.Store(true)
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				r.store.expect(lines, 0, 0)
+			})
+		}
+	}
+}
+
+// TestChange has a new environment named while a post to the old one is under
+// way: that one is not cut off, and the counts go on.
+func TestChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := func([]string) (int, string, error) { time.Sleep(20 * time.Second); return 202, "", nil }
+		r := run(t, newStore(t, samples(1000, time.Now())...), slow)
+		time.Sleep(time.Second)
+		var hosts []string
+		next := roundTripper(func(req *http.Request) (*http.Response, error) {
+			hosts = append(hosts, req.Host+" "+req.Header.Get("Authorization")+" "+req.Header.Get("User-Agent"))
+			return answers(func([]string) (int, string, error) { return 202, "", nil }).RoundTrip(req)
+		})
+		r.Change(Options{
+			URL: "https://other.example", Client: &http.Client{Transport: next},
+			Token: func() (probes.Secret, error) { return probes.NewSecret("other"), nil },
+		})
+		r.store.add(samples(10, time.Now())...)
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		r.store.expect(1010, 0, 0)
+		if s := r.State(); s.Posts != 2 || s.LinesAccepted != 1010 || s.AmbiguousPosts != 0 {
+			t.Errorf("state %+v", s)
+		}
+		if fmt.Sprint(hosts) != "[other.example Api-Token other edgehold/1.2.3]" {
+			t.Errorf("posts after the change: %v", hosts)
+		}
+	})
 }
 
 // TestUnrenderable holds that a point without a line is refused with the

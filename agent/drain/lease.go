@@ -15,7 +15,14 @@ type load struct {
 	lines   []line
 	refused int64
 	reason  string // of the first refusal
+
+	heard    bool      // the server has told the fate of some lines
+	suspects []refusal // lines that were refused alone, without a word on them
 }
+
+// enough suspects, where no fate of a line was told, show that the server, or
+// what stands before it, refuses all that comes.
+const enough = 3
 
 // line is one line of a load.
 type line struct {
@@ -74,12 +81,27 @@ func (l *load) point(i int) probes.Point { return l.lease.Points[l.lines[i].poin
 
 // deliver settles a span, but for the refused lines, as delivered.
 func (l *load) deliver(s span, refused []refusal) {
+	l.heard = true
 	for i := s.from; i < s.to; i++ {
 		l.each[l.lines[i].point].Outcome = buffer.Delivered
 	}
 	for _, r := range refused {
 		l.refuse(s.from+r.line, r.reason)
 	}
+}
+
+func (l *load) hopeless() bool { return !l.heard && len(l.suspects) >= enough }
+
+// judge refuses the suspects if the fate of other lines was told. If not,
+// nothing says that it is the lines: they are given back.
+func (l *load) judge() *outcome {
+	if len(l.suspects) > 0 && !l.heard {
+		return &outcome{verdict: later, cause: l.suspects[0].reason + "; no line is taken, so all are kept: check the URL and the proxy"}
+	}
+	for _, s := range l.suspects {
+		l.refuse(s.line, s.reason)
+	}
+	return nil
 }
 
 // refuse settles one line as refused for good.
