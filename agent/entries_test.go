@@ -188,8 +188,8 @@ func TestSelfMonitoringGoesTheSameWay(t *testing.T) {
 	}
 	states := func() []taskState {
 		return []taskState{
-			{Task: probes.Task{Device: "192.0.2.1", Label: "192.0.2.1", Config: "c", Interval: time.Minute}, Last: result{Polls: 1, Status: probes.StatusWarning, Duration: time.Second}},
-			{Task: probes.Task{Device: "192.0.2.1", Label: "192.0.2.1:1161", Config: "c", Interval: time.Minute}, Last: result{Polls: 1, Status: probes.StatusWarning, Duration: time.Second}},
+			{Task: probes.Task{Device: "192.0.2.1", Label: "192.0.2.1", Config: "c", Interval: time.Minute}, Last: result{Polls: 1, Status: probes.StatusWarning, Duration: time.Second, Gaps: 3}},
+			{Task: probes.Task{Device: "192.0.2.1", Label: "192.0.2.1:1161", Config: "c", Interval: time.Minute}, Last: result{Polls: 1, Status: probes.StatusWarning, Duration: time.Second, Gaps: 3}},
 			{Task: probes.Task{Device: "192.0.2.2", Config: "c", Interval: time.Minute}, Last: result{Status: probes.StatusPending}},
 		}
 	}
@@ -217,6 +217,9 @@ func TestSelfMonitoringGoesTheSameWay(t *testing.T) {
 	}
 	if v := got["edgehold.points.accepted"]; v.Series.Type() != probes.Count || v.Value.Float64() != 1 {
 		t.Errorf("accepted: %v", v.Value.Float64())
+	}
+	if v := got["edgehold.poll.gaps"].Value; v.Float64() != 3 {
+		t.Errorf("gaps: %v", v.Float64())
 	}
 	if s := got["edgehold.device.status"].Series; s == nil || s.Dim("status") != "WARNING" || s.Dim("device.address") != "192.0.2.1" {
 		t.Errorf("device status: %+v", s)

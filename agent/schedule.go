@@ -34,6 +34,8 @@ type result struct {
 	Points   int
 	Polls    uint64
 	Skipped  uint64 // due while the poll before still ran
+	Gaps     uint64 // counters that fell, over all polls
+	Stats    probes.PollStats
 }
 
 // entry is one task on the grid. Its fields belong to schedule.mu.
@@ -271,6 +273,10 @@ func (s *schedule) finish(e *entry, start time.Time, batch probes.Batch, err err
 	}
 	if len(batch.Points) > 0 {
 		e.last.LastOK = start
+	}
+	if m, ok := e.task.Probe.(probes.Measured); ok {
+		e.last.Stats = m.PollStats()
+		e.last.Gaps += uint64(e.last.Stats.Gaps)
 	}
 	if e.last.Status != probes.StatusDeviceConnectionError {
 		e.fails = 0

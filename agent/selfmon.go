@@ -19,6 +19,7 @@ type selfProbe struct {
 	store  *buffer.Store
 	states func() []taskState
 	last   buffer.Account
+	gaps   uint64
 }
 
 func newSelfTask(p *selfProbe) probes.Task {
@@ -38,11 +39,15 @@ func (p *selfProbe) Poll(context.Context) (probes.Batch, error) {
 	points := selfPoints{stamp: p.clock.Now()}
 	p.account(&points)
 	p.buffer(&points)
+	gaps := uint64(0)
 	for _, t := range p.states() {
 		if t.Task.Device != selfDevice {
 			points.device(t)
+			gaps += t.Last.Gaps
 		}
 	}
+	points.count("edgehold.poll.gaps", int64(gaps-min(gaps, p.gaps))) // a task that is gone takes its gaps along
+	p.gaps = gaps
 	if m, err := board.ResidentMemory(); err == nil {
 		points.gauge("edgehold.memory.resident", probes.Int(m.RSS))
 		points.gauge("edgehold.memory.anonymous", probes.Int(m.Anon))

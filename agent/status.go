@@ -88,6 +88,9 @@ func deviceStatus(t taskState) control.Device {
 		Points:     t.Last.Points,
 		Polls:      t.Last.Polls,
 		Skipped:    t.Last.Skipped,
+		Gaps:       t.Last.Gaps,
+		Requests:   t.Last.Stats.Requests,
+		Retries:    t.Last.Stats.Retries,
 	}
 }
 

@@ -117,7 +117,7 @@ func TestStatusKeys(t *testing.T) {
 	if string(doc["account"]) != want {
 		t.Errorf("account %s", doc["account"])
 	}
-	want = `[{"label":"","device":"","config":"","status":"","message":"","interval_s":0,"duration_ms":0,"points":0,"polls":0,"skipped":0}]`
+	want = `[{"label":"","device":"","config":"","status":"","message":"","interval_s":0,"duration_ms":0,"points":0,"polls":0,"skipped":0,"gaps":0,"requests":0,"retries":0}]`
 	if string(doc["devices"]) != want {
 		t.Errorf("devices %s", doc["devices"])
 	}

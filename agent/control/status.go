@@ -63,7 +63,10 @@ type Device struct {
 	DurationMS float64   `json:"duration_ms"` // of the last poll
 	Points     int       `json:"points"`      // of the last poll
 	Polls      uint64    `json:"polls"`
-	Skipped    uint64    `json:"skipped"` // times it was due while the poll before still ran
+	Skipped    uint64    `json:"skipped"`  // times it was due while the poll before still ran
+	Gaps       uint64    `json:"gaps"`     // counters that fell, so that an interval has no delta
+	Requests   int       `json:"requests"` // of the last poll, retries included
+	Retries    int       `json:"retries"`  // of the last poll
 }
 
 // Configuration sums up the endpoints of one configuration entry.

@@ -72,6 +72,9 @@ func printDevice(w io.Writer, d control.Device, now time.Time) {
 	if d.Skipped > 0 {
 		fmt.Fprintf(w, ", %d skipped", d.Skipped)
 	}
+	if d.Gaps > 0 {
+		fmt.Fprintf(w, ", %d counter gaps", d.Gaps)
+	}
 	fmt.Fprintln(w)
 	if d.Message != "" {
 		fmt.Fprintf(w, "  %-24s   %s\n", "", d.Message)
