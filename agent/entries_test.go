@@ -218,7 +218,7 @@ func TestSelfMonitoringGoesTheSameWay(t *testing.T) {
 	if v := got["edgehold.points.accepted"]; v.Series.Type() != probes.Count || v.Value.Float64() != 1 {
 		t.Errorf("accepted: %v", v.Value.Float64())
 	}
-	if v := got["edgehold.poll.gaps"].Value; v.Float64() != 3 {
+	if v := got["edgehold.poll.gaps"].Value; v.Float64() != 6 {
 		t.Errorf("gaps: %v", v.Float64())
 	}
 	if s := got["edgehold.device.status"].Series; s == nil || s.Dim("status") != "WARNING" || s.Dim("device.address") != "192.0.2.1" {

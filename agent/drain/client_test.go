@@ -2,11 +2,14 @@ package drain
 
 import (
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,5 +131,37 @@ func write(t *testing.T, name string, data []byte) {
 	t.Helper()
 	if err := os.WriteFile(name, data, 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestEchoingProxy has a proxy say in its status line what it was told.
+func TestEchoingProxy(t *testing.T) {
+	const password = "proxy canary/1"
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		told := r.Header.Get("Proxy-Authorization")
+		if told == "" {
+			t.Error("the proxy was not told a password")
+		}
+		fmt.Fprintf(conn, "HTTP/1.1 407 not with %s or %s\r\nContent-Length: 0\r\n\r\n", told, password)
+	}))
+	defer proxy.Close()
+	user := url.UserPassword("user", password)
+	with := strings.Replace(proxy.URL, "http://", "http://"+user.String()+"@", 1)
+	s := testSender(t, "https://env.invalid", ClientOptions{Proxy: with})
+	cause := classify(post(t, s, "one\n"), time.Now()).cause
+	basic := base64.StdEncoding.EncodeToString([]byte("user:" + password))
+	for _, secret := range []string{password, basic, url.PathEscape(password)} {
+		if strings.Contains(cause, secret) {
+			t.Errorf("the cause shows %q: %s", secret, cause)
+		}
+	}
+	if !strings.Contains(cause, "not with") {
+		t.Errorf("cause %q does not hold the proxy's words", cause)
 	}
 }

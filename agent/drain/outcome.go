@@ -145,7 +145,7 @@ func holdCause(x exchange) string {
 	case x.status == http.StatusNotFound, x.status == http.StatusMethodNotAllowed:
 		return fmt.Sprintf("there is no metrics API at this URL (HTTP %d): it should be https://ENVIRONMENT.live.dynatrace.com (not .apps.) or https://HOST/e/ENVIRONMENT", x.status)
 	case x.status == http.StatusProxyAuthRequired:
-		return "the proxy asks for a user and password (HTTP 407): put them into the proxy's URL"
+		return "the proxy asks for a user and password (HTTP 407): put them into the proxy URL of HTTPS_PROXY in the agent's environment"
 	case x.status >= 300 && x.status < 400:
 		return fmt.Sprintf("the request is redirected%s (HTTP %d), which is not followed because the token would go along: check the URL, and whether this network wants a sign-in first", target(x.header), x.status)
 	}

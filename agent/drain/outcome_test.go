@@ -65,7 +65,7 @@ func TestClassify(t *testing.T) {
 		"403":                         {x: exchange{status: 403}, want: hold, cause: "scope metrics.ingest"},
 		"404":                         {x: exchange{status: 404, body: []byte(page)}, want: hold, cause: "no metrics API at this URL"},
 		"405":                         {x: exchange{status: 405}, want: hold, cause: "https://HOST/e/ENVIRONMENT"},
-		"407":                         {x: exchange{status: 407}, want: hold, cause: "proxy's URL"},
+		"407":                         {x: exchange{status: 407}, want: hold, cause: "HTTPS_PROXY"},
 		"302":                         {x: exchange{status: 302, header: head("Location", "https://u:pw@portal.example/login?secret=1")}, want: hold, cause: "redirected to https://portal.example (HTTP 302)"},
 		"304":                         {x: exchange{status: 304}, want: hold, cause: "redirected (HTTP 304)"},
 		"429":                         {x: exchange{status: 429}, want: later, cause: "no more for now"},

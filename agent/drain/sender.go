@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -97,22 +99,23 @@ func (s *sender) roundTrip(ctx context.Context, body []byte, token probes.Secret
 	req.Header.Set("Content-Type", "text/plain; charset=utf-8")
 	req.Header.Set("Content-Encoding", "gzip")
 	req.Header.Set("User-Agent", s.agent)
+	secrets := s.secretsOf(req, token)
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return exchange{err: scrub(err, token), begun: begun.Load()}
+		return exchange{err: scrub(err, secrets), begun: begun.Load()}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	return exchange{
 		status: resp.StatusCode,
 		header: resp.Header,
-		body:   bytes.ReplaceAll(answer, []byte(token.Reveal()), []byte(token.String())),
-		err:    scrub(err, token),
+		body:   []byte(hide(string(answer), secrets)),
+		err:    scrub(err, secrets),
 		begun:  true,
 	}
 }
 
-// scrubbed shows an error without the token and still unwraps to it.
+// scrubbed shows an error without its secrets and still unwraps to it.
 type scrubbed struct {
 	text string
 	err  error
@@ -121,10 +124,46 @@ type scrubbed struct {
 func (s *scrubbed) Error() string { return s.text }
 func (s *scrubbed) Unwrap() error { return s.err }
 
-// scrub takes the token out of an error's text, should it ever get there.
-func scrub(err error, token probes.Secret) error {
-	if err == nil || !strings.Contains(err.Error(), token.Reveal()) {
-		return err
+// scrub leaves the cause of a client's error, and takes secrets out of its
+// text, should they ever get there.
+func scrub(err error, secrets []string) error {
+	if err == nil {
+		return nil
 	}
-	return &scrubbed{strings.ReplaceAll(err.Error(), token.Reveal(), token.String()), err}
+	var outer *url.Error
+	if errors.As(err, &outer) {
+		err = outer.Err // without the method and the URL
+	}
+	if text := hide(err.Error(), secrets); text != err.Error() {
+		return &scrubbed{text, err}
+	}
+	return err
+}
+
+func hide(text string, secrets []string) string {
+	for _, s := range secrets {
+		text = strings.ReplaceAll(text, s, "***")
+	}
+	return text
+}
+
+// secretsOf lists what a server or proxy could repeat of a request: the token,
+// and the password for the proxy in the forms in which it travels.
+func (s *sender) secretsOf(req *http.Request, token probes.Secret) []string {
+	secrets := []string{token.Reveal()}
+	transport, ok := s.client.Transport.(*http.Transport)
+	if !ok || transport.Proxy == nil {
+		return secrets
+	}
+	proxy, err := transport.Proxy(req)
+	if err != nil || proxy == nil || proxy.User == nil {
+		return secrets
+	}
+	password, _ := proxy.User.Password()
+	if password == "" {
+		return secrets
+	}
+	_, escaped, _ := strings.Cut(proxy.User.String(), ":")
+	plain := proxy.User.Username() + ":" + password
+	return append(secrets, base64.StdEncoding.EncodeToString([]byte(plain)), password, escaped)
 }

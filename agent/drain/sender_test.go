@@ -158,7 +158,7 @@ func TestServerEchoesToken(t *testing.T) {
 		t.Errorf("outcome %+v", o)
 	}
 	inner := errors.New("header " + secret)
-	if err := scrub(fmt.Errorf("post: %w", inner), probes.NewSecret(secret)); err.Error() != "post: header ***" || !errors.Is(err, inner) {
+	if err := scrub(fmt.Errorf("post: %w", inner), []string{secret}); err.Error() != "post: header ***" || !errors.Is(err, inner) {
 		t.Errorf("scrubbed error %v", err)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"syscall"
 	"unicode"
@@ -114,10 +113,6 @@ func clean(text string, limit int) string {
 // networkCause puts an error of the HTTP client into plain words with what may
 // mend it.
 func networkCause(err error) string {
-	var outer *url.Error
-	if errors.As(err, &outer) {
-		err = outer.Err // without the method and the URL
-	}
 	text := clean(err.Error(), maxWords)
 	if mend := mendOf(err); mend != "" {
 		return text + ": " + mend
@@ -143,7 +138,7 @@ func mendOf(err error) string {
 		return "check this machine's clock and the server's certificate"
 	case errors.As(err, &host):
 		return "check the host in the URL"
-	case errors.As(err, &record):
+	case errors.As(err, &record), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return "the other side does not speak TLS; check scheme and port of the URL and the proxy"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there; check host and port of the URL and the proxy"
@@ -156,7 +151,7 @@ func mendOf(err error) string {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
 		return "the connection was cut before the answer"
 	case strings.Contains(err.Error(), http.StatusText(http.StatusProxyAuthRequired)):
-		return "put user and password into the proxy's URL"
+		return "put user and password into the proxy URL of HTTPS_PROXY in the agent's environment"
 	}
 	return ""
 }
