@@ -2,17 +2,19 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/edgehold/edgehold/agent/config"
+	"github.com/edgehold/edgehold/agent/control"
 	"github.com/edgehold/edgehold/probes"
 )
 
 // Reload reads the configuration again. A file with errors is refused whole
 // and the old configuration keeps running; an entry whose package or
-// monitoring configuration is bad keeps its last good tasks. What did not
-// change is not touched.
+// monitoring configuration is bad keeps its last good tasks, and the error is
+// a *control.Incomplete. What did not change is not touched.
 func (a *Agent) Reload(context.Context) error {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
@@ -32,16 +34,26 @@ func (a *Agent) Reload(context.Context) error {
 	for _, w := range warnings {
 		a.log.Warn().Msg(w.String())
 	}
+	var problems []string
 	for _, key := range needsRestart(a.atStart, cfg) {
 		a.log.Warn().Str("key", key).Msg("changed in the file; takes effect at the next start")
+		problems = append(problems, key+": changed in the file; takes effect at the next start")
 	}
-	a.apply(cfg, a.builder.Build(cfg))
+	for _, e := range a.apply(cfg, a.builder.Build(cfg)) {
+		if e.Err != nil {
+			problems = append(problems, e.Err.Error())
+		}
+	}
 	a.log.Info().Str("file", cfg.Path).Msg("configuration reloaded")
+	if len(problems) > 0 {
+		return &control.Incomplete{Problems: problems}
+	}
 	return nil
 }
 
-// apply makes cfg, with the entries built from it, what runs.
-func (a *Agent) apply(cfg *config.Config, entries []entryState) {
+// apply makes cfg, with the entries built from it, what runs. It returns what
+// became of the entries.
+func (a *Agent) apply(cfg *config.Config, entries []entryState) []entryState {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	entries = keepLastGood(a.entries, entries)
@@ -55,6 +67,7 @@ func (a *Agent) apply(cfg *config.Config, entries []entryState) {
 	a.constants.Store(&constants)
 	a.schedule.Set(tasks)
 	a.cfg, a.entries, a.loadedAt = cfg, entries, time.Now()
+	return entries
 }
 
 // keepLastGood puts what ran before in the place of an entry that cannot run
@@ -106,7 +119,8 @@ func (a *Agent) reloadOnSignal(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-a.opts.Hangup:
-			if err := a.Reload(ctx); err != nil {
+			var part *control.Incomplete // was logged entry by entry
+			if err := a.Reload(ctx); err != nil && !errors.As(err, &part) {
 				a.log.Error().Err(err).Msg(fmt.Sprintf("%s refused, the old configuration keeps running", a.opts.Path))
 			}
 		}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/edgehold/edgehold/agent/config"
+	"github.com/edgehold/edgehold/agent/control"
 )
 
 // TestReloadOfWhatNeedsAStart changes where the store is: until the next start
@@ -35,8 +37,9 @@ func TestReloadOfWhatNeedsAStart(t *testing.T) {
 	defer a.store.Close()
 	write("two")
 	for range 2 {
-		if err := a.Reload(t.Context()); err != nil {
-			t.Fatal(err)
+		var part *control.Incomplete
+		if err := a.Reload(t.Context()); !errors.As(err, &part) || len(part.Problems) != 1 || !strings.HasPrefix(part.Problems[0], "state_dir: ") {
+			t.Errorf("Reload: %v", err)
 		}
 	}
 	if got, want := a.Status().Buffer.Path, filepath.Join(dir, "one", StoreFile); got != want {

@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -451,7 +452,7 @@ func TestDroppedWhileTheDiskRefuses(t *testing.T) {
 	})
 	second := r.Enqueue(r.points(60, 60))
 	third := r.Enqueue(r.points(120, 60))
-	if err := second.Wait(context.Background()); err != ErrDropped {
+	if err := second.Wait(context.Background()); !errors.Is(err, ErrDropped) {
 		t.Errorf("second: %v", err)
 	}
 	if err := r.Append(context.Background(), r.points(0, 101)); err == nil {

@@ -6,8 +6,10 @@ import (
 	"testing"
 )
 
-const site = "site: plant-7\n"
-const target = "uplink: {dynatrace: {url: https://h.example, token_file: token}}\n"
+const (
+	site   = "site: plant-7\n"
+	target = "uplink: {dynatrace: {url: https://h.example, token_file: token}}\n"
+)
 
 // Each case is a file and all its errors, word by word.
 var badFiles = []struct{ name, text, want string }{

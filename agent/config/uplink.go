@@ -136,8 +136,10 @@ func proxyFault(text string) Error {
 	known := err == nil && (u.Scheme == "http" || u.Scheme == "https" || u.Scheme == "socks5")
 	switch {
 	case err == nil && u.User != nil:
-		return Error{Found: "holds a user or password, and a secret must not stand in the configuration",
-			Mend: "set HTTPS_PROXY in the environment of the agent instead, from a file that only root can read"}
+		return Error{
+			Found: "holds a user or password, and a secret must not stand in the configuration",
+			Mend:  "set HTTPS_PROXY in the environment of the agent instead, from a file that only root can read",
+		}
 	case !known || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 		return Error{Found: "not the URL of a proxy", Expected: "one such as http://proxy.example.com:3128"}
 	}

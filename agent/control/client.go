@@ -33,6 +33,15 @@ type Refused struct {
 // Error gives one line for each error.
 func (r *Refused) Error() string { return strings.Join(r.Errors, "\n") }
 
+// Incomplete is a reload that was taken, but not all of it: the agent runs the
+// rest, and what a problem names as it did before, or not at all.
+type Incomplete struct {
+	Problems []string
+}
+
+// Error gives one line for each problem.
+func (i *Incomplete) Error() string { return strings.Join(i.Problems, "\n") }
+
 // Status reads the status document into out, a *Status or any other target
 // of JSON.
 func (c Client) Status(ctx context.Context, out any) error {
@@ -50,7 +59,7 @@ func (c Client) Status(ctx context.Context, out any) error {
 }
 
 // Reload makes the agent read its configuration again. The error is a *Refused
-// where the new configuration is bad.
+// where the new configuration is bad, an *Incomplete where parts of it are.
 func (c Client) Reload(ctx context.Context) error {
 	code, body, err := c.do(ctx, http.MethodPost, "/v1/reload")
 	if err != nil {
@@ -62,6 +71,9 @@ func (c Client) Reload(ctx context.Context) error {
 	}
 	if !answer.OK {
 		return &Refused{Errors: answer.Errors}
+	}
+	if len(answer.Problems) > 0 {
+		return &Incomplete{Problems: answer.Problems}
 	}
 	return nil
 }

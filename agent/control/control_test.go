@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -136,6 +137,18 @@ func TestReload(t *testing.T) {
 	err := c.Reload(t.Context())
 	var refused *Refused
 	if !errors.As(err, &refused) || !reflect.DeepEqual(refused.Errors, []string{"a.yaml:1:1: one", "a.yaml:2:1: two"}) || err.Error() != result.Error() {
+		t.Errorf("Reload: %v", err)
+	}
+}
+
+func TestReloadInPart(t *testing.T) {
+	problems := []string{"a.zip: does not run", "buffer: takes effect at the next start"}
+	s := &Server{Path: path(t), Reload: func(context.Context) error {
+		return fmt.Errorf("reload: %w", &Incomplete{Problems: problems})
+	}}
+	start(t, s)
+	var part *Incomplete
+	if err := (Client{Path: s.Path}).Reload(t.Context()); !errors.As(err, &part) || !slices.Equal(part.Problems, problems) {
 		t.Errorf("Reload: %v", err)
 	}
 }

@@ -6,6 +6,7 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"net/http"
@@ -24,15 +25,18 @@ const (
 // Server answers on the socket at Path.
 type Server struct {
 	Path   string
-	Status func() any                      // what JSON can hold
-	Reload func(ctx context.Context) error // may be called several times at once
+	Status func() any // what JSON can hold
+	// Reload may be called several times at once. An *Incomplete tells of a
+	// reload that was taken in part.
+	Reload func(ctx context.Context) error
 	Log    zerolog.Logger
 }
 
 // reloadAnswer is the document of POST /v1/reload.
 type reloadAnswer struct {
-	OK     bool     `json:"ok"`
-	Errors []string `json:"errors"`
+	OK       bool     `json:"ok"`
+	Errors   []string `json:"errors"`
+	Problems []string `json:"problems,omitempty"` // of a reload that was taken in part
 }
 
 // Run answers until ctx ends, which is no error.
@@ -67,7 +71,9 @@ func (s *Server) Run(ctx context.Context) error {
 		cancel()
 		_ = server.Close()
 	}
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the control socket: %w", err)
+	}
 	return nil
 }
 
@@ -84,8 +90,13 @@ func (s *Server) handler(work context.Context) http.Handler {
 
 func (s *Server) reload(ctx context.Context, w http.ResponseWriter) {
 	err := s.Reload(ctx)
-	if err == nil {
+	var part *Incomplete
+	switch {
+	case err == nil:
 		s.answer(w, http.StatusOK, reloadAnswer{OK: true, Errors: []string{}})
+		return
+	case errors.As(err, &part):
+		s.answer(w, http.StatusOK, reloadAnswer{OK: true, Errors: []string{}, Problems: part.Problems})
 		return
 	}
 	s.answer(w, http.StatusUnprocessableEntity, reloadAnswer{Errors: strings.Split(err.Error(), "\n")})

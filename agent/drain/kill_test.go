@@ -100,6 +100,7 @@ func startVictim(t *testing.T, dir, url string, number int) *victim {
 func (v *victim) journalPath() string {
 	return filepath.Join(v.dir, fmt.Sprintf("journal-%d", v.number))
 }
+
 func (v *victim) settledPath() string {
 	return filepath.Join(v.dir, fmt.Sprintf("settled-%d", v.number))
 }

@@ -18,18 +18,26 @@ func parsePackage(text string) ([]Warning, error) {
 func TestManifestBombs(t *testing.T) {
 	head := "name: custom:x\nversion: 1.0.0\n"
 	tests := []struct{ name, text, want string }{
-		{"a map merged again and again",
+		{
+			"a map merged again and again",
 			head + oneMetric + "a: &a {" + repeat("k%d: 1,", 1000) + "}\nb:\n" + strings.Repeat("  <<: *a\n", 100_000),
-			"the anchors of the file blow it up beyond reason"},
-		{"anchors in anchors",
+			"the anchors of the file blow it up beyond reason",
+		},
+		{
+			"anchors in anchors",
 			head + oneMetric + "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + repeat("b%[1]d: &b%[1]d [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n", 20_000),
-			"the anchors of the file blow it up beyond reason"},
+			"the anchors of the file blow it up beyond reason",
+		},
 		{"an anchor in itself", head + oneMetric + "a: &a [*a]\n", "the anchor contains itself"},
 		{"a wide map merged", head + oneMetric + "a: &a\n" + repeat("  k%d: 1\n", 150_000) + "b:\n  <<: *a\n", ""},
-		{"many metrics", head + "snmp:\n- group: g\n  metrics:\n" + repeat("  - {key: a%d, value: const:1}\n", 1001),
-			"snmp[0].metrics: found 1001 entries, expected at most 1000"},
-		{"many dimensions", head + "snmp:\n- group: g\n  dimensions:\n" + repeat("  - {key: a%d, value: const:1}\n", 100_000),
-			"snmp[0].dimensions: found 100000 entries, expected at most 1000"},
+		{
+			"many metrics", head + "snmp:\n- group: g\n  metrics:\n" + repeat("  - {key: a%d, value: const:1}\n", 1001),
+			"snmp[0].metrics: found 1001 entries, expected at most 1000",
+		},
+		{
+			"many dimensions", head + "snmp:\n- group: g\n  dimensions:\n" + repeat("  - {key: a%d, value: const:1}\n", 100_000),
+			"snmp[0].dimensions: found 100000 entries, expected at most 1000",
+		},
 		{"a large file", head + strings.Repeat("# \n", maxManifest/3), "larger than 4 MiB"},
 		{"many wrong entries", head + "snmp:\n- group: g\n  metrics:\n" + strings.Repeat("  - {}\n", 900), "further errors are not listed"},
 	}
@@ -85,13 +93,13 @@ func TestUnknownNamesTellTheKnownOnes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := ParseConfiguration([]byte(`{"featureSets": ["default", "Trafic"], "vars": {"community": "x", "if_nam": "y"}, "snmp": {"devices": [{"ip": "h", "authentication": {}}]}}`), "c.json")
+	c, err := ParseConfiguration([]byte(`{"featureSets": ["default", "Trafik"], "vars": {"community": "x", "if_nam": "y"}, "snmp": {"devices": [{"ip": "h", "authentication": {}}]}}`), "c.json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, warnings, err := Compile(m, c[0], CompileOptions{})
 	said := lines(warnings)
-	for _, want := range []string{`"default", it has Health, Traffic`, `"Trafic", did you mean Traffic?`, "variable, it has if_name, slot", "variable, did you mean if_name?"} {
+	for _, want := range []string{`"default", it has Health, Traffic`, `"Trafik", did you mean Traffic?`, "variable, it has if_name, slot", "variable, did you mean if_name?"} {
 		if err != nil || !strings.Contains(said, want) {
 			t.Errorf("%v %s, want %q", err, said, want)
 		}

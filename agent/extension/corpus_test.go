@@ -38,7 +38,8 @@ func TestPublicPackages(t *testing.T) {
 		{"dynatrace-extensions__snmp-vscode-example/extension", counts{1, 1, 0, 1, 2, 0}, counts{2, 2, 0, 2, 2, 2}},
 		{
 			"Dynatrace__perform-2022-hotday/extensions-as-code/snmp-demo-extension/extension",
-			counts{2, 3, 2, 3, 2, 3}, counts{2, 3, 2, 3, 2, 3},
+			counts{2, 3, 2, 3, 2, 3},
+			counts{2, 3, 2, 3, 2, 3},
 		},
 	}
 	for _, tt := range tests {

@@ -42,8 +42,14 @@ var foreign = []struct{ name, reason string }{
 	{"wmi", "it needs Windows"},
 	{"jmx", "it needs a Java agent in the monitored process"},
 	{"statsd", "it belongs to the vendor's host agent"},
-	{"sqlOracle", database}, {"sqlServer", database}, {"sqlMySql", database}, {"sqlPostgres", database},
-	{"sqlDb2", database}, {"sqlHana", database}, {"sqlSnowflake", database}, {"sqlJdbc", database},
+	{"sqlOracle", database},
+	{"sqlServer", database},
+	{"sqlMySql", database},
+	{"sqlPostgres", database},
+	{"sqlDb2", database},
+	{"sqlHana", database},
+	{"sqlSnowflake", database},
+	{"sqlJdbc", database},
 }
 
 const (

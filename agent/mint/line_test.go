@@ -231,7 +231,7 @@ func FuzzParse(f *testing.F) {
 
 func FuzzAppendLine(f *testing.F) {
 	f.Add("key", "site", "plant 7", "If.Name", "a\n\xff,b", 21.5, int64(noon))
-	f.Add("1.-a", "ä", strings.Repeat("温\\", 99), "..", "x", -1e300, int64(First))
+	f.Add("1.-a", "ä", strings.Repeat("温\\", 99), "..", "x", -1e300, First)
 	f.Fuzz(func(t *testing.T, key, k1, v1, k2, v2 string, v float64, wall int64) {
 		p := gauge(key, probes.Float(v), k1, v1, k2, v2)
 		p.Stamp.Wall = wall

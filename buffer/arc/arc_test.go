@@ -44,8 +44,10 @@ func samples() map[string][]Group {
 	for i, v := range edges {
 		flipped[len(edges)-1-i] = v
 	}
-	twice := Group{Stamp: Stamp{Wall: math.MinInt64, Uptime: math.MaxInt64},
-		IDs: []uint32{math.MaxUint32, 0, math.MaxUint32}, Values: []Value{integer(5), float(2), integer(7)}}
+	twice := Group{
+		Stamp: Stamp{Wall: math.MinInt64, Uptime: math.MaxInt64},
+		IDs:   []uint32{math.MaxUint32, 0, math.MaxUint32}, Values: []Value{integer(5), float(2), integer(7)},
+	}
 	return map[string][]Group{
 		"none":             nil,
 		"one":              {group(1, unsigned(7))},

@@ -38,7 +38,9 @@ func newReload() *cobra.Command {
 		Use:   "reload",
 		Short: "Make the running agent read its configuration again",
 		Long: `Make the running agent read its configuration again. A configuration with
-errors is refused, the errors are printed, and the old one keeps running.`,
+errors is refused, the errors are printed, and the old one keeps running; the
+exit code is then 78. Where only an entry is bad, such as a package, the rest
+is taken up, the entry's last good files keep running, and the exit code is 3.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := f.client().Reload(cmd.Context())
@@ -46,10 +48,15 @@ errors is refused, the errors are printed, and the old one keeps running.`,
 			if errors.As(err, &refused) {
 				return exitCode{exitConfig, err}
 			}
-			if err != nil {
+			var part *control.Incomplete
+			if err != nil && !errors.As(err, &part) {
 				return err
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), "reloaded")
+			if part != nil {
+				fmt.Fprintln(cmd.ErrOrStderr(), part.Error())
+				return exitCode{code: exitCheck}
+			}
 			return nil
 		},
 	}

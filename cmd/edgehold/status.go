@@ -92,6 +92,9 @@ func printStore(w io.Writer, st control.Status) {
 	if b.DroppedUnaccepted > 0 {
 		fmt.Fprintf(w, "; %d dropped before they could be accepted", b.DroppedUnaccepted)
 	}
+	if b.Refused > 0 {
+		fmt.Fprintf(w, "; %d refused, their values being no numbers or their names too long", b.Refused)
+	}
 	fmt.Fprintln(w)
 }
 

@@ -65,7 +65,7 @@ func (p *poll) block(b *Block) {
 			p.state.keepCounters(b, r)
 			continue
 		}
-		p.refresh(b, bs, r)
+		p.refresh(b, r)
 		if !r.matches {
 			p.notes.Filtered++
 			continue
@@ -162,7 +162,7 @@ func (p *poll) touch(bs *blockState, index string) {
 
 // refresh reads the dimensions of a row. Only where one changed are the
 // filters asked again and the series made anew.
-func (p *poll) refresh(b *Block, bs *blockState, r *row) {
+func (p *poll) refresh(b *Block, r *row) {
 	cells := p.state.cells[:0]
 	for i := range b.Dims {
 		c, _ := p.find(&b.Dims[i].Source, r.index)

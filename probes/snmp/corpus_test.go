@@ -231,8 +231,10 @@ func startSnmpsim(t *testing.T, dir string, names []string) (addr string) {
 		}
 	}
 	addr = freeAddr(t)
-	args := []string{"--data-dir=" + filepath.Join(work, "data"), "--cache-dir=" + filepath.Join(work, "cache"),
-		"--agent-udpv4-endpoint=" + addr, "--logging-method=null"}
+	args := []string{
+		"--data-dir=" + filepath.Join(work, "data"), "--cache-dir=" + filepath.Join(work, "cache"),
+		"--agent-udpv4-endpoint=" + addr, "--logging-method=null",
+	}
 	if os.Getuid() == 0 {
 		args = append(args, "--process-user=nobody", "--process-group=nogroup")
 	}
@@ -259,8 +261,11 @@ func startAgent(t *testing.T, cmd *exec.Cmd, addr, community string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait()
+	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {

@@ -65,9 +65,11 @@ const (
 )
 
 // statusNames are the words of RFC 3416, by number.
-var statusNames = [...]string{"noError", "tooBig", "noSuchName", "badValue", "readOnly", "genErr", "noAccess", "wrongType",
+var statusNames = [...]string{
+	"noError", "tooBig", "noSuchName", "badValue", "readOnly", "genErr", "noAccess", "wrongType",
 	"wrongLength", "wrongEncoding", "wrongValue", "noCreation", "inconsistentValue", "resourceUnavailable", "commitFailed",
-	"undoFailed", "authorizationError", "notWritable", "inconsistentName"}
+	"undoFailed", "authorizationError", "notWritable", "inconsistentName",
+}
 
 func (s errorStatus) String() string {
 	if int(s) < len(statusNames) {

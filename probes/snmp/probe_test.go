@@ -380,8 +380,10 @@ func TestPollV1RemembersAbsent(t *testing.T) {
 	p := ifPlan()
 	p.Blocks = p.Blocks[:1]
 	for i := range 5 {
-		p.Blocks[0].Metrics = append(p.Blocks[0].Metrics, plan.Metric{Key: fmt.Sprint("absent", i), Type: probes.Gauge,
-			Source: plan.Source{Kind: plan.FromScalar, OID: fmt.Sprintf("1.3.6.1.4.1.318.%d.0", i)}})
+		p.Blocks[0].Metrics = append(p.Blocks[0].Metrics, plan.Metric{
+			Key: fmt.Sprint("absent", i), Type: probes.Gauge,
+			Source: plan.Source{Kind: plan.FromScalar, OID: fmt.Sprintf("1.3.6.1.4.1.318.%d.0", i)},
+		})
 	}
 	b.probe = b.newProbe(p)
 	if _, err := b.poll(t); err != nil || b.probe.PollStats().Requests != 7 {

@@ -42,17 +42,26 @@ func TestVerdict(t *testing.T) {
 		{"dimensions only", readingOf(map[string]error{column: nil}, nil, 3), 0, probes.StatusWarning, []string{"no number for any metric"}},
 		{"nothing there", readingOf(map[string]error{column: nil}, nil, 0), 0, probes.StatusWarning, []string{"none of the 1 requested OIDs exist"}},
 		{"nothing asked", readingOf(nil, nil, 0), 0, probes.StatusOK, nil},
-		{"a table cut", readingOf(map[string]error{column: errMalformed}, nil, 3), 0, probes.StatusWarning,
-			[]string{"table 1.3.6.1.2.1.2.2.1 (interfaces/traffic) half read: 3 rows of column " + column + ", then: the reply could not be decoded"}},
-		{"scalars failed", readingOf(map[string]error{column: nil}, map[string]error{"1.3.2": genErr.err(), "1.3.1": errTimeout}, 3), 0, probes.StatusWarning,
-			[]string{"2 scalars not read: 1.3.1 and 1 other: no answer in time"}},
+		{
+			"a table cut", readingOf(map[string]error{column: errMalformed}, nil, 3), 0, probes.StatusWarning,
+			[]string{"table 1.3.6.1.2.1.2.2.1 (interfaces/traffic) half read: 3 rows of column " + column + ", then: the reply could not be decoded"},
+		},
+		{
+			"scalars failed", readingOf(map[string]error{column: nil}, map[string]error{"1.3.2": genErr.err(), "1.3.1": errTimeout}, 3), 0, probes.StatusWarning,
+			[]string{"2 scalars not read: 1.3.1 and 1 other: no answer in time"},
+		},
 		{"denied", readingOf(map[string]error{column: denied}, nil, 0), 0, probes.StatusAuthenticationError, []string{"access denied", "view"}},
-		{"denied beside another failure", readingOf(map[string]error{column: denied}, map[string]error{"1.3.1": errMalformed}, 0), 0,
-			probes.StatusAuthenticationError, []string{"access denied", "view"}},
+		{
+			"denied beside another failure", readingOf(map[string]error{column: denied}, map[string]error{"1.3.1": errMalformed}, 0), 0,
+			probes.StatusAuthenticationError,
+			[]string{"access denied", "view"},
+		},
 		{"denied in part", readingOf(map[string]error{column: denied}, nil, 1), 0, probes.StatusWarning, []string{"noAccess", "1 row of"}},
 		{"gone at once", readingOf(map[string]error{column: errGone}, nil, 0), 0, probes.StatusDeviceConnectionError, []string{"once and then no more"}},
-		{"gone with two tables", readingOf(map[string]error{column: errGone, "1.3.6.1.2.1.2.2.1.10": errGone}, nil, 2), 0, probes.StatusWarning,
-			[]string{"stopped answering", "1 further table not read"}},
+		{
+			"gone with two tables", readingOf(map[string]error{column: errGone, "1.3.6.1.2.1.2.2.1.10": errGone}, nil, 2), 0, probes.StatusWarning,
+			[]string{"stopped answering", "1 further table not read"},
+		},
 		{"a column of no block", readingOf(map[string]error{"9": errMalformed}, nil, 1), 0, probes.StatusWarning, []string{"table 9 (?)"}},
 	}
 	for _, test := range tests {
