@@ -3,20 +3,29 @@ package drain
 import "time"
 
 const (
-	retryBase, retryCeiling = time.Second, time.Minute
-	holdBase, holdCeiling   = 10 * time.Second, 5 * time.Minute
-	shortest                = 100 * time.Millisecond
-	longestAsked            = 5 * time.Minute // most that a server's own wish is honoured
+	shortest     = 100 * time.Millisecond
+	longestAsked = 5 * time.Minute // most that a server's own wish is honoured
 )
 
-// delay tells how long to wait after so many failures in a row, with full
-// jitter: anything up to a ceiling that doubles each time. A hold, which only a
-// person can end, is probed more slowly. random is in [0, 1).
-func delay(failures int, hold bool, random float64) time.Duration {
-	base, ceiling := retryBase, retryCeiling
-	if hold {
-		base, ceiling = holdBase, holdCeiling
+// pace is how the waits grow from failure to failure.
+type pace struct{ base, ceiling time.Duration }
+
+// paceOf chooses: a server that is in trouble is left alone for up to a minute;
+// where none was reached, a try costs nobody anything and the link may be back
+// any moment; a hold, which only a person can end, is probed slowly.
+func paceOf(o outcome) pace {
+	switch {
+	case o.verdict == hold:
+		return pace{10 * time.Second, 5 * time.Minute}
+	case o.unreached:
+		return pace{time.Second, 10 * time.Second}
 	}
-	top := min(ceiling, base<<min(max(failures-1, 0), 10))
+	return pace{time.Second, time.Minute}
+}
+
+// delay tells how long to wait after so many failures in a row, with full
+// jitter: anything up to a top that doubles each time. random is in [0, 1).
+func (p pace) delay(failures int, random float64) time.Duration {
+	top := min(p.ceiling, p.base<<min(max(failures-1, 0), 10))
 	return max(shortest, time.Duration(random*float64(top)))
 }

@@ -298,7 +298,7 @@ func (d *Drain) noteRefused() {
 func (d *Drain) down(o outcome) time.Duration {
 	d.failures++
 	now := d.opts.Now()
-	wait := max(o.wait, delay(d.failures, o.verdict == hold, d.opts.Random()))
+	wait := max(o.wait, paceOf(o).delay(d.failures, d.opts.Random()))
 	word := Backoff
 	if o.verdict == hold {
 		word = Hold

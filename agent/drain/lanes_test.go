@@ -60,24 +60,28 @@ func TestTooLate(t *testing.T) {
 }
 
 func TestDelay(t *testing.T) {
+	busy, away, held := outcome{verdict: later}, outcome{verdict: later, unreached: true}, outcome{verdict: hold}
 	for _, test := range []struct {
 		failures int
-		hold     bool
+		o        outcome
 		random   float64
 		want     time.Duration
 	}{
-		{1, false, 0.5, 500 * time.Millisecond},
-		{2, false, 0.5, time.Second},
-		{6, false, 0.5, 16 * time.Second},
-		{7, false, 0.5, 30 * time.Second},
-		{1000, false, 0.999, 59940 * time.Millisecond},
-		{5, false, 0, shortest},
-		{0, false, 0.5, 500 * time.Millisecond},
-		{1, true, 0.5, 5 * time.Second},
-		{4, true, 0.5, 40 * time.Second},
-		{1000, true, 0.5, 150 * time.Second},
+		{1, busy, 0.5, 500 * time.Millisecond},
+		{2, busy, 0.5, time.Second},
+		{6, busy, 0.5, 16 * time.Second},
+		{7, busy, 0.5, 30 * time.Second},
+		{1000, busy, 0.999, 59940 * time.Millisecond},
+		{5, busy, 0, shortest},
+		{0, busy, 0.5, 500 * time.Millisecond},
+		{3, away, 0.5, 2 * time.Second},
+		{5, away, 0.5, 5 * time.Second},
+		{1000, away, 0.999, 9990 * time.Millisecond},
+		{1, held, 0.5, 5 * time.Second},
+		{4, held, 0.5, 40 * time.Second},
+		{1000, held, 0.5, 150 * time.Second},
 	} {
-		if got := delay(test.failures, test.hold, test.random); got != test.want {
+		if got := paceOf(test.o).delay(test.failures, test.random); got != test.want {
 			t.Errorf("%+v: %v", test, got)
 		}
 	}

@@ -48,13 +48,14 @@ type outcome struct {
 	wait      time.Duration // the server asks to be left alone for so long
 	throttled bool
 	ambiguous bool // the lines may have been taken, though nothing says so
+	unreached bool // there was no connection, so no server had to do with it
 }
 
 // classify is the one place that decides what an exchange means.
 func classify(x exchange, now time.Time) outcome {
 	switch {
 	case x.status == 0:
-		return outcome{verdict: later, cause: networkCause(x.err), ambiguous: x.begun}
+		return outcome{verdict: later, cause: networkCause(x.err), ambiguous: x.begun, unreached: !x.begun}
 	case x.status == http.StatusAccepted, x.status == http.StatusOK:
 		return classifySuccess(x)
 	case x.status == http.StatusBadRequest:
