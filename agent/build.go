@@ -129,12 +129,12 @@ func (b builder) probe(p config.Probe, deps probes.Deps) entryState {
 func (b builder) extension(cfg *config.Config, e config.Extension, deps probes.Deps) []entryState {
 	name := filepath.Base(e.Package)
 	manifest, warnings, err := readPackage(cfg, e)
-	if err != nil {
-		return []entryState{{Name: name, Err: invalid(fmt.Errorf("%s: %w", e.Where, err)), Warnings: warnings}}
+	configurations, err2 := readConfigurations(e.Configuration)
+	if manifest != nil {
+		name = manifest.Name
 	}
-	configurations, err := readConfigurations(e.Configuration)
-	if err != nil {
-		return []entryState{{Name: manifest.Name, Err: invalid(fmt.Errorf("%s: %w", e.Where, err)), Warnings: warnings}}
+	if err != nil || err2 != nil {
+		return []entryState{{Name: name, Err: invalid(at(e.Where, err, err2)), Warnings: warnings}}
 	}
 	var states []entryState
 	for i, c := range configurations {
@@ -156,6 +156,17 @@ func (b builder) extension(cfg *config.Config, e config.Extension, deps probes.D
 		})
 	}
 	return states
+}
+
+// at joins errors, each line with the place of the entry before it.
+func at(where string, errs ...error) error {
+	var placed []error
+	for _, err := range errs {
+		if err != nil {
+			placed = append(placed, fmt.Errorf("%s: %w", where, err))
+		}
+	}
+	return errors.Join(placed...)
 }
 
 func configurationName(extension, file string, i int) string {
@@ -190,7 +201,7 @@ func readPackage(cfg *config.Config, e config.Extension) (*extension.Manifest, [
 func readConfigurations(path string) ([]extension.Configuration, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("read monitoring configuration: %w", err)
+		return nil, fmt.Errorf("read monitoring configuration: %w; give the JSON that says which devices to poll, as `configuration`", err)
 	}
 	configurations, err := extension.ParseConfiguration(data, path)
 	if err != nil {

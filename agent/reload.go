@@ -39,6 +39,9 @@ func (a *Agent) Reload(context.Context) error {
 		a.log.Warn().Str("key", key).Msg("changed in the file; takes effect at the next start")
 		problems = append(problems, key+": changed in the file; takes effect at the next start")
 	}
+	if err := tokenError(cfg); err != nil {
+		problems = append(problems, err.Error())
+	}
 	for _, e := range a.apply(cfg, a.builder.Build(cfg)) {
 		if e.Err != nil {
 			problems = append(problems, e.Err.Error())
@@ -56,6 +59,9 @@ func (a *Agent) Reload(context.Context) error {
 func (a *Agent) apply(cfg *config.Config, entries []entryState) []entryState {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if err := tokenError(cfg); err != nil {
+		a.log.Error().Err(err).Msg("nothing can be sent; points are kept")
+	}
 	entries = keepLastGood(a.entries, entries)
 	logEntries(a.log, entries)
 	tasks := []probes.Task{a.self}

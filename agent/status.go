@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edgehold/edgehold/agent/config"
 	"github.com/edgehold/edgehold/agent/control"
 	"github.com/edgehold/edgehold/board"
 	"github.com/edgehold/edgehold/probes"
@@ -48,7 +49,18 @@ func (a *Agent) Status() control.Status {
 		s.Memory = control.Memory{Resident: m.RSS, Peak: m.Peak, Anonymous: m.Anon}
 	}
 	s.Alarms = alarms(s)
+	if err := tokenError(cfg); err != nil && s.Uplink.State != "hold" { // a hold has told it
+		s.Alarms = append(s.Alarms, "uplink: "+err.Error())
+	}
 	return s
+}
+
+// tokenError says why the next post would have no token.
+func tokenError(cfg *config.Config) error {
+	if _, err := cfg.Uplink.Dynatrace.Token(); err != nil {
+		return fmt.Errorf("%s: uplink.dynatrace.%w", cfg.Uplink.TokenWhere, err)
+	}
+	return nil
 }
 
 func (a *Agent) bufferStatus() control.Buffer {

@@ -98,6 +98,7 @@ func (c *checker) check(doc *document) *Config {
 	}
 	cfg.Dimensions = c.dimensions(doc)
 	cfg.Uplink.Dynatrace = c.uplink(doc.Uplink.Dynatrace)
+	cfg.Uplink.TokenWhere = c.tokenWhere()
 	cfg.Trust.Roots = c.file(doc.Trust.Roots, "trust", "roots")
 	cfg.Credentials = c.credentials(doc.Credentials)
 	cfg.Extensions = c.extensions(doc.Extensions)
@@ -170,8 +171,10 @@ func (c *checker) dimensionValue(value string, keys ...string) {
 }
 
 func (c *checker) extensions(entries []Extension) []Extension {
+	var sound []Extension
 	for i := range entries {
 		e, at := &entries[i], fmt.Sprintf("[%d]", i)
+		before := len(c.errs)
 		here, _ := c.locate([]string{"extensions", at})
 		e.Where = here.where()
 		c.need("package: /etc/edgehold/extensions/generic.zip", "extensions", at, "package")
@@ -184,8 +187,11 @@ func (c *checker) extensions(entries []Extension) []Extension {
 		if c.given("extensions", at, "interval") {
 			c.interval(e.Interval, "extensions", at, "interval")
 		}
+		if len(c.errs) == before && e.Package != "" && e.Configuration != "" {
+			sound = append(sound, *e)
+		}
 	}
-	return entries
+	return sound
 }
 
 func (c *checker) interval(d probes.Duration, keys ...string) {
@@ -204,8 +210,9 @@ func (c *checker) ranges(cfg *Config) {
 	}
 	if late := cfg.Buffer.Late; late == "logs" || late == "drop" {
 		c.fault(Error{Found: late + " is not available in this version", Mend: "write late: archive"}, "buffer", "late")
+	} else {
+		c.word(late, []string{"archive"}, "buffer", "late")
 	}
-	c.word(cfg.Buffer.Late, []string{"archive", "logs", "drop"}, "buffer", "late")
 	if n := cfg.Polling.MaxInFlight; n < 1 || n > 4096 {
 		c.fault(Error{Found: fmt.Sprintf("found %d", n), Expected: "1 to 4096"}, "polling", "max_in_flight")
 	}

@@ -33,7 +33,8 @@ type Config struct {
 
 // Uplink is where points go.
 type Uplink struct {
-	Dynatrace *Dynatrace
+	Dynatrace  *Dynatrace
+	TokenWhere string // file:line:column of the token's source
 }
 
 // Dynatrace is an environment, reached directly or through an ActiveGate.

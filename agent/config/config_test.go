@@ -104,6 +104,7 @@ func TestLoadDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Default()
+	want.Uplink.TokenWhere = "edgehold.yaml:3:72"
 	want.Path, want.Site = "edgehold.yaml", "plant-7"
 	want.Dimensions = []probes.Dimension{{Key: "site", Value: "plant-7"}}
 	want.Uplink.Dynatrace = &Dynatrace{URL: "https://abc12345.live.dynatrace.com", TokenFile: filepath.Join(here, "token")}

@@ -42,6 +42,7 @@ func (c *checker) credentials(entries map[string]credential) map[string]probes.C
 	out := make(map[string]probes.Credential, len(entries))
 	for _, name := range slices.Sorted(maps.Keys(entries)) {
 		e := entries[name]
+		out[name] = probes.Credential{Name: name} // it is named, whatever is wrong with it
 		at := []string{"credentials", name}
 		before := len(c.errs)
 		if !keyShape.MatchString(name) {

@@ -24,9 +24,13 @@ func (c *checker) probes(entries []*node) []Probe {
 		if !ok {
 			continue
 		}
+		before := len(c.errs)
 		options := c.options(n, at, kind)
 		if c.values > maxValues {
 			break
+		}
+		if len(c.errs) > before {
+			continue
 		}
 		out = append(out, Probe{Kind: kind.Name, Options: options, Where: n.where()})
 	}

@@ -43,6 +43,17 @@ func newDocument() *document {
 // and the packages, which are read where they are used. An error is always an
 // Errors with all faults in the order of the files.
 func Load(path string, kinds []probes.Kind) (*Config, []Warning, error) {
+	cfg, warnings, err := Examine(path, kinds)
+	if err != nil {
+		return nil, warnings, err
+	}
+	return cfg, warnings, nil
+}
+
+// Examine is Load for a reader that goes on in spite of errors, to find what
+// else is wrong: beside an error it gives what was sound, for nothing but
+// further checks. Without anything sound the Config is nil.
+func Examine(path string, kinds []probes.Kind) (*Config, []Warning, error) {
 	set, errs := readFiles(path)
 	if len(set.sources) == 0 {
 		return nil, nil, Errors(errs)
@@ -54,13 +65,13 @@ func Load(path string, kinds []probes.Kind) (*Config, []Warning, error) {
 	}
 	doc := newDocument()
 	c.decode(root, "", reflect.ValueOf(doc).Elem())
-	cfg := Default()
+	var cfg *Config
 	if !broken {
 		cfg = c.check(doc)
 	}
 	if len(c.errs) > 0 {
 		sortErrors(c.errs, set.names())
-		return nil, c.warnings, Errors(c.errs)
+		return cfg, c.warnings, Errors(c.errs)
 	}
 	cfg.Hash = set.hash()
 	return cfg, c.warnings, nil

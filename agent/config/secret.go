@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/user"
+	"strconv"
 	"strings"
 	"syscall"
 	"unicode"
@@ -55,7 +57,7 @@ func ReadSecretFile(path string) (probes.Secret, error) {
 	}
 	data, err := readRegular(path, maxSecret)
 	if errors.Is(err, fs.ErrPermission) {
-		return probes.Secret{}, fmt.Errorf("read %s: this user may not read it; run: chown edgehold %s", path, quoted(path))
+		return probes.Secret{}, fmt.Errorf("read %s: this user may not read it; run: chown %s %s", path, userName(), quoted(path))
 	}
 	if err != nil {
 		return probes.Secret{}, fmt.Errorf("read %s: %s", path, reason(err))
@@ -65,6 +67,14 @@ func ReadSecretFile(path string) (probes.Secret, error) {
 		return probes.Secret{}, fmt.Errorf("read %s: %w", path, err)
 	}
 	return secret, nil
+}
+
+// userName is the user that this process runs as.
+func userName() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return strconv.Itoa(os.Geteuid())
 }
 
 func secretOf(text string) (probes.Secret, error) {

@@ -62,6 +62,24 @@ func (c *checker) tokenSource(d *Dynatrace) {
 	}
 }
 
+// tokenWhere is the place of the token's source, or of the uplink without one.
+func (c *checker) tokenWhere() string {
+	at := []string{"uplink", "dynatrace"}
+	for _, key := range []string{"token_file", "token_credential", "token_env"} {
+		if c.given(under(at, key)...) {
+			at = under(at, key)
+			break
+		}
+	}
+	n, _ := c.locate(at)
+	return n.where()
+}
+
+// HasToken reports whether a source of the token is named.
+func (d Dynatrace) HasToken() bool {
+	return d.TokenFile != "" || d.TokenCredential != "" || d.TokenEnv != ""
+}
+
 func (d Dynatrace) source() secretSource {
 	return secretSource{name: "token", file: d.TokenFile, credential: d.TokenCredential, env: d.TokenEnv}
 }

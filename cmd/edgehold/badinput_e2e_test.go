@@ -67,7 +67,7 @@ func TestE2EBadInputIsNamedByCheck(t *testing.T) {
 		"wrong type":        {func(s *site) { s.yaml(url, "polling: {max_in_flight: many}\n") }, []string{"edgehold.yaml:10:26: polling.max_in_flight: found the text \"many\", expected a whole number"}},
 		"number for a text": {func(s *site) { s.file("edgehold.yaml", strings.Replace(dynatrace(url), "e2e", "007", 1)) }, []string{":1:7: site: found the number 007", `write "007", in quotes`}},
 		"no file":           {func(*site) {}, []string{"edgehold.yaml: no such file", "--config FILE"}},
-		"no token file":     {func(s *site) { s.yaml(url); _ = os.Remove(filepath.Join(s.dir, "token")) }, []string{"uplink.dynatrace: token_file: no such file in ", "`chmod 600`"}},
+		"no token file":     {func(s *site) { s.yaml(url); _ = os.Remove(filepath.Join(s.dir, "token")) }, []string{"uplink.dynatrace.token_file: no such file in ", "`chmod 600`"}},
 		"token for everybody": {
 			func(s *site) { s.yaml(url); _ = os.Chmod(filepath.Join(s.dir, "token"), 0o644) },
 			[]string{"/token is readable by others (mode 0644); run: chmod o-rwx /"},
@@ -147,7 +147,7 @@ func TestE2EBadInputIsNamedByCheck(t *testing.T) {
 			cmd.Dir = "/"
 			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		}
-		finish(t, cmd).mustSay(t, 78, "/token: this user may not read it; run: chown edgehold /")
+		finish(t, cmd).mustSay(t, 78, "/token: this user may not read it; run: chown nobody /")
 	})
 }
 

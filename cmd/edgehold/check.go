@@ -52,22 +52,24 @@ The exit code is 0 when all is well and 78 when something is wrong.`,
 
 func check(path string) (checkDocument, error) {
 	doc := checkDocument{File: path, Errors: []string{}, Warnings: []string{}, Entries: []checkEntry{}}
-	cfg, warnings, err := config.Load(path, kinds())
+	cfg, warnings, err := config.Examine(path, kinds())
 	for _, w := range warnings {
 		doc.Warnings = append(doc.Warnings, w.String())
 	}
 	var list config.Errors
-	if errors.As(err, &list) {
-		for _, e := range list {
-			doc.Errors = append(doc.Errors, e.Error())
-		}
-		return doc, nil
-	}
-	if err != nil {
+	if err != nil && !errors.As(err, &list) {
 		return doc, err
 	}
-	if _, err := cfg.Uplink.Dynatrace.Token(); err != nil {
-		doc.Errors = append(doc.Errors, fmt.Sprintf("%s: uplink.dynatrace: %v", path, err))
+	for _, e := range list {
+		doc.Errors = append(doc.Errors, e.Error())
+	}
+	if cfg == nil {
+		return doc, nil
+	}
+	if target := cfg.Uplink.Dynatrace; target != nil && target.HasToken() {
+		if _, err := target.Token(); err != nil {
+			doc.Errors = append(doc.Errors, fmt.Sprintf("%s: uplink.dynatrace.%v", cfg.Uplink.TokenWhere, err))
+		}
 	}
 	for _, e := range agent.Check(cfg, kinds()) {
 		for _, w := range e.Warnings {
