@@ -116,6 +116,7 @@ func (a *Agent) prepare() error {
 		Resolver: a.resolver,
 	}}
 	a.schedule = newSchedule(a.cfg.Polling.MaxInFlight, a.take)
+	a.schedule.log = a.log.With().Str("part", "schedule").Logger()
 	a.self = newSelfTask(&selfProbe{clock: a.clock, store: a.store, states: a.schedule.States})
 	a.uplink, err = newUplink(a.cfg, a.store, uplinkOptions{Version: a.opts.Version, Log: a.log})
 	if err != nil {

@@ -4,10 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/edgehold/edgehold/probes"
 )
@@ -64,6 +67,7 @@ type deviceLane struct {
 type schedule struct {
 	slots  chan struct{}
 	emit   func(e *entry, b probes.Batch)
+	log    zerolog.Logger
 	origin time.Time
 	wake   chan struct{}
 	polls  sync.WaitGroup
@@ -225,7 +229,7 @@ func (s *schedule) poll(ctx context.Context, e *entry) {
 	batch, err := pollOnce(ctx, task)
 	<-s.slots
 	if ctx.Err() == nil || err == nil { // a stop says nothing about the device
-		s.finish(e, start, batch, err)
+		s.tell(task, s.finish(e, start, batch, err), err)
 	}
 	s.emit(e, batch)
 }
@@ -259,9 +263,28 @@ func pollOnce(ctx context.Context, t probes.Task) (batch probes.Batch, err error
 	return t.Probe.Poll(ctx)
 }
 
-func (s *schedule) finish(e *entry, start time.Time, batch probes.Batch, err error) {
+// tell logs a change of a task's status, once, so that a device that stays away
+// does not fill the log.
+func (s *schedule) tell(t probes.Task, was probes.Status, err error) {
+	now := probes.StatusOf(err)
+	log := s.log.With().Str("task", t.Label).Str("configuration", t.Config).Logger()
+	var inside panicError
+	switch {
+	case errors.As(err, &inside):
+		log.Error().Str("stack", string(inside.stack)).Err(err).Msg("poll failed inside")
+	case now == was:
+	case now != probes.StatusOK:
+		log.Warn().Str("status", string(now)).Err(err).Msg("poll is not in order")
+	case was != probes.StatusPending:
+		log.Info().Str("was", string(was)).Msg("poll is in order again")
+	}
+}
+
+// finish notes what came of a poll and returns the status before it.
+func (s *schedule) finish(e *entry, start time.Time, batch probes.Batch, err error) (was probes.Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	was = e.last.Status
 	e.running = false
 	e.last.At, e.last.Duration = start, time.Since(start)
 	e.last.Points = len(batch.Points)
@@ -280,10 +303,11 @@ func (s *schedule) finish(e *entry, start time.Time, batch probes.Batch, err err
 	}
 	if e.last.Status != probes.StatusDeviceConnectionError {
 		e.fails = 0
-		return
+		return was
 	}
 	e.fails++
 	e.next = e.next.Add(backoff(e.fails, e.task.Interval))
+	return was
 }
 
 // backoff is how long a poll is put off beyond its next place on the grid after

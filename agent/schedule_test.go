@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/edgehold/edgehold/probes"
 )
@@ -195,6 +198,25 @@ func TestScheduleBacksOffFromDeadDevices(t *testing.T) {
 			if d := starts[i+1].Sub(starts[i]); d != w*time.Second {
 				t.Errorf("poll %d came %v after the one before, want %v", i+1, d, w*time.Second)
 			}
+		}
+	})
+}
+
+func TestAChangeOfStatusIsLoggedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSchedule(4, nothing)
+		var log strings.Builder
+		s.log = zerolog.New(&log)
+		p := &fakeProbe{err: probes.WithStatus(probes.StatusDeviceConnectionError, errors.New("no answer"))}
+		s.Set([]probes.Task{task("dead", "192.0.2.1", 10*time.Second, p)})
+		runSchedule(t, s, 10*time.Minute)
+		if n := strings.Count(log.String(), "no answer"); n != 1 || len(p.polls()) < 3 {
+			t.Errorf("%d lines after %d failed polls, want 1:\n%s", n, len(p.polls()), log.String())
+		}
+		p.err = nil
+		runSchedule(t, s, 10*time.Minute)
+		if n := strings.Count(log.String(), "in order again"); n != 1 {
+			t.Errorf("%d lines of recovery, want 1:\n%s", n, log.String())
 		}
 	})
 }

@@ -107,8 +107,11 @@ func childSettles(s *Store, journal io.Writer) error {
 // every point that the journal has.
 func TestKilled(t *testing.T) {
 	kills := 50
-	if testing.Short() {
+	switch {
+	case testing.Short():
 		kills = 8
+	case os.Getenv("EDGEHOLD_SOAK") != "":
+		kills = 200
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)

@@ -25,7 +25,14 @@ type Options struct {
 // ErrLost is returned when the account and what arrived do not agree.
 var ErrLost = errors.New("a point was lost or arrived twice")
 
+// ErrStopped is returned when the story was stopped before its end.
+var ErrStopped = errors.New("stopped; nothing was counted")
+
 const usualLength = 45 * time.Second
+
+// MinLength is the shortest story: in a shorter one the kill would come before
+// the last settlements are committed, and what they settled would come twice.
+const MinLength = 10 * time.Second
 
 // The story's moments, at the usual length.
 const (
@@ -55,6 +62,7 @@ func Run(ctx context.Context, opts Options) error {
 	if opts.Length <= 0 {
 		opts.Length = usualLength
 	}
+	opts.Length = max(opts.Length, MinLength)
 	s := &story{opts: opts, tell: newTeller(opts.Out, opts.Terminal), begin: time.Now()}
 	st, err := newStage(opts.Binary)
 	if err != nil {
@@ -64,6 +72,9 @@ func Run(ctx context.Context, opts Options) error {
 	defer st.Close()
 	sums, err := s.run(ctx)
 	s.tell.ClearProgress()
+	if ctx.Err() != nil {
+		return ErrStopped
+	}
 	if err != nil {
 		return fmt.Errorf("%w\nlast words of the agent:\n%s", err, st.lastWords())
 	}
@@ -140,7 +151,7 @@ func (s *story) polling(ctx context.Context) error {
 	if !arrived {
 		return errors.New("no point arrived")
 	}
-	s.tell.Say(s.since(), "The first points have arrived. The agent polls %d tasks each second and commits each second.", s.stage.tasks)
+	s.tell.Say(s.since(), "The first points have arrived. The agent polls %d devices each second and commits each second.", len(s.stage.devices))
 	return s.until(ctx, cutAt)
 }
 

@@ -29,7 +29,6 @@ type stage struct {
 	configPath, storePath, socketPath  string
 	communityPath, packageDir, logPath string
 	switchAddr, upsAddr, url           string
-	tasks                              int
 	linkUp                             bool
 	env                                *draintest.Server
 	devices                            []*snmptest.Responder
@@ -42,7 +41,7 @@ func newStage(binary string) (*stage, error) {
 		return nil, err
 	}
 	s := &stage{
-		binary: binary, dir: dir, linkUp: true, tasks: 2,
+		binary: binary, dir: dir, linkUp: true,
 		configPath:    filepath.Join(dir, "edgehold.yaml"),
 		storePath:     filepath.Join(dir, "state", "edgehold.db"),
 		socketPath:    filepath.Join(dir, "control.sock"),

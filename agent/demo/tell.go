@@ -78,7 +78,7 @@ func (t *teller) Sums(s sums) {
 	if s.refused+s.late > 0 {
 		fmt.Fprintf(&b, "  refused %d, late %d\n", s.refused, s.late)
 	}
-	fmt.Fprintf(&b, "  on disk during the outage                    %8.1f bytes a point, all of the file counted\n", s.perDisk)
+	fmt.Fprintf(&b, "  on disk during the outage                    %8.1f bytes a point, all pages in use counted\n", s.perDisk)
 	fmt.Fprintf(&b, "  peak memory of the agent                     %8.1f MB resident\n", float64(s.peakRSS)/1e6)
 	fmt.Fprintf(&b, "\n  lost %d\n  duplicated %d\n", s.lost(), s.duplicated)
 	if s.taken > s.accepted {

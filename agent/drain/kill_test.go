@@ -32,8 +32,11 @@ const inFlight = 1000
 // settlement was not yet committed, or its answer not yet read.
 func TestKillUnderLoad(t *testing.T) {
 	kills := 50
-	if testing.Short() {
+	switch {
+	case testing.Short():
 		kills = 8
+	case os.Getenv("EDGEHOLD_SOAK") != "":
+		kills = 200
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)

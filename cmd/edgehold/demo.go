@@ -22,6 +22,9 @@ status is 1 if a point was lost or arrived twice. On a terminal it stays up
 afterwards until Ctrl-C.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if length < demo.MinLength {
+				return usage(cmd, fmt.Errorf("--length %s is too short, the story takes %s or more", length, demo.MinLength))
+			}
 			binary, err := os.Executable()
 			if err != nil {
 				return fmt.Errorf("find this program: %w", err)
@@ -31,6 +34,6 @@ afterwards until Ctrl-C.`,
 			})
 		},
 	}
-	cmd.Flags().DurationVar(&length, "length", 45*time.Second, "how long the story takes")
+	cmd.Flags().DurationVar(&length, "length", 45*time.Second, "how long the story takes, at least 10s")
 	return cmd
 }
