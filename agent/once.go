@@ -13,6 +13,7 @@ import (
 
 	"github.com/edgehold/edgehold/agent/config"
 	"github.com/edgehold/edgehold/probes"
+	"github.com/edgehold/edgehold/probes/snmp"
 )
 
 // Once is a single poll of some tasks, with nothing stored and nothing sent.
@@ -39,7 +40,14 @@ func (o Once) Poll(ctx context.Context) ([]Polled, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, problems := o.tasks(clock)
+	// Names are looked up beside the polls, as in the agent.
+	resolver := snmp.NewResolver(o.Log)
+	ctx, stop := context.WithCancel(ctx)
+	var names sync.WaitGroup
+	names.Go(func() { _ = resolver.Run(ctx) }) // ends with ctx, without an error
+	defer names.Wait()
+	defer stop()
+	all, problems := o.tasks(probes.Deps{Clock: clock, Log: o.Log, Resolver: resolver})
 	tasks := slices.DeleteFunc(slices.Clone(all), func(t probes.Task) bool { return !o.wants(t) })
 	if len(tasks) == 0 {
 		if len(all) > 0 || len(problems) == 0 {
@@ -83,8 +91,8 @@ func (o Once) nothing(all []probes.Task) error {
 	return fmt.Errorf("none of %s is configured, expected some of %s", strings.Join(o.Devices, ", "), strings.Join(known, ", "))
 }
 
-func (o Once) tasks(clock probes.Clock) (tasks []probes.Task, problems []error) {
-	b := builder{kinds: o.Kinds, deps: probes.Deps{Clock: clock, Log: o.Log}}
+func (o Once) tasks(deps probes.Deps) (tasks []probes.Task, problems []error) {
+	b := builder{kinds: o.Kinds, deps: deps}
 	for _, e := range b.Build(o.Config) {
 		for _, w := range e.Warnings {
 			o.Log.Warn().Str("configuration", e.Name).Msg(w)

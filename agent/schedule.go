@@ -270,9 +270,9 @@ func (s *schedule) tell(t probes.Task, was probes.Status, err error) {
 	log := s.log.With().Str("task", t.Label).Str("configuration", t.Config).Logger()
 	var inside panicError
 	switch {
+	case now == was:
 	case errors.As(err, &inside):
 		log.Error().Str("stack", string(inside.stack)).Err(err).Msg("poll failed inside")
-	case now == was:
 	case now != probes.StatusOK:
 		log.Warn().Str("status", string(now)).Err(err).Msg("poll is not in order")
 	case was != probes.StatusPending:

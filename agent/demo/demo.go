@@ -72,7 +72,7 @@ func Run(ctx context.Context, opts Options) error {
 	defer st.Close()
 	sums, err := s.run(ctx)
 	s.tell.ClearProgress()
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		return ErrStopped
 	}
 	if err != nil {
@@ -137,7 +137,7 @@ func (s *story) look(st control.Status) {
 }
 
 func (s *story) polling(ctx context.Context) error {
-	if err := s.stage.startAgent(); err != nil {
+	if err := s.stage.startAgent(ctx); err != nil {
 		return err
 	}
 	arrived := false
@@ -175,7 +175,7 @@ func (s *story) kill(ctx context.Context) error {
 }
 
 func (s *story) restart(ctx context.Context) error {
-	if err := s.stage.startAgent(); err != nil {
+	if err := s.stage.startAgent(ctx); err != nil {
 		return err
 	}
 	var found int64

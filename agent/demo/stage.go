@@ -149,7 +149,7 @@ func (s *stage) upsConfiguration() string {
 }
 
 // startAgent starts the child and waits until it answers on its socket.
-func (s *stage) startAgent() error {
+func (s *stage) startAgent(ctx context.Context) error {
 	c, err := startChild(s.binary, s.configPath, s.logPath)
 	if err != nil {
 		return err
@@ -157,10 +157,12 @@ func (s *stage) startAgent() error {
 	s.child = c
 	deadline := time.Now().Add(patience)
 	for time.Now().Before(deadline) {
-		if _, err := s.status(context.Background()); err == nil {
+		if _, err := s.status(ctx); err == nil {
 			return nil
 		}
 		select {
+		case <-ctx.Done():
+			return ctx.Err()
 		case <-c.done:
 			return errors.New("the agent ended right after its start")
 		case <-time.After(50 * time.Millisecond):
