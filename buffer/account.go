@@ -3,6 +3,7 @@ package buffer
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 
 	"go.etcd.io/bbolt"
 )
@@ -53,20 +54,31 @@ func (a *Account) held(late bool) *int64 {
 
 // ledger is the state of the file that each commit writes anew.
 type ledger struct {
-	Commit      uint64  `json:"commit"`       // number of this commit
-	NextRecord  uint64  `json:"next_record"`  // number of the next record
-	LateThrough uint64  `json:"late_through"` // all records with a lower number are late
-	NextDead    uint64  `json:"next_dead"`    // number of the next dead letter
-	DeadBytes   int64   `json:"dead_bytes"`
-	Records     int64   `json:"records"`
-	Account     Account `json:"account"`
+	Commit      uint64   `json:"commit"`       // number of this commit
+	NextRecord  uint64   `json:"next_record"`  // number of the next record
+	LateThrough uint64   `json:"late_through"` // records with a lower number are late, where they are not settled
+	Settled     []byte   `json:"settled"`      // numbers of the records that have no open point, kept in the file or not
+	NextDead    uint64   `json:"next_dead"`    // number of the next dead letter
+	DeadBytes   int64    `json:"dead_bytes"`
+	Records     int64    `json:"records"`  // with open points
+	Segments    int64    `json:"segments"` // in the file
+	Open        uint64   `json:"open"`     // first record of the newest segment
+	Clean       bool     `json:"clean"`    // written by a planned stop
+	Account     Account  `json:"account"`
+	Salvage     *salvage `json:"salvage,omitempty"`
+
+	settled numbers // Settled, in memory
 }
 
 func readLedger(tx *bbolt.Tx) (ledger, error) {
 	var l ledger
-	content, err := unseal(keyLedger, tx.Bucket(bucketMeta).Get(keyLedger))
+	bucket := tx.Bucket(bucketLedger)
+	if bucket == nil {
+		return l, fmt.Errorf("read the account: it is missing: %w", errDamaged)
+	}
+	content, err := openKeyed(frameLedger, keyLedger, bucket.Get(keyLedger))
 	if err == nil {
-		err = json.Unmarshal(content, &l)
+		l, err = parseLedger(content)
 	}
 	if err != nil {
 		return l, fmt.Errorf("read the account: %w", err)
@@ -74,10 +86,19 @@ func readLedger(tx *bbolt.Tx) (ledger, error) {
 	return l, nil
 }
 
+func parseLedger(content []byte) (l ledger, err error) {
+	if err = json.Unmarshal(content, &l); err != nil {
+		return l, fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	l.settled, err = parseSet[uint64](l.Settled, math.MaxUint64)
+	return l, err
+}
+
 func writeLedger(tx *bbolt.Tx, l ledger) error {
+	l.Settled = l.settled.appendTo(nil)
 	content, err := json.Marshal(l)
 	if err != nil {
 		return fmt.Errorf("write the account: %w", err)
 	}
-	return tx.Bucket(bucketMeta).Put(keyLedger, seal(keyLedger, content))
+	return tx.Bucket(bucketLedger).Put(keyLedger, appendKeyed(nil, frameLedger, keyLedger, content))
 }

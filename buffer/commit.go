@@ -3,7 +3,6 @@ package buffer
 import (
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -13,16 +12,20 @@ import (
 // work is one commit: what it brings, and what came of it.
 type work struct {
 	drafts      []draft
-	seriesFrom  int // the series seriesFrom..seriesTo-1 are new
-	seriesTo    int
+	names       []nameBlock
+	series      int // how many the file has the names of afterwards
 	settlements []settlement
 	damaged     map[uint64]bool
-	repair      bool
-	state       map[string][]byte // written by the last commit only
+	changes     []func(tx *bbolt.Tx, l *ledger, w *work) error
+	last        bool // before the store is closed
+	state       map[string][]byte
 
-	busy   map[uint64]bool // records with leases out: neither late nor evicted now
-	cutoff int64
-	sweep  bool // look for late records out of order too
+	open    segment         // the segment that goes on afterwards, if isOpen
+	isOpen  bool
+	touched map[uint64]bool // first records of segments that may be wholly settled now
+	busy    map[uint64]bool // records with leases out: neither late nor evicted now
+	cutoffs cutoffs
+	sweep   bool // look for late records out of order too
 
 	commit uint64 // number of the try, 0 before the first
 	fresh  uint64 // number of the first new record
@@ -80,16 +83,26 @@ func (s *Store) due() (time.Duration, bool) {
 	return settled, also
 }
 
-// commitLast commits all that is pending and the saved state.
+// commitLast commits all that is pending, the saved state, and that the stop
+// was a planned one.
 func (s *Store) commitLast() error {
-	s.mu.Lock()
-	state := s.saved
-	s.mu.Unlock()
 	var err error
 	if s.running != nil {
 		err = s.commitNext(nil)
 	}
-	if _, pending := s.due(); err == nil && (pending || len(state) > 0) {
+	if err == nil {
+		s.mu.Lock()
+		state := s.saved
+		s.mu.Unlock()
+		_, pending := s.due()
+		if s.mu.Lock(); !pending && state == nil && s.ledger.Clean {
+			s.mu.Unlock()
+			return nil
+		}
+		s.mu.Unlock()
+		if state == nil {
+			state = map[string][]byte{}
+		}
 		err = s.commitNext(state)
 	}
 	if err == nil {
@@ -102,11 +115,18 @@ func (s *Store) commitLast() error {
 	return err
 }
 
-// commitNext makes one commit, or tries the last one again.
+// commitNext makes one commit, or tries the last one again. State is for the
+// last one.
 func (s *Store) commitNext(state map[string][]byte) error {
-	err := s.begin(state)
+	err := s.holds.damage()
+	if err == nil {
+		err = s.begin(state)
+	}
 	if err == nil {
 		err = guard(func() error { return s.try(s.running) }) // reading may panic too
+	}
+	if isDamage(err) {
+		err = s.replaceDamaged(err, state)
 	}
 	s.sound(err)
 	if err != nil {
@@ -119,58 +139,58 @@ func (s *Store) commitNext(state map[string][]byte) error {
 	return nil
 }
 
-// errPages says that bbolt cannot read its own pages.
-var errPages = errors.New("file is damaged")
-
-// guard turns a panic, which bbolt has on damaged pages, into an error.
-func guard(fn func() error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", errPages, r)
-		}
-	}()
-	return fn()
-}
-
-// write is one transaction. It is not bbolt's Update, which after a panic
-// scans the whole file in a goroutine of its own, where nothing stops the next
-// panic.
-func (s *Store) write(fn func(tx *bbolt.Tx) error) error {
-	tx, err := s.db.Begin(true)
-	if err != nil {
-		return err
-	}
-	err = guard(func() error {
-		if err := fn(tx); err != nil {
-			return err
-		}
-		return tx.Commit()
-	})
-	if err != nil {
-		_ = tx.Rollback() // has no effect where Commit has done it
-	}
-	return err
-}
-
 // begin takes what is pending, unless a commit is still to be tried again.
 func (s *Store) begin(state map[string][]byte) error {
 	if s.running == nil {
-		w := &work{state: state, seriesFrom: s.written}
-		var err error
-		if w.drafts, err = s.drafts(s.queue.take()); err != nil {
-			err = fmt.Errorf("pack points: %w", err)
+		w := &work{last: state != nil, state: state}
+		if err := s.pack(w, s.queue.take()); err != nil {
 			s.queue.finish(err)
 			return err
 		}
-		w.seriesTo = s.names.len()
-		w.settlements, w.damaged, w.repair = s.holds.take()
+		w.settlements, w.damaged = s.holds.take()
 		s.running = w
 	}
 	w := s.running
-	w.cutoff = s.cutoff()
-	w.busy = s.holds.begin(w.cutoff)
+	w.cutoffs = s.cutoffs()
+	w.busy = s.holds.begin(w.cutoffs)
 	step := s.o.Window.Milliseconds() / sweeps
-	w.sweep = w.cutoff >= s.swept+step || w.cutoff < s.swept-step
+	w.sweep = w.cutoffs.points >= s.swept+step || w.cutoffs.points < s.swept-step
+	return nil
+}
+
+// pack makes records of the tickets.
+func (s *Store) pack(w *work, tickets []*Ticket) error {
+	v := s.volume()
+	groups := group(v.names, tickets)
+	w.series = v.names.len()
+	var err error
+	if w.names, err = v.names.blocks(v.codec, s.written, w.series); err != nil {
+		return err
+	}
+	s.written = w.series // blocks are made once
+	s.pending = append(s.pending, w.names...)
+	w.names = s.pending
+	s.mu.Lock()
+	next := s.ledger.NextRecord
+	s.mu.Unlock()
+	if s.tailDone {
+		s.packer.seal()
+	}
+	names := dictionaryState{print: v.names.print, grown: len(w.names) > 0}
+	if w.drafts, err = s.packer.points(next, groups, names); err != nil {
+		return err
+	}
+	entries, err := s.packer.entries(next+uint64(len(w.drafts)), collect(tickets), names)
+	if err != nil {
+		return err
+	}
+	w.drafts = append(w.drafts, entries...)
+	for _, t := range tickets {
+		if t.change != nil {
+			w.changes = append(w.changes, t.change)
+		}
+	}
+	w.open, w.isOpen = s.packer.open, s.packer.records > 0
 	return nil
 }
 
@@ -185,11 +205,8 @@ func (s *Store) try(w *work) error {
 			return err
 		}
 	}
+	s.reserve(w.bytes())
 	err := s.update(w)
-	if errors.Is(err, errDamaged) && !w.repair {
-		w.repair = true
-		err = s.update(w)
-	}
 	for round := 1; errors.Is(err, berrors.ErrMaxSizeReached) && round <= roundsOfMax; round++ {
 		if err = s.makeRoom(w, w.bytes()<<round); err != nil {
 			return err
@@ -201,7 +218,8 @@ func (s *Store) try(w *work) error {
 
 // shows reports whether the file has the commit, and makes that durable.
 func (s *Store) shows(w *work) (there bool, err error) {
-	err = s.db.View(func(tx *bbolt.Tx) error {
+	v := s.volume()
+	err = v.view(func(tx *bbolt.Tx) error {
 		l, err := readLedger(tx)
 		there = err == nil && l.Commit == w.commit
 		return err
@@ -209,7 +227,7 @@ func (s *Store) shows(w *work) (there bool, err error) {
 	if err != nil || !there {
 		return false, err
 	}
-	return true, s.write(func(tx *bbolt.Tx) error {
+	return true, v.write(func(tx *bbolt.Tx) error {
 		l, err := readLedger(tx)
 		if err != nil {
 			return err
@@ -220,7 +238,7 @@ func (s *Store) shows(w *work) (there bool, err error) {
 }
 
 func (s *Store) update(w *work) error {
-	return s.write(func(tx *bbolt.Tx) error {
+	return s.volume().write(func(tx *bbolt.Tx) error {
 		l, err := readLedger(tx)
 		if err != nil {
 			return err
@@ -230,6 +248,7 @@ func (s *Store) update(w *work) error {
 		if err := s.apply(tx, &l, w); err != nil {
 			return err
 		}
+		l.Clean = w.last
 		w.ledger = l
 		return writeLedger(tx, l)
 	})
@@ -237,45 +256,59 @@ func (s *Store) update(w *work) error {
 
 // apply is the whole of a commit, in the order that ACCOUNT.md gives.
 func (s *Store) apply(tx *bbolt.Tx, l *ledger, w *work) error {
-	if w.repair || len(w.damaged) > 0 {
-		if err := repair(tx, l, w.damaged); err != nil {
-			return fmt.Errorf("repair: %w", err)
+	w.touched = make(map[uint64]bool)
+	for _, base := range s.leftover {
+		w.touched[base] = true
+	}
+	steps := []struct {
+		what string
+		do   func() error
+	}{
+		{"give up damaged records", func() error { return giveUp(tx, l, w) }},
+		{"settle", func() error { return settleAll(tx, l, w) }},
+		{"write series", func() error { return putNames(tx, w.names) }},
+		{"add records", func() error { return add(tx, l, w) }},
+		{"change the buffer", func() error { return change(tx, l, w) }},
+		{"move to late", func() error { return moveLate(tx, l, w) }},
+		{"evict", func() error { return s.evictAll(tx, l, w) }},
+		{"delete settled segments", func() error { return dropSettled(tx, l, w) }},
+		{"seal records", func() error { return sealTail(tx, l) }},
+		{"save state", func() error { return s.writeState(tx, w.state) }},
+	}
+	for _, step := range steps {
+		if err := step.do(); err != nil {
+			return fmt.Errorf("%s: %w", step.what, err)
 		}
 	}
-	for _, st := range w.settlements {
-		if err := settle(tx, l, st); err != nil {
-			return fmt.Errorf("settle: %w", err)
+	return nil
+}
+
+func change(tx *bbolt.Tx, l *ledger, w *work) error {
+	for _, do := range w.changes {
+		if err := do(tx, l, w); err != nil {
+			return err
 		}
 	}
-	if err := s.names.write(tx, s.codec, w.seriesFrom, w.seriesTo); err != nil {
-		return err
-	}
-	if err := add(tx, l, w); err != nil {
-		return fmt.Errorf("add record: %w", err)
-	}
-	if err := moveLate(tx, l, w); err != nil {
-		return fmt.Errorf("move to late: %w", err)
-	}
-	if err := s.capDead(tx, l); err != nil {
-		return fmt.Errorf("evict dead letters: %w", err)
-	}
-	if err := evict(tx, l, s.excess(w), w.busy); err != nil {
-		return fmt.Errorf("evict: %w", err)
-	}
-	return s.writeState(tx, w.state)
+	return nil
 }
 
 // add writes the new records.
 func add(tx *bbolt.Tx, l *ledger, w *work) error {
-	records := tx.Bucket(bucketRecords)
-	records.FillPercent = 1 // keys only ever grow
 	w.fresh = l.NextRecord
 	for _, d := range w.drafts {
-		key := recordKey{seq: l.NextRecord, min: d.min, max: d.max, count: d.count}.bytes()
-		if err := putRecord(records, key, seal(key, d.content)); err != nil {
+		own, err := tx.CreateBucket(tailKey(d.number()))
+		if err != nil {
 			return err
 		}
-		l.NextRecord++
+		if err := own.Put(keyFrames, d.framed); err != nil {
+			return err
+		}
+		if d.index == 0 {
+			w.touched[l.Open] = true // it has got all its records
+			l.Open = d.base
+			l.Segments++
+		}
+		l.NextRecord = d.number() + 1
 		l.Records++
 		l.Account.Accepted += int64(d.count)
 		l.Account.Buffered += int64(d.count)
@@ -283,19 +316,27 @@ func add(tx *bbolt.Tx, l *ledger, w *work) error {
 	return nil
 }
 
-// settle marks points of one record as settled, or deletes it once all are.
-// A record that is gone was evicted or found damaged; its points are counted
-// there.
-func settle(tx *bbolt.Tx, l *ledger, st settlement) error {
-	if !exists(tx, st.key) {
+func settleAll(tx *bbolt.Tx, l *ledger, w *work) error {
+	for _, st := range w.settlements {
+		if err := settle(tx, l, w, st); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle marks points of one record as settled. A record without open points
+// was evicted or found damaged; its points are counted there.
+func settle(tx *bbolt.Tx, l *ledger, w *work, st settlement) error {
+	if l.settled.has(st.record.span()) {
 		return nil
 	}
-	m, err := readMark(tx, st.key.seq)
+	m, err := readMark(tx, st.record.number())
 	if err != nil {
 		return err
 	}
 	delivered, refused := st.delivered.count(), st.refused.count()
-	*l.Account.held(m.late || st.key.seq < l.LateThrough) -= delivered + refused
+	*l.Account.held(m.late || st.record.number() < l.LateThrough) -= delivered + refused
 	l.Account.Delivered += delivered
 	l.Account.DeadLetter += refused
 	for _, x := range st.letters {
@@ -304,25 +345,47 @@ func settle(tx *bbolt.Tx, l *ledger, st settlement) error {
 		}
 	}
 	m.settled = m.settled.union(st.delivered, st.refused)
-	if m.settled.count() < int64(st.key.count) {
-		return writeMark(tx, st.key.seq, m)
+	if m.settled.count() < int64(st.record.count) {
+		return writeMark(tx, l.Commit, st.record.number(), m)
 	}
+	return l.close(tx, w, st.record)
+}
+
+// close notes that the record has no open points any more.
+func (l *ledger) close(tx *bbolt.Tx, w *work, r record) error {
 	l.Records--
-	return deleteRecord(tx, st.key)
+	l.settled = l.settled.add(r.span())
+	w.touched[r.base] = true
+	return tx.Bucket(bucketMarks).Delete(number(r.number()))
+}
+
+// open gives the counter that the open points of a record are in, and how many
+// they are: none once the record is settled.
+func (l *ledger) open(tx *bbolt.Tx, r record) (counter *int64, points int64, err error) {
+	if l.settled.has(r.span()) {
+		return nil, 0, nil
+	}
+	m, err := readMark(tx, r.number())
+	if err != nil {
+		return nil, 0, err
+	}
+	return l.Account.held(m.late || r.number() < l.LateThrough), int64(r.count) - m.settled.count(), nil
 }
 
 // finish tells everybody about a durable commit.
 func (s *Store) finish(w *work) {
-	s.stale, s.written = false, w.seriesTo
+	s.pending, s.leftover, s.stale = nil, nil, false
 	if w.sweep {
-		s.swept = w.cutoff
+		s.swept = w.cutoffs.points
 	}
-	err := s.measure()
 	s.mu.Lock()
 	s.ledger = w.ledger
 	s.mu.Unlock()
-	s.sound(err)
+	s.sound(s.measure())
 	s.holds.finish(w)
+	if err := s.giveBackSpace(); err != nil {
+		s.o.Log.Warn().Err(err).Str("path", s.o.Path).Msg("buffer cannot give free space back to the disk")
+	}
 	s.queue.finish(nil)
 	if len(w.drafts) == 0 {
 		return
@@ -331,33 +394,6 @@ func (s *Store) finish(w *work) {
 	case s.committed <- struct{}{}:
 	default:
 	}
-}
-
-// measure looks at the file after a commit.
-func (s *Store) measure() error {
-	info, err := os.Stat(s.o.Path)
-	if err != nil {
-		return fmt.Errorf("look at the file: %w", err)
-	}
-	var high, first int64
-	err = s.db.View(func(tx *bbolt.Tx) error {
-		l, err := readLedger(tx)
-		high, first = tx.Size(), s.oldest(tx, l.LateThrough)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	free := s.db.Stats()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stat.FileBytes = info.Size()
-	s.stat.UsedBytes = high - int64(free.FreePageN+free.PendingPageN)*pageSize
-	s.stat.Oldest = time.Time{}
-	if first != noTime {
-		s.stat.Oldest = time.UnixMilli(first)
-	}
-	return nil
 }
 
 // sound keeps the alarm up to date and logs when it changes.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,58 +15,105 @@ import (
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/edgehold/edgehold/buffer/arc"
 )
 
 // Layout of the file, by bucket:
 //
-//	meta     format -> "1"; ledger -> counters and cursors, JSON
-//	names    first id -> a block of series
-//	records  key of a record -> its payload, or a bucket that holds it
-//	marks    record number -> which of its points are settled, whether it is late
-//	dead     number -> a refused line
-//	state    name -> what the agent wants back after a planned stop
+//	chunks       a bucket for each chunk of sealed records
+//	dead         number -> a refused line
+//	marks        record number -> which of its points are settled, whether it is late
+//	meta         format -> "2"
+//	names        first number -> a block of series
+//	names-copy   the same again
+//	state        name -> what the agent wants back after a planned stop
+//	t + number   a bucket for each record that is not sealed yet
+//	zledger      ledger -> counters and cursors; sorts behind the tail, so that both lie in one page
 //
-// Every value but the format starts with the CRC-32C of its key and content.
+// Every value but the format is framed. FORMAT.md has the bytes.
 var (
-	bucketMeta    = []byte("meta")
-	bucketNames   = []byte("names")
-	bucketRecords = []byte("records")
-	bucketMarks   = []byte("marks")
-	bucketDead    = []byte("dead")
-	bucketState   = []byte("state")
+	bucketChunks    = []byte("chunks")
+	bucketDead      = []byte("dead")
+	bucketMarks     = []byte("marks")
+	bucketMeta      = []byte("meta")
+	bucketNames     = []byte("names")
+	bucketNamesCopy = []byte("names-copy")
+	bucketState     = []byte("state")
+	bucketLedger    = []byte("zledger")
 
 	keyFormat = []byte("format")
 	keyLedger = []byte("ledger")
 )
 
 const (
-	format    = 1
+	format    = 2
 	pageSize  = 4096 // also where the system's pages are larger: they triple the bytes written
 	allocSize = 1 << 20
 	lockWait  = time.Second
 )
 
-func openFile(o Options) (*bbolt.DB, error) {
-	if err := inspect(o.Path); err != nil {
-		return nil, openError(o.Path, err)
+// openVolume opens the file or makes it. Damage is told by isDamage.
+func openVolume(o Options) (*volume, ledger, error) {
+	codec, err := arc.NewCodec()
+	if err != nil {
+		return nil, ledger{}, err
 	}
-	db, err := bbolt.Open(o.Path, 0o600, &bbolt.Options{
+	if err := inspect(o.Path); err != nil {
+		return nil, ledger{}, err
+	}
+	old := exists(o.Path)
+	v := &volume{path: o.Path, codec: codec, names: newDictionary()}
+	if err := v.open(o, o.Path); err != nil {
+		return nil, ledger{}, err
+	}
+	l, err := v.begin(ledger{})
+	if err == nil && !old {
+		err = syncFolder(o.Path)
+	}
+	if err != nil {
+		_ = v.close()
+		return nil, ledger{}, err
+	}
+	return v, l, nil
+}
+
+// open opens bbolt on a file that may lie elsewhere until it is complete.
+func (v *volume) open(o Options, path string) (err error) {
+	v.db, err = bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:         lockWait,
 		PageSize:        pageSize,
 		NoFreelistSync:  true,
 		FreelistType:    bbolt.FreelistMapType,
 		InitialMmapSize: mapSize(o.MaxSize),
 		MaxSize:         int(o.MaxSize),
+		OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+			v.file, err = os.OpenFile(name, flag, mode)
+			return v.file, err
+		},
 	})
 	if err != nil {
-		return nil, openError(o.Path, err)
+		return asDamage(err)
 	}
-	db.AllocSize = allocSize
-	if err := prepare(db); err != nil {
-		_ = db.Close()
-		return nil, openError(o.Path, err)
+	v.db.AllocSize = allocSize
+	return nil
+}
+
+// begin writes the frame of a new file, with an account to start from, or
+// reads what an old one holds.
+func (v *volume) begin(start ledger) (ledger, error) {
+	if err := prepare(v.db, start); err != nil {
+		return ledger{}, err
 	}
-	return db, nil
+	return v.load()
+}
+
+// asDamage marks what bbolt says of a file that it cannot read.
+func asDamage(err error) error {
+	if errors.Is(err, berrors.ErrInvalid) || errors.Is(err, berrors.ErrChecksum) {
+		return fmt.Errorf("%w: %w", errPages, err)
+	}
+	return err
 }
 
 // mapSize maps the whole quota at once, so that growing never waits for
@@ -80,23 +128,31 @@ func mapSize(quota int64) int {
 var (
 	errForeign = errors.New("the file is not a buffer of edgehold")
 	errNewer   = errors.New("the file was written by a newer edgehold")
+	errOlder   = errors.New("the file was written by an edgehold from before the first release")
 )
 
+// buckets are those that each file has from the start.
+func buckets() [][]byte {
+	return [][]byte{bucketChunks, bucketDead, bucketMarks, bucketMeta, bucketNames, bucketNamesCopy, bucketLedger}
+}
+
 // prepare checks the format, and writes to the file only if it is new.
-func prepare(db *bbolt.DB) error {
+func prepare(db *bbolt.DB, start ledger) error {
 	fresh := false
-	err := db.View(func(tx *bbolt.Tx) error {
-		first, _ := tx.Cursor().First()
-		if fresh = first == nil; fresh {
-			return nil
-		}
-		return checkFormat(tx)
+	err := guard(func() error {
+		return db.View(func(tx *bbolt.Tx) error {
+			first, _ := tx.Cursor().First()
+			if fresh = first == nil; fresh {
+				return nil
+			}
+			return checkFormat(tx)
+		})
 	})
 	if err != nil || !fresh {
 		return err
 	}
 	return db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucketMeta, bucketNames, bucketRecords, bucketMarks, bucketDead} {
+		for _, name := range buckets() {
 			if _, err := tx.CreateBucket(name); err != nil {
 				return err
 			}
@@ -104,7 +160,7 @@ func prepare(db *bbolt.DB) error {
 		if err := tx.Bucket(bucketMeta).Put(keyFormat, []byte(strconv.Itoa(format))); err != nil {
 			return err
 		}
-		return writeLedger(tx, ledger{})
+		return writeLedger(tx, start)
 	})
 }
 
@@ -114,13 +170,15 @@ func checkFormat(tx *bbolt.Tx) error {
 		return errForeign
 	}
 	n, err := strconv.Atoi(string(bytes.TrimSpace(meta.Get(keyFormat))))
-	if err != nil {
+	switch {
+	case err != nil:
 		return errForeign
-	}
-	if n > format {
+	case n > format:
 		return fmt.Errorf("%w (format %d, this one knows %d)", errNewer, n, format)
+	case n < format:
+		return fmt.Errorf("%w (format %d, this one knows %d)", errOlder, n, format)
 	}
-	for _, name := range [][]byte{bucketNames, bucketRecords, bucketMarks, bucketDead} {
+	for _, name := range buckets() {
 		if tx.Bucket(name) == nil {
 			return errForeign
 		}
@@ -136,7 +194,7 @@ func openError(path string, err error) error {
 		mend = "another edgehold is running on this file: stop it, or give this one a state_dir of its own"
 	case errors.Is(err, errNewer), errors.Is(err, berrors.ErrVersionMismatch):
 		mend = "install that version, or move the file away to start empty; it was left as it is"
-	case errors.Is(err, errForeign), errors.Is(err, errDamaged), errors.Is(err, errPages), errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum):
+	case errors.Is(err, errForeign), errors.Is(err, errOlder), isDamage(err):
 		mend = "move the file away to start empty; it was left as it is"
 	case errors.Is(err, fs.ErrNotExist):
 		mend = "make the folder: mkdir -p " + filepath.Dir(path)

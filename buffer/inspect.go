@@ -1,9 +1,12 @@
 package buffer
 
 import (
+	"bufio"
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"os"
-	"runtime/debug"
 
 	"go.etcd.io/bbolt"
 )
@@ -18,18 +21,29 @@ func inspect(path string) error {
 	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: lockWait, PageSize: pageSize})
 	if err != nil {
-		return err
+		return asDamage(err)
 	}
 	defer func() { _ = db.Close() }()
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	return guard(func() error {
-		return db.View(func(tx *bbolt.Tx) error {
-			if info.Size() < tx.Size() {
-				return fmt.Errorf("%w: it was cut off at %d of %d bytes", errPages, info.Size(), tx.Size())
-			}
-			return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error { return visit(b) })
-		})
+	err = guard(func() error {
+		return db.View(func(tx *bbolt.Tx) error { return inspectPages(tx, info.Size()) })
 	})
+	if errors.Is(err, errForeign) {
+		return ourOwn(path, err)
+	}
+	return err
+}
+
+func inspectPages(tx *bbolt.Tx, size int64) error {
+	if size < tx.Size() {
+		return fmt.Errorf("%w: it was cut off at %d of %d bytes", errPages, size, tx.Size())
+	}
+	if first, _ := tx.Cursor().First(); first == nil {
+		return nil // made, but nothing was committed yet
+	}
+	if err := checkFormat(tx); err != nil {
+		return err
+	}
+	return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error { return visit(b) })
 }
 
 // visit reads the pages of a bucket and of those in it.
@@ -38,6 +52,32 @@ func visit(b *bbolt.Bucket) error {
 		if v != nil {
 			return nil
 		}
-		return visit(b.Bucket(k))
+		inner := b.Bucket(k)
+		if inner == nil {
+			return fmt.Errorf("%w: key %x is no bucket", errPages, k)
+		}
+		return visit(inner)
 	})
+}
+
+// ourOwn tells a file that lost its root page from one that was never ours: it
+// holds a ledger somewhere.
+func ourOwn(path string, foreign error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return foreign
+	}
+	defer func() { _ = f.Close() }()
+	r := bufio.NewReaderSize(f, 1<<20)
+	wanted := magic(frameLedger)
+	for {
+		b, err := r.Peek(1 << 20)
+		if bytes.Contains(b, wanted) {
+			return fmt.Errorf("%w: it is a buffer, but its root page is not", errPages)
+		}
+		if errors.Is(err, io.EOF) || len(b) <= magicSize {
+			return foreign
+		}
+		_, _ = r.Discard(len(b) - magicSize)
+	}
 }

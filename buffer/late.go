@@ -10,6 +10,21 @@ import (
 // looked at; between sweeps only the oldest ones are.
 const sweeps = 120
 
+// cutoffs are the wall times before which points and entries are late.
+type cutoffs struct{ points, entries int64 }
+
+func (c cutoffs) of(entries bool) int64 {
+	if entries {
+		return c.entries
+	}
+	return c.points
+}
+
+func (s *Store) cutoffs() cutoffs {
+	now := s.o.Now()
+	return cutoffs{now.Add(-s.o.Window).UnixMilli(), now.Add(-s.o.EntryWindow).UnixMilli()}
+}
+
 // moveLate makes late what the cut-off has passed, as whole records: those
 // whose newest point is older. Normally records lie in the order of time and
 // the cursor of the ledger moves over them, nothing else is written. Behind a
@@ -18,47 +33,54 @@ const sweeps = 120
 // being late, wherever the clock goes.
 func moveLate(tx *bbolt.Tx, l *ledger, w *work) error {
 	inOrder := true
-	return scan(tx, l.LateThrough, func(key recordKey, _ []byte) (bool, error) {
-		m, err := readMark(tx, key.seq)
+	return records(tx, l.LateThrough, func(r record) (bool, error) {
+		if l.settled.has(r.span()) {
+			if inOrder {
+				l.LateThrough = r.number() + 1
+			}
+			return true, nil
+		}
+		m, err := readMark(tx, r.number())
 		if err != nil {
 			return false, err
 		}
-		if !m.late && (key.max >= w.cutoff || w.busy[key.seq]) {
+		if !m.late && (r.max >= w.cutoffs.of(r.entries) || w.busy[r.number()]) {
 			inOrder = false
 			return w.sweep, nil
 		}
 		if !m.late {
-			open := int64(key.count) - m.settled.count()
+			open := int64(r.count) - m.settled.count()
 			l.Account.Buffered -= open
 			l.Account.Late += open
 		}
 		if inOrder {
-			l.LateThrough = key.seq + 1
+			l.LateThrough = r.number() + 1
 		}
 		if m.late == !inOrder {
 			return true, nil
 		}
 		m.late = !inOrder
-		return true, writeMark(tx, key.seq, m)
+		return true, writeMark(tx, l.Commit, r.number(), m)
 	})
 }
 
 const noTime = math.MaxInt64
 
-// oldest is the wall time of the oldest record that is not late, in Unix
-// milliseconds; noTime where there is none. Records are in the order of time
-// but for those of a clock that was ahead: they count only where no other does.
-func (s *Store) oldest(tx *bbolt.Tx, lateThrough uint64) int64 {
-	first, now, cutoff := int64(noTime), s.o.Now().UnixMilli(), s.cutoff()
-	_ = scan(tx, lateThrough, func(key recordKey, _ []byte) (bool, error) {
-		if key.max < cutoff || key.min >= first {
+// oldest is the wall time of the oldest record that is open and not late, in
+// Unix milliseconds; noTime where there is none. Records are in the order of
+// time but for those of a clock that was ahead: they count only where no other
+// does.
+func (s *Store) oldest(tx *bbolt.Tx, l *ledger) (int64, error) {
+	first, now, cutoff := int64(noTime), s.o.Now().UnixMilli(), s.cutoffs()
+	err := records(tx, l.LateThrough, func(r record) (bool, error) {
+		if r.max < cutoff.of(r.entries) || r.min >= first || l.settled.has(r.span()) {
 			return true, nil
 		}
-		m, err := readMark(tx, key.seq)
+		m, err := readMark(tx, r.number())
 		if err == nil && !m.late {
-			first = key.min
+			first = r.min
 		}
 		return first > now, err
 	})
-	return first
+	return first, err
 }

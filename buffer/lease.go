@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"sort"
-	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -16,19 +14,26 @@ import (
 )
 
 // Query says which points to lease: those with a wall time from Oldest to
-// Newest, both included, at most Max of them. A zero Newest is no bound.
+// Newest, both included, at most Max of them. A zero Newest is no bound. With
+// Entries it is events and log records instead of points.
 type Query struct {
 	Oldest, Newest time.Time
 	Max            int
+	Entries        bool
 }
 
 // Lease is points that nobody else gets until they are settled. They are
 // copies: no transaction stays open while they are sent.
 type Lease struct {
 	Points  []probes.Point
-	at      []position // of each point
+	Entries []Entry
+	at      []position // of each point or entry
+	epoch   int
 	settled bool
 }
+
+// len is the number of points or entries.
+func (l *Lease) len() int { return len(l.at) }
 
 // position is where in the file a point is.
 type position struct {
@@ -58,46 +63,6 @@ var (
 	errWaiting = errors.New("lease points: too many settlements wait for the disk")
 )
 
-// maxHolds bounds the records that are remembered because of leases and
-// settlements; hurryHolds asks for a commit at once.
-const (
-	maxHolds   = 8192
-	hurryHolds = 1024
-)
-
-// holds is what is known in memory about records that are in use.
-type holds struct {
-	mu      sync.Mutex
-	records map[uint64]*hold
-	cache   [2]decoded // of the records leased last, one for each lane
-
-	since   time.Time // when the first settlement or damage came that waits
-	backlog bool      // some of them are not of the freshest points
-	fresh   uint64    // first record of the last commit that added points
-	cutoff  int64     // of the running or last commit: older points are late, or about to be
-	damaged map[uint64]bool
-	repair  bool
-}
-
-// hold is one record in use.
-type hold struct {
-	key        recordKey
-	leased     spans
-	delivered  spans // since the last commit
-	refused    spans // since the last commit
-	letters    []letter
-	committing spans // in the running commit
-}
-
-func (h *hold) idle() bool {
-	return len(h.leased)+len(h.delivered)+len(h.refused)+len(h.committing) == 0
-}
-
-type decoded struct {
-	seq    uint64
-	groups []arc.Group
-}
-
 // Lease gives points that are neither late, settled nor leased, record by
 // record from the oldest; nil if there are none.
 func (s *Store) Lease(q Query) (*Lease, error) {
@@ -113,75 +78,118 @@ func (s *Store) Lease(q Query) (*Lease, error) {
 	if len(h.records) > maxHolds {
 		return nil, errWaiting
 	}
+	v := s.volume()
 	p := picker{
-		store: s, series: s.names.all(), lease: &Lease{}, most: q.Max,
-		oldest: max(q.Oldest.UnixMilli(), s.cutoff(), h.cutoff), newest: math.MaxInt64,
+		holds: h, series: v.names.all(), lease: &Lease{epoch: h.epoch}, most: q.Max, entries: q.Entries,
+		oldest: max(q.Oldest.UnixMilli(), s.cutoffs().of(q.Entries), h.cutoffs.of(q.Entries)), newest: math.MaxInt64,
 	}
 	if !q.Newest.IsZero() {
 		p.newest = q.Newest.UnixMilli()
 	}
-	err := guard(func() error { return s.db.View(p.pick) })
-	switch {
-	case errors.Is(err, errDamaged):
-		s.reportDamage(nil)
-	case err != nil:
-		s.giveBack(p.lease)
-		return nil, fmt.Errorf("lease points: %w", err)
+	for more := true; more; {
+		var err error
+		if more, err = s.reportDamage(v.view(p.pick)); err != nil {
+			s.undo(p.lease)
+			return nil, fmt.Errorf("lease points: %w", err)
+		}
 	}
-	if len(p.lease.Points) == 0 {
+	if p.lease.len() == 0 {
 		return nil, nil
 	}
 	p.lease.sort()
 	return p.lease, nil
 }
 
-// cutoff is the wall time before which points are late now.
-func (s *Store) cutoff() int64 { return s.o.Now().Add(-s.o.Window).UnixMilli() }
+// reportDamage leaves a record that cannot be read, or a file that cannot, to
+// the next commit. Other errors come back. With more there may be something to
+// lease beside the record.
+func (s *Store) reportDamage(err error) (more bool, _ error) {
+	h := &s.holds
+	var bad *recordError
+	switch {
+	case errors.As(err, &bad):
+		if h.damaged == nil {
+			h.damaged = make(map[uint64]bool)
+		}
+		more = !h.damaged[bad.number]
+		h.damaged[bad.number] = true
+	case isDamage(err):
+		h.broken = err
+	default:
+		return false, err
+	}
+	h.touch(true)
+	s.wakeUp()
+	return more, nil
+}
+
+// isDamage reports whether an error says that the file cannot be read.
+func isDamage(err error) bool {
+	return errors.Is(err, errDamaged) || errors.Is(err, errPages)
+}
 
 // picker fills one lease.
 type picker struct {
-	store          *Store
+	holds          *holds
 	series         []*probes.Series
+	settled        numbers
 	lease          *Lease
+	from           uint64
 	most           int
+	entries        bool
 	oldest, newest int64
 }
 
 func (p *picker) pick(tx *bbolt.Tx) error {
-	s := p.store
-	s.mu.Lock()
-	from := s.ledger.LateThrough
-	s.mu.Unlock()
-	records := tx.Bucket(bucketRecords)
-	return scan(tx, from, func(key recordKey, value []byte) (bool, error) {
-		if key.max < p.oldest || key.min > p.newest || s.holds.damaged[key.seq] {
+	l, err := readLedger(tx)
+	if err != nil {
+		return err
+	}
+	p.from, p.settled = l.LateThrough, l.settled
+	return units(tx, p.from, func(u unit) (bool, error) {
+		if u.max < p.oldest || u.min > p.newest || p.settled.has(u.span()) {
 			return true, nil
 		}
-		m, err := readMark(tx, key.seq)
-		if err != nil || m.late {
-			return true, err
-		}
-		taken := m.settled
-		if h := s.holds.records[key.seq]; h != nil {
-			taken = taken.union(h.leased, h.delivered, h.refused, h.committing)
-		}
-		if taken.count() >= int64(key.count) {
-			return true, nil
-		}
-		groups, err := s.decode(key, func() []byte { return payload(records, key.bytes(), value) })
-		before := len(p.lease.Points)
-		if err != nil || !p.take(key, groups, taken) {
-			s.reportDamage(&key.seq)
-		}
-		if taken.count()+int64(len(p.lease.Points)-before) == int64(key.count) {
-			s.holds.cache[0] = decoded{} // all of it is out
-		}
-		return len(p.lease.Points) < p.most, nil
+		return u.each(tx, func(r record) (bool, error) { return p.visit(tx, r) })
 	})
 }
 
-// take leases from one record; false if it names a series that is not known.
-func (p *picker) take(key recordKey, groups []arc.Group, taken spans) bool {
+// visit leases from one record. Records behind a damaged one in its segment
+// are left alone.
+func (p *picker) visit(tx *bbolt.Tx, r record) (bool, error) {
+	if r.number() < p.from || r.entries != p.entries || r.max < p.oldest || r.min > p.newest || p.settled.has(r.span()) {
+		return true, nil
+	}
+	for n := range p.holds.damaged {
+		if n >= r.base && n <= r.number() {
+			return true, nil
+		}
+	}
+	m, err := readMark(tx, r.number())
+	if err != nil || m.late {
+		return true, err
+	}
+	taken := m.settled
+	if h := p.holds.records[r.number()]; h != nil {
+		taken = taken.union(h.leased, h.delivered, h.refused, h.committing)
+	}
+	if taken.count() >= int64(r.count) {
+		return true, nil
+	}
+	c := p.holds.cursor(r)
+	if err := c.seek(tx, r, len(p.series)); err != nil {
+		return false, err
+	}
+	if r.entries {
+		p.takeEntries(r, c.entries, taken)
+	} else {
+		p.take(r, c.groups, taken)
+	}
+	return p.lease.len() < p.most, nil
+}
+
+// take leases points of one record.
+func (p *picker) take(r record, groups []arc.Group, taken spans) {
 	start := uint32(0)
 	for _, g := range groups {
 		first := start
@@ -190,96 +198,40 @@ func (p *picker) take(key recordKey, groups []arc.Group, taken spans) bool {
 			continue
 		}
 		for _, gap := range taken.free(span{first, start}) {
-			gap.to = min(gap.to, gap.from+uint32(p.most-len(p.lease.Points)))
-			if !p.add(key, g, span{gap.from - first, gap.to - first}, first) {
-				return false
+			got := p.hold(r, gap)
+			for i := got.from; i < got.to; i++ {
+				p.lease.Points = append(p.lease.Points, toPoint(g, int(i-first), p.series))
 			}
 		}
 	}
-	return true
 }
 
-func (p *picker) add(key recordKey, g arc.Group, part span, start uint32) bool {
-	for i := part.from; i < part.to; i++ {
-		if int(g.IDs[i]) >= len(p.series) {
-			return false
+// takeEntries leases entries of one record.
+func (p *picker) takeEntries(r record, entries []arc.Entry, taken spans) {
+	for i, e := range entries {
+		at := span{uint32(i), uint32(i) + 1}
+		if e.Stamp.Wall < p.oldest || e.Stamp.Wall > p.newest || len(taken.free(at)) == 0 {
+			continue
+		}
+		if got := p.hold(r, at); got.from < got.to {
+			p.lease.Entries = append(p.lease.Entries, fromEntry(e))
 		}
 	}
+}
+
+// hold leases as many of the positions as the lease has room for, and tells
+// which.
+func (p *picker) hold(r record, part span) span {
+	part.to = min(part.to, part.from+uint32(p.most-p.lease.len()))
 	if part.from == part.to {
-		return true
+		return part
 	}
-	h := p.store.holds.of(key)
-	h.leased = h.leased.add(span{start + part.from, start + part.to})
+	h := p.holds.of(r)
+	h.leased = h.leased.add(part)
 	for i := part.from; i < part.to; i++ {
-		p.lease.Points = append(p.lease.Points, toPoint(g, int(i), p.series))
-		p.lease.at = append(p.lease.at, position{key.seq, start + i})
+		p.lease.at = append(p.lease.at, position{r.number(), i})
 	}
-	return true
-}
-
-func (h *holds) of(key recordKey) *hold {
-	if h.records[key.seq] == nil {
-		h.records[key.seq] = &hold{key: key}
-	}
-	return h.records[key.seq]
-}
-
-// decode gives the points of a record and keeps them for the next slice.
-func (s *Store) decode(key recordKey, sealed func() []byte) ([]arc.Group, error) {
-	cache := &s.holds.cache
-	if cache[1].seq == key.seq && cache[1].groups != nil {
-		cache[0], cache[1] = cache[1], cache[0]
-	}
-	if cache[0].seq == key.seq && cache[0].groups != nil {
-		return cache[0].groups, nil
-	}
-	groups, err := decodeRecord(s.codec, key, sealed())
-	if err != nil {
-		return nil, err
-	}
-	cache[1], cache[0] = cache[0], decoded{key.seq, groups}
-	return groups, nil
-}
-
-func decodeRecord(codec *arc.Codec, key recordKey, sealed []byte) ([]arc.Group, error) {
-	content, err := unseal(key.bytes(), sealed)
-	if err != nil {
-		return nil, err
-	}
-	groups, err := codec.Decode(content)
-	if err != nil {
-		return nil, err
-	}
-	n := 0
-	for _, g := range groups {
-		n += len(g.IDs)
-	}
-	if n != int(key.count) {
-		return nil, fmt.Errorf("record %d holds %d points, its key says %d", key.seq, n, key.count)
-	}
-	return groups, nil
-}
-
-// reportDamage leaves a record, or what cannot be named, to the next commit.
-func (s *Store) reportDamage(record *uint64) {
-	h := &s.holds
-	if record == nil {
-		h.repair = true
-	} else {
-		if h.damaged == nil {
-			h.damaged = make(map[uint64]bool)
-		}
-		h.damaged[*record] = true
-	}
-	h.touch(true)
-	s.wakeUp()
-}
-
-func (h *holds) touch(backlog bool) {
-	if h.since.IsZero() {
-		h.since = time.Now()
-	}
-	h.backlog = h.backlog || backlog
+	return part
 }
 
 // sort brings the points into the order of their wall times. It has work only
@@ -292,7 +244,7 @@ func (l *Lease) sort() {
 
 type byWall Lease
 
-func (l *byWall) Len() int           { return len(l.Points) }
+func (l *byWall) Len() int           { return len(l.Points) } // entries come in order
 func (l *byWall) Less(i, j int) bool { return l.Points[i].Stamp.Wall < l.Points[j].Stamp.Wall }
 func (l *byWall) Swap(i, j int) {
 	l.Points[i], l.Points[j] = l.Points[j], l.Points[i]
@@ -303,8 +255,8 @@ func (l *byWall) Swap(i, j int) {
 // point, or one for all. It takes effect in memory at once and in the file
 // with the next commit; a crash before that gives the points out again.
 func (s *Store) Settle(l *Lease, each []Settlement) error {
-	if len(each) != 1 && len(each) != len(l.Points) {
-		return fmt.Errorf("settle lease: %d settlements for %d points", len(each), len(l.Points))
+	if len(each) != 1 && len(each) != len(l.at) {
+		return fmt.Errorf("settle lease: %d settlements for %d points", len(each), len(l.at))
 	}
 	for i, e := range each {
 		if e.Outcome < Delivered || e.Outcome > Later {
@@ -321,13 +273,16 @@ func (s *Store) Settle(l *Lease, each []Settlement) error {
 		return fmt.Errorf("settle lease: %w", ErrClosed)
 	}
 	l.settled = true
+	if l.epoch != h.epoch {
+		return nil // the file was replaced: what could be saved of it comes again
+	}
 	now := s.o.Now()
 	for from := 0; from < len(l.at); {
 		to := l.run(from, each)
 		h.settle(l.at[from], uint32(to-from), pick(each, from).Outcome)
 		for i := from; i < to && pick(each, i).Outcome == Refused; i++ {
 			r := h.records[l.at[i].record]
-			r.letters = append(r.letters, letter{Time: now, Line: pick(each, i).Line, Reason: pick(each, i).Reason})
+			r.letters = append(r.letters, Letter{Time: now, Line: pick(each, i).Line, Reason: pick(each, i).Reason})
 		}
 		from = to
 	}
@@ -348,103 +303,10 @@ func (l *Lease) run(from int, each []Settlement) int {
 	return to
 }
 
-// settle ends the lease of n points side by side.
-func (h *holds) settle(at position, n uint32, o Outcome) {
-	r := h.records[at.record]
-	part := span{at.index, at.index + n}
-	r.leased = r.leased.remove(part)
-	switch o {
-	case Delivered:
-		r.delivered = r.delivered.add(part)
-		h.touch(at.record < h.fresh)
-	case Refused:
-		r.refused = r.refused.add(part)
-		h.touch(at.record < h.fresh)
-	}
-	if r.idle() {
-		delete(h.records, at.record)
-	}
-}
-
-// giveBack undoes a lease that nobody got.
-func (s *Store) giveBack(l *Lease) {
+// undo gives back a lease that nobody got.
+func (s *Store) undo(l *Lease) {
 	for _, at := range l.at {
 		s.holds.settle(at, 1, Later)
 	}
 }
 
-// settlement is what a commit does to one record.
-type settlement struct {
-	key                recordKey
-	delivered, refused spans
-	letters            []letter
-}
-
-// take moves what is settled into the running commit.
-func (h *holds) take() (settlements []settlement, damaged map[uint64]bool, repair bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, r := range h.records {
-		if len(r.delivered)+len(r.refused) == 0 {
-			continue
-		}
-		settlements = append(settlements, settlement{r.key, r.delivered, r.refused, r.letters})
-		r.committing = r.delivered.union(r.refused)
-		r.delivered, r.refused, r.letters = nil, nil, nil
-	}
-	slices.SortFunc(settlements, func(a, b settlement) int {
-		if a.key.seq < b.key.seq {
-			return -1
-		}
-		return 1
-	})
-	damaged, repair = h.damaged, h.repair
-	h.damaged, h.repair, h.since, h.backlog = nil, false, time.Time{}, false
-	return settlements, damaged, repair
-}
-
-// begin fixes the cut-off of a commit and tells which records have leases out.
-func (h *holds) begin(cutoff int64) (busy map[uint64]bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.cutoff = cutoff
-	busy = make(map[uint64]bool)
-	for seq, r := range h.records {
-		if len(r.leased) > 0 {
-			busy[seq] = true
-		}
-	}
-	return busy
-}
-
-// finish forgets what the commit has written.
-func (h *holds) finish(w *work) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, st := range w.settlements {
-		if r := h.records[st.key.seq]; r != nil {
-			r.committing = nil
-			if r.idle() {
-				delete(h.records, st.key.seq)
-			}
-		}
-	}
-	if len(w.drafts) > 0 {
-		h.fresh = w.fresh
-	}
-}
-
-// due tells how long settlements may wait for a commit to ride in.
-func (h *holds) due(interval time.Duration) (time.Duration, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	switch {
-	case h.since.IsZero():
-		return 0, false
-	case len(h.records) > hurryHolds:
-		return 0, true
-	case h.backlog || interval == 0:
-		interval = time.Second
-	}
-	return time.Until(h.since.Add(interval)), true
-}

@@ -1,78 +1,88 @@
 package buffer
 
 import (
+	"cmp"
 	"math"
 	"slices"
-	"time"
+	"sort"
 
 	"github.com/edgehold/edgehold/buffer/arc"
 	"github.com/edgehold/edgehold/probes"
 )
 
-// A new record begins where these are exceeded.
-const (
-	maxRecordPoints = arc.MaxPoints
-	maxRecordSpan   = int64(time.Minute / time.Millisecond)
-)
-
-// draft is a record that has no number yet.
-type draft struct {
-	min, max int64
-	count    uint32
-	content  []byte
-}
-
-// drafts sorts the points by wall time and packs them into records.
-func (s *Store) drafts(tickets []*Ticket) ([]draft, error) {
-	var out []draft
-	groups := s.group(tickets)
-	for len(groups) > 0 {
-		d, n := draft{min: groups[0].Stamp.Wall}, 0
-		for n < len(groups) && int(d.count)+len(groups[n].IDs) <= maxRecordPoints && groups[n].Stamp.Wall-d.min <= maxRecordSpan {
-			d.max = groups[n].Stamp.Wall
-			d.count += uint32(len(groups[n].IDs))
-			n++
-		}
-		var err error
-		if d.content, err = s.codec.Encode(nil, groups[:n]); err != nil {
-			return nil, err
-		}
-		out, groups = append(out, d), groups[n:]
-	}
-	return out, nil
-}
-
-// group puts points of one stamp together, in the order they came, and the
-// groups in the order of their wall times.
-func (s *Store) group(tickets []*Ticket) []arc.Group {
+// group puts points of one stamp together, with ascending numbers of series,
+// and the groups in the order of their wall times.
+func group(names *dictionary, tickets []*Ticket) []arc.Group {
 	var groups []arc.Group
-	open := make(map[probes.Stamp]int)
+	open := make(map[arc.Stamp]int)
 	for _, t := range tickets {
 		for _, p := range t.points {
-			i, ok := open[p.Stamp]
+			stamp := toStamp(p.Stamp)
+			i, ok := open[stamp]
 			if !ok || len(groups[i].IDs) == maxRecordPoints {
 				i = len(groups)
-				open[p.Stamp] = i
-				groups = append(groups, arc.Group{Stamp: toStamp(p.Stamp)})
+				open[stamp] = i
+				groups = append(groups, arc.Group{Stamp: stamp})
 			}
-			groups[i].IDs = append(groups[i].IDs, s.names.number(p.Series))
+			groups[i].IDs = append(groups[i].IDs, names.number(p.Series))
 			groups[i].Values = append(groups[i].Values, toValue(p.Value))
 		}
 	}
-	slices.SortStableFunc(groups, func(a, b arc.Group) int {
-		switch {
-		case a.Stamp.Wall < b.Stamp.Wall:
-			return -1
-		case a.Stamp.Wall > b.Stamp.Wall:
-			return 1
-		}
-		return 0
-	})
-	return groups
+	var out []arc.Group
+	for i := range groups {
+		out = append(out, ascend(&groups[i])...)
+	}
+	slices.SortStableFunc(out, func(a, b arc.Group) int { return cmp.Compare(a.Stamp.Wall, b.Stamp.Wall) })
+	return out
 }
 
+// byID sorts a group.
+type byID arc.Group
+
+func (g *byID) Len() int           { return len(g.IDs) }
+func (g *byID) Less(i, j int) bool { return g.IDs[i] < g.IDs[j] }
+func (g *byID) Swap(i, j int) {
+	g.IDs[i], g.IDs[j] = g.IDs[j], g.IDs[i]
+	g.Values[i], g.Values[j] = g.Values[j], g.Values[i]
+}
+
+// twice reports whether sorted numbers have one twice.
+func twice(sorted []uint32) bool {
+	for i := range sorted[1:] {
+		if sorted[i] == sorted[i+1] {
+			return true
+		}
+	}
+	return false
+}
+
+// ascend sorts the group by series. A series that is there several times makes
+// as many groups.
+func ascend(g *arc.Group) []arc.Group {
+	if !sort.IsSorted((*byID)(g)) {
+		sort.Stable((*byID)(g))
+	}
+	if !twice(g.IDs) {
+		return []arc.Group{*g}
+	}
+	var rounds []arc.Group
+	round := 0
+	for i, id := range g.IDs {
+		if round++; i == 0 || g.IDs[i-1] != id {
+			round = 0
+		}
+		if round == len(rounds) {
+			rounds = append(rounds, arc.Group{Stamp: g.Stamp})
+		}
+		r := &rounds[round]
+		r.IDs, r.Values = append(r.IDs, id), append(r.Values, g.Values[i])
+	}
+	return rounds
+}
+
+// toStamp keeps the uptime to the millisecond, as finely as any uplink tells time.
 func toStamp(s probes.Stamp) arc.Stamp {
-	return arc.Stamp{Boot: s.Boot, Uptime: int64(s.Uptime), Wall: s.Wall}
+	return arc.Stamp{Boot: s.Boot, Uptime: s.Uptime.Milliseconds(), Wall: s.Wall}
 }
 
 func toValue(v probes.Value) arc.Value {
@@ -104,6 +114,6 @@ func toPoint(g arc.Group, i int, series []*probes.Series) probes.Point {
 	return probes.Point{
 		Series: series[g.IDs[i]],
 		Value:  fromValue(g.Values[i]),
-		Stamp:  probes.Stamp{Boot: g.Stamp.Boot, Uptime: time.Duration(g.Stamp.Uptime), Wall: g.Stamp.Wall},
+		Stamp:  fromStamp(g.Stamp),
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"github.com/edgehold/edgehold/probes"
 )
 
@@ -35,7 +37,11 @@ func (e *RefusedError) Unwrap() error { return e.First }
 
 // Ticket stands for points on their way to the disk.
 type Ticket struct {
-	points []probes.Point
+	points  []probes.Point
+	entries []Entry
+	// change is what else the commit does, after it has added the points. It may
+	// be called again if the commit fails.
+	change func(tx *bbolt.Tx, l *ledger, w *work) error
 	err    error // final once done is closed
 	done   chan struct{}
 }
@@ -54,11 +60,23 @@ func (t *Ticket) Wait(ctx context.Context) error {
 }
 
 func (t *Ticket) finish(err error) {
-	t.points = nil
+	t.points, t.entries, t.change = nil, nil, nil
 	if err != nil {
 		t.err = err
 	}
 	close(t.done)
+}
+
+// count is how many points and entries the ticket brings.
+func (t *Ticket) count() int { return len(t.points) + len(t.entries) }
+
+// weight is about how much memory the ticket takes, in points.
+func (t *Ticket) weight() int {
+	n := len(t.points)
+	for _, e := range t.entries {
+		n += 1 + len(e.Data)/worstPoint
+	}
+	return n
 }
 
 // queue is the points in memory: first those of the running commit, then
@@ -67,8 +85,8 @@ type queue struct {
 	mu      sync.Mutex
 	tickets []*Ticket
 	running int       // tickets in the running commit
-	points  int       // of all tickets
-	waiting int       // points that are not in the running commit
+	points  int       // and entries, of all tickets
+	waiting int       // weight of what is not in the running commit
 	since   time.Time // when the first waiting ticket came
 	crowded bool      // half of what may wait is there
 	closed  bool
@@ -140,35 +158,36 @@ func checkPoint(p probes.Point) error {
 func (q *queue) put(t *Ticket, offered, most int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.refused += int64(offered - len(t.points))
+	q.refused += int64(offered - t.count())
+	weight := t.weight()
 	switch {
 	case q.closed:
 		t.finish(ErrClosed)
 		return
-	case len(t.points) > most:
-		q.dropped += int64(len(t.points))
-		t.finish(fmt.Errorf("%w: %d, the most is %d", ErrTooMany, len(t.points), most))
+	case weight > most:
+		q.dropped += int64(t.count())
+		t.finish(fmt.Errorf("%w: %d, the most is %d", ErrTooMany, weight, most))
 		return
 	}
-	for q.waiting+len(t.points) > most {
+	for q.waiting+weight > most {
 		q.drop()
 	}
 	if len(q.tickets) == q.running {
 		q.since = time.Now()
 	}
 	q.tickets = append(q.tickets, t)
-	q.points += len(t.points)
-	q.waiting += len(t.points)
+	q.points += t.count()
+	q.waiting += weight
 	q.crowded = q.waiting > most/2
 }
 
 // drop gives up the oldest waiting ticket.
 func (q *queue) drop() {
 	t := q.tickets[q.running]
-	n := len(t.points)
+	n := t.count()
 	q.tickets = slices.Delete(q.tickets, q.running, q.running+1)
 	q.points -= n
-	q.waiting -= n
+	q.waiting -= t.weight()
 	q.dropped += int64(n)
 	t.finish(ErrDropped)
 }
@@ -181,12 +200,19 @@ func (q *queue) take() []*Ticket {
 	return slices.Clone(q.tickets)
 }
 
+// inRun are the tickets of the running commit.
+func (q *queue) inRun() []*Ticket {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Clone(q.tickets[:q.running])
+}
+
 // finish ends the tickets of the running commit.
 func (q *queue) finish(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, t := range q.tickets[:q.running] {
-		q.points -= len(t.points)
+		q.points -= t.count()
 		t.finish(err)
 	}
 	q.tickets = slices.Delete(q.tickets, 0, q.running)

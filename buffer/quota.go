@@ -11,7 +11,10 @@ import (
 // bytes is about what the work adds to the file.
 func (w *work) bytes() (n int64) {
 	for _, d := range w.drafts {
-		n += footprint(len(d.content) + 4)
+		n += footprint(len(d.framed))
+	}
+	for _, b := range w.names {
+		n += 2 * footprint(len(b.value))
 	}
 	for _, st := range w.settlements {
 		for _, x := range st.letters {
@@ -35,63 +38,167 @@ func (s *Store) excess(w *work) int64 {
 // makeRoom evicts in a commit of its own, where free pages are too scattered
 // or too few for the work.
 func (s *Store) makeRoom(w *work, bytes int64) error {
-	return s.write(func(tx *bbolt.Tx) error {
+	return s.volume().write(func(tx *bbolt.Tx) error {
 		l, err := readLedger(tx)
 		if err != nil {
 			return err
 		}
-		if err := evict(tx, &l, bytes, w.busy); err != nil {
+		own := &work{busy: w.busy, open: w.open, isOpen: w.isOpen, touched: make(map[uint64]bool)}
+		if err := evict(tx, &l, own, bytes); err != nil {
+			return fmt.Errorf("make room: %w", err)
+		}
+		if err := dropSettled(tx, &l, own); err != nil {
 			return fmt.Errorf("make room: %w", err)
 		}
 		return writeLedger(tx, l)
 	})
 }
 
-// evict deletes the oldest records until bytes are free. Those with leases
-// out go last: what is delivered while evicted stays counted as evicted.
-func evict(tx *bbolt.Tx, l *ledger, bytes int64, busy map[uint64]bool) error {
-	for _, spare := range []map[uint64]bool{busy, nil} {
-		if bytes <= 0 {
+// evictAll brings the file back into its quota: the late archive goes first,
+// then dead letters, then the oldest points.
+func (s *Store) evictAll(tx *bbolt.Tx, l *ledger, w *work) error {
+	if err := s.capDead(tx, l); err != nil {
+		return err
+	}
+	return evict(tx, l, w, s.excess(w))
+}
+
+// evict frees about so many bytes.
+func evict(tx *bbolt.Tx, l *ledger, w *work, bytes int64) error {
+	if bytes <= 0 {
+		return nil
+	}
+	bytes, err := evictSegments(tx, l, w, evictRule{bytes: bytes, archive: true})
+	if err != nil || bytes <= 0 {
+		return err
+	}
+	if bytes, err = evictLetters(tx, l, bytes); err != nil || bytes <= 0 {
+		return err
+	}
+	if bytes, err = evictSegments(tx, l, w, evictRule{bytes: bytes, spare: w.busy}); err != nil || bytes <= 0 {
+		return err
+	}
+	_, err = evictSegments(tx, l, w, evictRule{bytes: bytes})
+	return err
+}
+
+// evictRule says which segments go: those that are late as a whole, or any
+// that have no record to spare.
+type evictRule struct {
+	bytes   int64
+	archive bool
+	spare   map[uint64]bool
+}
+
+// evictSegments deletes segments, oldest first, until enough bytes are free.
+// The open one stays. What is delivered while evicted stays counted as evicted.
+func evictSegments(tx *bbolt.Tx, l *ledger, w *work, rule evictRule) (left int64, err error) {
+	var victims []uint64
+	left = rule.bytes
+	var current []unit
+	judge := func() error {
+		if len(current) == 0 || left <= 0 {
 			return nil
 		}
-		var victims []recordKey
-		records := tx.Bucket(bucketRecords)
-		err := scan(tx, 0, func(key recordKey, value []byte) (bool, error) {
-			if !spare[key.seq] {
-				victims = append(victims, key)
-				bytes -= footprint(len(payload(records, key.bytes(), value)))
+		if ok, err := rule.allows(tx, l, w, current); err != nil || !ok {
+			return err
+		}
+		victims = append(victims, current[0].base)
+		for _, u := range current {
+			size, err := u.size(tx)
+			if err != nil {
+				return err
 			}
-			return bytes > 0, nil
-		})
-		if err != nil {
-			return err
+			left -= size
 		}
-		if err := evictRecords(tx, l, victims); err != nil {
-			return err
+		return nil
+	}
+	err = units(tx, 0, func(u unit) (bool, error) {
+		if len(current) > 0 && current[0].base != u.base {
+			if err := judge(); err != nil {
+				return false, err
+			}
+			current = current[:0]
+		}
+		current = append(current, u)
+		return left > 0, nil
+	})
+	if err == nil {
+		err = judge()
+	}
+	for _, base := range victims {
+		if err == nil {
+			err = evictSegment(tx, l, w, base)
 		}
 	}
-	return nil
+	return left, err
 }
 
-func evictRecords(tx *bbolt.Tx, l *ledger, victims []recordKey) error {
-	for _, key := range victims {
-		m, err := readMark(tx, key.seq)
-		if err != nil {
-			return err
-		}
-		open := int64(key.count) - m.settled.count()
-		*l.Account.held(m.late || key.seq < l.LateThrough) -= open
-		l.Account.Evicted += open
-		l.Records--
-		if err := deleteRecord(tx, key); err != nil {
-			return err
+func (rule evictRule) allows(tx *bbolt.Tx, l *ledger, w *work, all []unit) (bool, error) {
+	if w.isOpen && all[0].base == w.open.base {
+		return false, nil
+	}
+	last := all[len(all)-1].span().to
+	for n := range rule.spare {
+		if n >= all[0].base && n < last {
+			return false, nil
 		}
 	}
-	return nil
+	if !rule.archive || last <= l.LateThrough {
+		return true, nil
+	}
+	archived := true
+	err := records(tx, all[0].base, func(r record) (bool, error) {
+		if r.number() >= last {
+			return false, nil
+		}
+		if r.number() >= l.LateThrough && !l.settled.has(r.span()) {
+			m, err := readMark(tx, r.number())
+			archived = m.late
+			return archived, err
+		}
+		return true, nil
+	})
+	return archived, err
 }
 
-// letter is a point that can never be sent, as it was sent.
-type letter struct {
+func evictSegment(tx *bbolt.Tx, l *ledger, w *work, base uint64) error {
+	all, err := segmentUnits(tx, base)
+	if err != nil {
+		return err
+	}
+	for _, u := range all {
+		var lost []record
+		if _, err := u.each(tx, func(r record) (bool, error) { lost = append(lost, r); return true, nil }); err != nil {
+			return err
+		}
+		for _, r := range lost {
+			if err := l.move(tx, w, r, &l.Account.Evicted); err != nil {
+				return err
+			}
+		}
+	}
+	return nil // dropSettled deletes it
+}
+
+// evictLetters deletes the oldest dead letters until enough bytes are free.
+func evictLetters(tx *bbolt.Tx, l *ledger, bytes int64) (left int64, err error) {
+	c := tx.Bucket(bucketDead).Cursor()
+	for k, v := c.First(); k != nil && bytes > 0; k, v = c.First() {
+		bytes -= footprint(len(v))
+		l.DeadBytes -= int64(len(v))
+		l.Account.DeadLetter--
+		l.Account.Evicted++
+		if err := c.Delete(); err != nil {
+			return bytes, err
+		}
+	}
+	return bytes, nil
+}
+
+// Letter is a point that can never be sent, as it was sent.
+type Letter struct {
+	Number uint64    `json:"number"`
 	Time   time.Time `json:"time"`
 	Line   string    `json:"line"`
 	Reason string    `json:"reason"`
@@ -106,16 +213,17 @@ const (
 	maxReasonSize = 1 << 10
 )
 
-func (x letter) put(tx *bbolt.Tx, l *ledger) error {
+func (x Letter) put(tx *bbolt.Tx, l *ledger) error {
 	x.Line = x.Line[:min(len(x.Line), maxLineBytes)]
 	x.Reason = x.Reason[:min(len(x.Reason), maxReasonSize)]
+	x.Number = l.NextDead
 	content, err := json.Marshal(x)
 	if err != nil {
 		return err
 	}
 	dead, key := tx.Bucket(bucketDead), number(l.NextDead)
 	dead.FillPercent = 1
-	sealed := seal(key, content)
+	sealed := appendKeyed(nil, frameLetter, key, content)
 	l.NextDead++
 	l.DeadBytes += int64(len(sealed))
 	return dead.Put(key, sealed)

@@ -4,169 +4,143 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
-
-	"go.etcd.io/bbolt"
 )
 
-// recordKey is the key of a record. It tells all that a scan needs, so that
-// scans leave the payload alone.
-type recordKey struct {
-	seq      uint64
-	min, max int64 // wall times of the oldest and the newest point, Unix milliseconds
-	count    uint32
+// errDamaged says that something in the file cannot be read.
+var errDamaged = errors.New("damaged")
+
+// segment names a run of records that share one state of the codec: its first
+// record and a random number, since a commit that a power cut undid may have
+// left a segment of the same first record in free pages.
+type segment struct {
+	base  uint64
+	nonce uint32
 }
 
-const keySize = 8 + 8 + 8 + 4
-
-func (k recordKey) bytes() []byte {
-	b := make([]byte, 0, keySize)
-	b = binary.BigEndian.AppendUint64(b, k.seq)
-	b = binary.BigEndian.AppendUint64(b, uint64(k.min))
-	b = binary.BigEndian.AppendUint64(b, uint64(k.max))
-	return binary.BigEndian.AppendUint32(b, k.count)
+// record is one packed record.
+type record struct {
+	segment
+	index    uint32 // in the segment
+	min, max int64  // wall times of the oldest and the newest point, Unix milliseconds
+	count    uint32 // points, or entries
+	entries  bool
+	names    uint32 // fingerprint of the dictionary, where hasNames
+	hasNames bool
+	payload  []byte
+	frame    frame
 }
 
-func parseKey(b []byte) (recordKey, error) {
-	if len(b) != keySize {
-		return recordKey{}, fmt.Errorf("record key %x has %d bytes: %w", b, len(b), errDamaged)
+func (r record) number() uint64 { return r.base + uint64(r.index) }
+
+// span is the number of the record as a set.
+func (r record) span() spanOf[uint64] { return spanOf[uint64]{r.number(), r.number() + 1} }
+
+// Flags of a record.
+const (
+	flagEntries = 1 << 0
+	flagNames   = 1 << 1
+)
+
+// appendRecord frames a record: flags, fingerprint of the dictionary where it
+// has one, nonce, base, index, time of the oldest point, span to the newest,
+// number of points, payload.
+func appendRecord(dst []byte, r record) []byte {
+	flags := byte(0)
+	if r.entries {
+		flags |= flagEntries
 	}
-	return recordKey{
-		seq:   binary.BigEndian.Uint64(b),
-		min:   int64(binary.BigEndian.Uint64(b[8:])),
-		max:   int64(binary.BigEndian.Uint64(b[16:])),
-		count: binary.BigEndian.Uint32(b[24:]),
-	}, nil
+	if r.hasNames {
+		flags |= flagNames
+	}
+	body := append(make([]byte, 0, len(r.payload)+48), flags)
+	if r.hasNames {
+		body = binary.LittleEndian.AppendUint32(body, r.names)
+	}
+	body = binary.LittleEndian.AppendUint32(body, r.nonce)
+	body = binary.AppendUvarint(body, r.base)
+	body = binary.AppendUvarint(body, uint64(r.index))
+	body = binary.AppendVarint(body, r.min)
+	body = binary.AppendUvarint(body, uint64(r.max-r.min))
+	body = binary.AppendUvarint(body, uint64(r.count))
+	return appendFrame(dst, frameRecord, append(body, r.payload...))
+}
+
+// cutRecord reads the record that b begins with, and the rest of b. The
+// checksum is left for the time when the payload is needed.
+func cutRecord(b []byte) (r record, rest []byte, err error) {
+	f, err := cutFrame(frameRecord, b)
+	if err != nil {
+		return r, nil, err
+	}
+	if r, err = parseRecord(f); err != nil {
+		return r, nil, err
+	}
+	return r, b[f.size:], nil
+}
+
+func parseRecord(f frame) (record, error) {
+	h := head{b: f.body}
+	flags := h.bytes(1)[0]
+	r := record{frame: f, entries: flags&flagEntries != 0, hasNames: flags&flagNames != 0}
+	if r.hasNames {
+		r.names = binary.LittleEndian.Uint32(h.bytes(4))
+	}
+	r.nonce = binary.LittleEndian.Uint32(h.bytes(4))
+	r.base = h.uvarint()
+	index := h.uvarint()
+	r.min = h.varint()
+	length := h.uvarint()
+	count := h.uvarint()
+	if h.short || flags > flagEntries|flagNames || index > maxSegmentRecords || count == 0 || count > maxRecordPoints ||
+		length > 1<<62 || r.min+int64(length) < r.min || r.base > 1<<62 {
+		return record{}, fmt.Errorf("record has a malformed head: %w", errDamaged)
+	}
+	r.index, r.count, r.max = uint32(index), uint32(count), r.min+int64(length)
+	r.payload = h.b
+	return r, nil
+}
+
+// head reads the head of a record; short tells that it has ended too early.
+type head struct {
+	b     []byte
+	short bool
+}
+
+func (h *head) bytes(n int) []byte {
+	if len(h.b) < n {
+		h.b, h.short = nil, true
+		return make([]byte, n)
+	}
+	taken := h.b[:n]
+	h.b = h.b[n:]
+	return taken
+}
+
+func (h *head) uvarint() uint64 {
+	v, n := binary.Uvarint(h.b)
+	h.skip(n)
+	return v
+}
+
+func (h *head) varint() int64 {
+	v, n := binary.Varint(h.b)
+	h.skip(n)
+	return v
+}
+
+func (h *head) skip(n int) {
+	if n <= 0 {
+		h.b, h.short = nil, true
+		return
+	}
+	h.b = h.b[n:]
 }
 
 func number(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
-// errDamaged says that something in the file cannot be read; repair mends it.
-var errDamaged = errors.New("damaged")
-
-func checksum(key, content []byte) uint32 {
-	table := crc32.MakeTable(crc32.Castagnoli)
-	return crc32.Update(crc32.Checksum(key, table), table, content)
-}
-
-// seal puts the CRC-32C of key and content before the content.
-func seal(key, content []byte) []byte {
-	b := make([]byte, 4, 4+len(content))
-	binary.BigEndian.PutUint32(b, checksum(key, content))
-	return append(b, content...)
-}
-
-// unseal gives the content of a sealed value.
-func unseal(key, value []byte) ([]byte, error) {
-	if len(value) < 4 || binary.BigEndian.Uint32(value) != checksum(key, value[4:]) {
-		return nil, fmt.Errorf("content does not match its checksum: %w", errDamaged)
-	}
-	return value[4:], nil
-}
-
-// maxInline is the largest payload that lies beside others in a page. A larger
-// one gets a bucket, and so pages, of its own: else each append would write
-// several old payloads again.
-const maxInline = 1900
-
-var keyPayload = []byte("p")
-
-func putRecord(records *bbolt.Bucket, key, sealed []byte) error {
-	if len(sealed) <= maxInline {
-		return records.Put(key, sealed)
-	}
-	own, err := records.CreateBucket(key)
-	if err != nil {
-		return err
-	}
-	return own.Put(keyPayload, sealed)
-}
-
-// payload is the sealed value of a record that a cursor is at.
-func payload(records *bbolt.Bucket, key, value []byte) []byte {
-	if value != nil {
-		return value
-	}
-	if own := records.Bucket(key); own != nil {
-		return own.Get(keyPayload)
-	}
-	return nil
-}
-
-// deleteRecord also deletes the record's mark.
-func deleteRecord(tx *bbolt.Tx, key recordKey) error {
-	records, k := tx.Bucket(bucketRecords), key.bytes()
-	if err := tx.Bucket(bucketMarks).Delete(number(key.seq)); err != nil {
-		return err
-	}
-	if records.Bucket(k) != nil {
-		return records.DeleteBucket(k)
-	}
-	return records.Delete(k)
-}
-
-// exists reports whether the record is still in the file.
-func exists(tx *bbolt.Tx, key recordKey) bool {
-	k := key.bytes()
-	found, _ := tx.Bucket(bucketRecords).Cursor().Seek(k)
-	return string(found) == string(k)
-}
-
-// footprint is about how much of the file a sealed value takes.
-func footprint(size int) int64 {
-	const header = 96
-	if size <= maxInline {
-		return int64(size) + header
-	}
-	return int64(size+header+pageSize-1)/pageSize*pageSize + header
-}
-
-// scan calls fn for each record from number on, until it returns false.
-func scan(tx *bbolt.Tx, from uint64, fn func(key recordKey, value []byte) (bool, error)) error {
-	c := tx.Bucket(bucketRecords).Cursor()
-	for k, v := c.Seek(number(from)); k != nil; k, v = c.Next() {
-		key, err := parseKey(k)
-		if err != nil {
-			return err
-		}
-		if more, err := fn(key, v); err != nil || !more {
-			return err
-		}
-	}
-	return nil
-}
-
-// mark is what became of parts of a record. Most records have none.
+// mark is what became of parts of a record. Most records have none: what is
+// wholly settled stands in the ledger.
 type mark struct {
 	late    bool // moved to late out of order, beyond the cursor of the ledger
 	settled spans
-}
-
-func readMark(tx *bbolt.Tx, seq uint64) (mark, error) {
-	k := number(seq)
-	value := tx.Bucket(bucketMarks).Get(k)
-	if value == nil {
-		return mark{}, nil
-	}
-	content, err := unseal(k, value)
-	if err != nil || len(content) == 0 {
-		return mark{}, fmt.Errorf("read mark of record %d: %w", seq, errDamaged)
-	}
-	settled, err := parseSpans(content[1:])
-	if err != nil {
-		return mark{}, fmt.Errorf("read mark of record %d: %w", seq, err)
-	}
-	return mark{late: content[0] == 1, settled: settled}, nil
-}
-
-func writeMark(tx *bbolt.Tx, seq uint64, m mark) error {
-	marks, k := tx.Bucket(bucketMarks), number(seq)
-	if !m.late && len(m.settled) == 0 {
-		return marks.Delete(k)
-	}
-	content := []byte{0}
-	if m.late {
-		content[0] = 1
-	}
-	return marks.Put(k, seal(k, m.settled.appendTo(content)))
 }

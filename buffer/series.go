@@ -3,6 +3,7 @@ package buffer
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"sync"
 
 	"go.etcd.io/bbolt"
@@ -12,11 +13,14 @@ import (
 )
 
 // dictionary gives each series a number. The file gets new ones in blocks, in
-// the transaction of the first record that uses them; none is ever removed.
+// the transaction of the first record that uses them, and each block twice,
+// since a lost block would make many records useless. None is ever removed
+// from a file.
 type dictionary struct {
 	mu     sync.RWMutex
 	ids    map[[16]byte]uint32 // by Series.ID
 	series []*probes.Series    // by number
+	print  uint32              // fingerprint of all blocks that were made
 }
 
 func newDictionary() *dictionary {
@@ -50,11 +54,15 @@ func (d *dictionary) all() []*probes.Series {
 	return d.series
 }
 
-// write puts the series with the numbers from..to-1 into the file.
-func (d *dictionary) write(tx *bbolt.Tx, codec *arc.Codec, from, to int) error {
+// nameBlock is names on their way to the file.
+type nameBlock struct{ key, value []byte }
+
+// blocks packs the series with the numbers from..to-1. Each block holds the
+// fingerprint of those before it, so that blocks of commits that never became
+// durable, which free pages may still hold, cannot be taken for others.
+func (d *dictionary) blocks(codec *arc.Codec, from, to int) ([]nameBlock, error) {
+	var out []nameBlock
 	series := d.all()
-	bucket := tx.Bucket(bucketNames)
-	bucket.FillPercent = 1
 	for from < to {
 		n, size := 0, 0
 		for from+n < to && n < arc.MaxNames {
@@ -64,17 +72,21 @@ func (d *dictionary) write(tx *bbolt.Tx, codec *arc.Codec, from, to int) error {
 			}
 			n++
 		}
-		content, err := codec.EncodeNames(nil, toNames(series[from:from+n]))
+		content, err := codec.EncodeNames(binary.LittleEndian.AppendUint32(nil, d.print), toNames(series[from:from+n]))
 		if err != nil {
-			return fmt.Errorf("write series: %w", err)
+			return nil, fmt.Errorf("pack series: %w", err)
 		}
 		key := binary.BigEndian.AppendUint32(nil, uint32(from))
-		if err := bucket.Put(key, seal(key, content)); err != nil {
-			return fmt.Errorf("write series: %w", err)
-		}
+		out = append(out, nameBlock{key, appendKeyed(nil, frameNames, key, content)})
+		d.print = fingerprint(content)
 		from += n
 	}
-	return nil
+	return out, nil
+}
+
+// fingerprint of a block covers those before it.
+func fingerprint(content []byte) uint32 {
+	return crc32.Checksum(content, crc32.MakeTable(crc32.Castagnoli))
 }
 
 // packedSize is the most that a series takes in a block of names.
@@ -83,26 +95,61 @@ func packedSize(s *probes.Series) int {
 	return 1 + s.Size() + 2*length*(1+len(s.Dims()))
 }
 
+// putNames writes each block into both buckets of names.
+func putNames(tx *bbolt.Tx, blocks []nameBlock) error {
+	for _, name := range [][]byte{bucketNames, bucketNamesCopy} {
+		bucket := tx.Bucket(name)
+		bucket.FillPercent = 1 // keys only ever grow
+		for _, b := range blocks {
+			if err := bucket.Put(b.key, b.value); err != nil {
+				return fmt.Errorf("write series: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// load reads all blocks, each from the copy that can be read.
 func (d *dictionary) load(tx *bbolt.Tx, codec *arc.Codec) error {
-	return tx.Bucket(bucketNames).ForEach(func(key, value []byte) error {
-		if len(key) != 4 || binary.BigEndian.Uint32(key) != uint32(len(d.series)) {
-			return fmt.Errorf("read series: block %x does not follow number %d", key, len(d.series))
+	for {
+		key := binary.BigEndian.AppendUint32(nil, uint32(len(d.series)))
+		first, second := tx.Bucket(bucketNames).Get(key), tx.Bucket(bucketNamesCopy).Get(key)
+		if first == nil && second == nil {
+			break
 		}
-		content, err := unseal(key, value)
+		content, err := openKeyed(frameNames, key, first)
 		if err != nil {
-			return fmt.Errorf("read series: block %x: %w", key, err)
+			content, err = openKeyed(frameNames, key, second)
 		}
-		names, err := codec.DecodeNames(content)
+		if err == nil {
+			err = d.add(codec, content)
+		}
 		if err != nil {
-			return fmt.Errorf("read series: block %x: %w", key, err)
+			return fmt.Errorf("read series from number %d on: %w", len(d.series), err)
 		}
-		for _, n := range names {
-			s := fromName(n)
-			d.ids[s.ID()] = uint32(len(d.series))
-			d.series = append(d.series, s)
-		}
-		return nil
-	})
+	}
+	if k, _ := tx.Bucket(bucketNames).Cursor().Last(); k != nil && (len(k) != 4 || int(binary.BigEndian.Uint32(k)) >= len(d.series)) {
+		return fmt.Errorf("read series: block %x does not follow number %d: %w", k, len(d.series), errDamaged)
+	}
+	return nil
+}
+
+// add takes in one block.
+func (d *dictionary) add(codec *arc.Codec, content []byte) error {
+	if len(content) < 4 || binary.LittleEndian.Uint32(content) != d.print {
+		return fmt.Errorf("block does not fit those before it: %w", errDamaged)
+	}
+	names, err := codec.DecodeNames(content[4:])
+	if err != nil {
+		return fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	for _, n := range names {
+		s := fromName(n)
+		d.ids[s.ID()] = uint32(len(d.series))
+		d.series = append(d.series, s)
+	}
+	d.print = fingerprint(content)
+	return nil
 }
 
 func toNames(series []*probes.Series) []arc.Name {

@@ -6,15 +6,23 @@ import (
 	"slices"
 )
 
-// span is the positions from..to-1 of points in a record.
-type span struct{ from, to uint32 }
+// spanOf is the numbers from..to-1.
+type spanOf[T uint32 | uint64] struct{ from, to T }
 
-// spans is a set of positions: sorted, apart from each other, none empty.
-type spans []span
+// setOf is a set of numbers: its spans are sorted, apart from each other, and
+// none is empty.
+type setOf[T uint32 | uint64] []spanOf[T]
+
+// Positions of points in a record, and numbers of records.
+type (
+	span    = spanOf[uint32]
+	spans   = setOf[uint32]
+	numbers = setOf[uint64]
+)
 
 // at is the index of the first span that ends at or after i.
-func (s spans) at(i uint32) int {
-	n, _ := slices.BinarySearchFunc(s, i, func(x span, i uint32) int {
+func (s setOf[T]) at(i T) int {
+	n, _ := slices.BinarySearchFunc(s, i, func(x spanOf[T], i T) int {
 		if x.to < i {
 			return -1
 		}
@@ -24,7 +32,7 @@ func (s spans) at(i uint32) int {
 }
 
 // add returns the set with x in it. It may reuse s.
-func (s spans) add(x span) spans {
+func (s setOf[T]) add(x spanOf[T]) setOf[T] {
 	if x.from >= x.to {
 		return s
 	}
@@ -38,19 +46,19 @@ func (s spans) add(x span) spans {
 }
 
 // remove returns the set without x. It may reuse s.
-func (s spans) remove(x span) spans {
+func (s setOf[T]) remove(x spanOf[T]) setOf[T] {
 	if x.from >= x.to {
 		return s
 	}
 	first := s.at(x.from)
 	last := first
-	var rest []span
+	var rest []spanOf[T]
 	for last < len(s) && s[last].from < x.to {
 		if s[last].from < x.from {
-			rest = append(rest, span{s[last].from, min(s[last].to, x.from)})
+			rest = append(rest, spanOf[T]{s[last].from, min(s[last].to, x.from)})
 		}
 		if s[last].to > x.to {
-			rest = append(rest, span{max(s[last].from, x.to), s[last].to})
+			rest = append(rest, spanOf[T]{max(s[last].from, x.to), s[last].to})
 		}
 		last++
 	}
@@ -58,7 +66,7 @@ func (s spans) remove(x span) spans {
 }
 
 // union returns a new set.
-func (s spans) union(others ...spans) spans {
+func (s setOf[T]) union(others ...setOf[T]) setOf[T] {
 	all := slices.Clone(s)
 	for _, o := range others {
 		for _, x := range o {
@@ -69,8 +77,8 @@ func (s spans) union(others ...spans) spans {
 }
 
 // free returns the parts of x that are not in the set.
-func (s spans) free(x span) spans {
-	gaps := spans{}.add(x)
+func (s setOf[T]) free(x spanOf[T]) setOf[T] {
+	gaps := setOf[T]{}.add(x)
 	for _, taken := range s[s.at(x.from):] {
 		if taken.from >= x.to {
 			break
@@ -80,7 +88,7 @@ func (s spans) free(x span) spans {
 	return gaps
 }
 
-func (s spans) count() (n int64) {
+func (s setOf[T]) count() (n int64) {
 	for _, x := range s {
 		n += int64(x.to - x.from)
 	}
@@ -88,8 +96,8 @@ func (s spans) count() (n int64) {
 }
 
 // appendTo writes the set as pairs: distance from the end of the one before, length.
-func (s spans) appendTo(b []byte) []byte {
-	var end uint32
+func (s setOf[T]) appendTo(b []byte) []byte {
+	var end T
 	for _, x := range s {
 		b = binary.AppendUvarint(b, uint64(x.from-end))
 		b = binary.AppendUvarint(b, uint64(x.to-x.from))
@@ -100,8 +108,9 @@ func (s spans) appendTo(b []byte) []byte {
 
 var errSpans = fmt.Errorf("malformed ranges: %w", errDamaged)
 
-func parseSpans(b []byte) (spans, error) {
-	var s spans
+// parseSet is the inverse of appendTo; no number of the set is above most.
+func parseSet[T uint32 | uint64](b []byte, most T) (setOf[T], error) {
+	var s setOf[T]
 	var end uint64
 	for len(b) > 0 {
 		gap, n := binary.Uvarint(b)
@@ -109,15 +118,22 @@ func parseSpans(b []byte) (spans, error) {
 			return nil, errSpans
 		}
 		length, m := binary.Uvarint(b[n:])
-		if m <= 0 || length == 0 || gap > maxRecordPoints || length > maxRecordPoints || end+gap+length > maxRecordPoints {
+		left := uint64(most) - end
+		if m <= 0 || length == 0 || gap > left || length > left-gap || gap == 0 && len(s) > 0 {
 			return nil, errSpans
 		}
-		if gap == 0 && len(s) > 0 {
-			return nil, errSpans
-		}
-		s = append(s, span{uint32(end + gap), uint32(end + gap + length)})
+		s = append(s, spanOf[T]{T(end + gap), T(end + gap + length)})
 		end += gap + length
 		b = b[n+m:]
 	}
 	return s, nil
+}
+
+// has reports whether the set holds all of x.
+func (s setOf[T]) has(x spanOf[T]) bool {
+	i := s.at(x.from)
+	if i < len(s) && s[i].to == x.from {
+		i++
+	}
+	return i < len(s) && s[i].from <= x.from && x.to <= s[i].to
 }

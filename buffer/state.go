@@ -15,7 +15,7 @@ func readState(tx *bbolt.Tx) (map[string][]byte, error) {
 	}
 	parts := make(map[string][]byte)
 	err := bucket.ForEach(func(key, value []byte) error {
-		content, err := unseal(key, value)
+		content, err := openKeyed(frameState, key, value)
 		if err != nil {
 			return fmt.Errorf("read saved state %q: %w", key, err)
 		}
@@ -40,7 +40,7 @@ func (s *Store) writeState(tx *bbolt.Tx, parts map[string][]byte) error {
 		return fmt.Errorf("save state: %w", err)
 	}
 	for name, content := range parts {
-		if err := bucket.Put([]byte(name), seal([]byte(name), content)); err != nil {
+		if err := bucket.Put([]byte(name), appendKeyed(nil, frameState, []byte(name), content)); err != nil {
 			return fmt.Errorf("save state %q: %w", name, err)
 		}
 	}

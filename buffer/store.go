@@ -12,7 +12,6 @@ import (
 	"github.com/rs/zerolog"
 	"go.etcd.io/bbolt"
 
-	"github.com/edgehold/edgehold/buffer/arc"
 	"github.com/edgehold/edgehold/probes"
 )
 
@@ -27,6 +26,8 @@ type Options struct {
 	CommitInterval time.Duration
 	// Window is the age at which a point becomes late; 0 is the default, one hour.
 	Window time.Duration
+	// EntryWindow is that of events and log records; 0 is the default, a day.
+	EntryWindow time.Duration
 	// MaxPending bounds the points that wait in memory; 0 is the default,
 	// 200,000 or what half of MaxSize surely holds, if that is less.
 	MaxPending int
@@ -36,6 +37,7 @@ type Options struct {
 
 const (
 	defaultWindow     = time.Hour
+	defaultEntries    = 24 * time.Hour
 	defaultMaxPending = 200_000
 	leastMaxSize      = 4 << 20
 	worstPoint        = 40 // bytes a point takes at most, near enough
@@ -56,11 +58,14 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("open buffer %s: max_size of %v is more than this machine can map, set at most %v",
 			o.Path, probes.Size(o.MaxSize), probes.Size(256<<20))
 	}
-	if o.CommitInterval < 0 || o.Window < 0 || o.MaxPending < 0 {
+	if o.CommitInterval < 0 || o.Window < 0 || o.EntryWindow < 0 || o.MaxPending < 0 {
 		return o, fmt.Errorf("open buffer %s: commit interval, window and pending points must not be negative", o.Path)
 	}
 	if o.Window == 0 {
 		o.Window = defaultWindow
+	}
+	if o.EntryWindow == 0 {
+		o.EntryWindow = defaultEntries
 	}
 	if o.MaxPending == 0 {
 		o.MaxPending = int(min(defaultMaxPending, o.MaxSize/2/worstPoint))
@@ -72,99 +77,104 @@ func (o Options) withDefaults() (Options, error) {
 }
 
 // Store is a durable queue of points. It is safe for concurrent use. One
-// goroutine, owned by the store and ended by Close, makes all commits.
+// goroutine, owned by the store and ended by Close, makes all commits; another
+// one saves what a damaged file still holds.
 type Store struct {
-	o     Options
-	db    *bbolt.DB
-	codec *arc.Codec
-	names *dictionary
-
-	queue queue
-	holds holds
+	o      Options
+	packer *packer
+	queue  queue
+	holds  holds
 
 	mu        sync.Mutex // guards what follows; never held while the disk works
-	ledger    ledger     // as of the last commit
+	vol       *volume
+	ledger    ledger // as of the last commit
 	stat      Stat
 	saved     map[string][]byte // to be written by the last commit
 	handedOut map[string][]byte // found at the start, until taken
 
 	// Of the committer alone.
-	running *work     // begun, not known to be durable
-	retryAt time.Time // when to try the running one again
-	stale   bool      // the file still holds the state of the last stop
-	written int       // series that the file has the names of
-	swept   int64     // cut-off of the last sweep for late records
+	running  *work       // begun, not known to be durable
+	retryAt  time.Time   // when to try the running one again
+	stale    bool        // the file still holds the state of the last stop
+	written  int         // series that blocks were made of
+	pending  []nameBlock // made, not known to be durable
+	leftover []uint64    // segments that may be wholly settled since the last run
+	tailDone bool        // the tail is long and mostly settled
+	swept    int64       // cut-off of the last sweep for late records
+	renewAt  time.Time   // when the file may be written anew again
 
 	committed chan struct{}
 	wake      chan struct{}
 	stop      chan struct{}
 	done      chan struct{}
+	salvaging sync.WaitGroup
 	closeOnce sync.Once
 	closeErr  error
 }
 
-// Open opens the file or makes it, with mode 0600. Its errors name the path
-// and say what to do.
+// Open opens the file or makes it, with mode 0600. A file that is damaged is
+// renamed and its content saved in the background. Errors name the path and
+// say what to do.
 func Open(o Options) (*Store, error) {
 	s, err := newStore(o)
 	if err != nil {
 		return nil, err
 	}
 	go s.committer()
+	s.startSalvage()
 	return s, nil
 }
 
-// newStore opens all but the committer.
+// newStore opens all but the goroutines.
 func newStore(o Options) (*Store, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	codec, err := arc.NewCodec()
-	if err != nil {
-		return nil, fmt.Errorf("open buffer %s: %w", o.Path, err)
-	}
-	db, err := openFile(o)
-	if err != nil {
-		return nil, err
-	}
 	s := &Store{
-		o: o, db: db, codec: codec, names: newDictionary(),
+		o:         o,
 		committed: make(chan struct{}, 1),
 		wake:      make(chan struct{}, 1),
 		stop:      make(chan struct{}),
 		done:      make(chan struct{}),
 	}
-	s.holds.records = make(map[uint64]*hold)
-	if err := s.load(); err != nil {
-		_ = db.Close()
+	s.warn()
+	if err := s.openOrReplace(); err != nil {
 		return nil, openError(o.Path, err)
 	}
 	return s, nil
 }
 
-// load reads what is kept in memory: the ledger, the dictionary, the state of
-// the last stop.
-func (s *Store) load() error {
-	err := s.db.View(func(tx *bbolt.Tx) (err error) {
-		if s.ledger, err = readLedger(tx); err != nil {
+// adopt makes the volume the one of the store.
+func (s *Store) adopt(v *volume, l ledger) error {
+	var handedOut map[string][]byte
+	s.leftover = nil
+	err := v.view(func(tx *bbolt.Tx) (err error) {
+		if handedOut, err = readState(tx); err != nil {
 			return err
 		}
-		if err = s.names.load(tx, s.codec); err != nil {
-			return err
-		}
-		if s.handedOut, err = readState(tx); err != nil {
-			return err
-		}
-		s.stale, s.written = len(s.handedOut) > 0, s.names.len()
-		s.holds.fresh = s.ledger.NextRecord // all that is there is backlog
-		return nil
+		return units(tx, 0, func(u unit) (bool, error) {
+			if l.settled.has(u.span()) {
+				s.leftover = append(s.leftover, u.base)
+			}
+			return true, nil
+		})
 	})
 	if err != nil {
 		return err
 	}
+	if s.packer == nil {
+		s.packer = newPacker(v.codec, s.o.MaxSize)
+	}
+	s.packer.seal()
+	s.written, s.pending, s.stale, s.swept = v.names.len(), nil, len(handedOut) > 0, 0
+	s.holds.moved(v)
+	s.holds.fresh = l.NextRecord // all that is there is backlog
+	s.mu.Lock()
+	s.vol, s.ledger, s.handedOut = v, l, handedOut
+	s.mu.Unlock()
 	// bbolt counts free pages when a transaction that may write ends.
-	tx, err := s.db.Begin(true)
+	tx, err := v.db.Begin(true)
 	if err != nil {
 		return err
 	}
@@ -172,6 +182,12 @@ func (s *Store) load() error {
 		return err
 	}
 	return s.measure()
+}
+
+func (s *Store) volume() *volume {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.vol
 }
 
 // Committed gets a signal after each commit that added points. Signals that
@@ -183,30 +199,6 @@ func (s *Store) Account() Account {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ledger.Account.withSubStates()
-}
-
-// Stat is how a store is doing. Sizes are in bytes.
-type Stat struct {
-	FileBytes int64     `json:"file_bytes"`
-	UsedBytes int64     `json:"used_bytes"` // pages in use; the rest of the file is free for new points
-	Series    int       `json:"series"`
-	Records   int64     `json:"records"`
-	Oldest    time.Time `json:"oldest,omitzero"` // wall time of the oldest record that is not late
-	Pending   int       `json:"pending"`         // points in memory, not yet committed, so not yet accepted
-	Refused   int64     `json:"refused"`         // points since the start that were never taken, for what they are
-	Dropped   int64     `json:"dropped_unaccepted"`
-	Alarm     string    `json:"alarm"` // what is wrong with the disk, "" while nothing is
-}
-
-// Stat tells how the store is doing now.
-func (s *Store) Stat() Stat {
-	s.mu.Lock()
-	st := s.stat
-	st.Records = s.ledger.Records
-	s.mu.Unlock()
-	st.Series = s.names.len()
-	st.Pending, st.Refused, st.Dropped = s.queue.stat()
-	return st
 }
 
 // SaveState keeps parts of state, by name, for the next start. They are
@@ -243,7 +235,8 @@ func (s *Store) Close() error {
 		s.queue.close()
 		close(s.stop)
 		<-s.done
-		if err := s.db.Close(); err != nil && s.closeErr == nil {
+		s.salvaging.Wait()
+		if err := s.volume().close(); err != nil && s.closeErr == nil {
 			s.closeErr = fmt.Errorf("close buffer %s: %w", s.o.Path, err)
 		}
 	})

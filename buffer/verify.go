@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -11,33 +12,80 @@ import (
 // the account of the file, which it returns. An error names what is damaged or
 // does not add up.
 func (s *Store) Verify() (Account, error) {
+	return s.VerifyProgress(context.Background(), nil)
+}
+
+// VerifyProgress is Verify; progress hears how many of the bytes of records
+// were read.
+func (s *Store) VerifyProgress(ctx context.Context, progress func(done, of int64)) (Account, error) {
 	var a Account
-	err := guard(func() error {
-		return s.db.View(func(tx *bbolt.Tx) error {
-			l, err := readLedger(tx)
-			a = l.Account.withSubStates()
-			return errors.Join(err, l.Account.Check(), s.recount(tx, l))
-		})
+	err := s.onVolume(func(v *volume) (err error) {
+		a, err = v.verify(ctx, progress)
+		return err
 	})
-	if err != nil {
-		return a, fmt.Errorf("verify buffer %s: %w", s.o.Path, err)
+	return a, err
+}
+
+func (v *volume) verify(ctx context.Context, progress func(done, of int64)) (Account, error) {
+	var l ledger
+	err := v.view(func(tx *bbolt.Tx) (err error) {
+		if l, err = readLedger(tx); err != nil {
+			return err
+		}
+		return errors.Join(l.Account.Check(), recount(tx, &l), v.checkNames(tx))
+	})
+	if err == nil {
+		err = v.readAll(ctx, progress)
 	}
-	return a, nil
+	if err != nil {
+		err = fmt.Errorf("verify buffer %s: %w", v.path, err)
+	}
+	return l.Account.withSubStates(), err
+}
+
+// readAll decodes every record.
+func (v *volume) readAll(ctx context.Context, progress func(done, of int64)) error {
+	return v.read(ctx, Selection{Settled: true}, func(p Page) error {
+		if progress != nil {
+			progress(p.Done, p.Of)
+		}
+		return nil
+	})
+}
+
+// checkNames compares both copies of the dictionary with the one in memory.
+func (v *volume) checkNames(tx *bbolt.Tx) error {
+	for _, name := range [][]byte{bucketNames, bucketNamesCopy} {
+		err := tx.Bucket(name).ForEach(func(k, value []byte) error {
+			_, err := openKeyed(frameNames, k, value)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("bucket %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// totals is what a count of the file finds.
+type totals struct {
+	records, segments, buffered, late, dead, deadBytes, marks int64
 }
 
 // recount compares the ledger with the content of the file.
-func (s *Store) recount(tx *bbolt.Tx, l ledger) error {
-	t, err := count(tx, l.LateThrough)
+func recount(tx *bbolt.Tx, l *ledger) error {
+	t, err := count(tx, l)
 	if err != nil {
 		return err
 	}
 	return errors.Join(
-		compare("records", l.Records, t.records),
+		compare("open records", l.Records, t.records),
+		compare("segments", l.Segments, t.segments),
 		compare("points buffered", l.Account.Buffered, t.buffered),
 		compare("points late", l.Account.Late, t.late),
 		compare("dead letters", l.Account.DeadLetter, t.dead),
 		compare("bytes of dead letters", l.DeadBytes, t.deadBytes),
-		s.readAll(tx),
+		compare("marks that belong to an open record", t.marks, int64(tx.Bucket(bucketMarks).Stats().KeyN)),
 	)
 }
 
@@ -48,41 +96,29 @@ func compare(what string, counted, found int64) error {
 	return nil
 }
 
-// readAll decodes every record.
-func (s *Store) readAll(tx *bbolt.Tx) error {
-	records, series := tx.Bucket(bucketRecords), s.names.all()
-	var found []error
-	err := scan(tx, 0, func(key recordKey, value []byte) (bool, error) {
-		groups, err := decodeRecord(s.codec, key, payload(records, key.bytes(), value))
-		if err != nil {
-			found = append(found, fmt.Errorf("record %d: %w", key.seq, err))
+func count(tx *bbolt.Tx, l *ledger) (t totals, err error) {
+	next, base := uint64(0), uint64(0)
+	err = records(tx, 0, func(r record) (bool, error) {
+		if gone := (spanOf[uint64]{next, r.number()}); gone.from < gone.to && !l.settled.has(gone) {
+			return false, fmt.Errorf("records %d to %d are not there, and not settled", gone.from, gone.to-1)
 		}
-		for _, g := range groups {
-			for _, id := range g.IDs {
-				if int(id) >= len(series) {
-					found = append(found, fmt.Errorf("record %d: series %d is not known", key.seq, id))
-				}
-			}
+		if t.segments == 0 || r.base != base {
+			t.segments, base = t.segments+1, r.base
 		}
-		return true, nil
-	})
-	return errors.Join(append(found, err)...)
-}
-
-// totals is what a count of the file finds.
-type totals struct {
-	records, buffered, late, dead, deadBytes int64
-}
-
-func count(tx *bbolt.Tx, lateThrough uint64) (t totals, err error) {
-	err = scan(tx, 0, func(key recordKey, _ []byte) (bool, error) {
-		m, err := readMark(tx, key.seq)
+		next = r.number() + 1
+		if l.settled.has(r.span()) {
+			return true, nil
+		}
+		m, err := readMark(tx, r.number())
 		if err != nil {
 			return false, err
 		}
-		open := int64(key.count) - m.settled.count()
+		if m.late || len(m.settled) > 0 {
+			t.marks++
+		}
+		open := int64(r.count) - m.settled.count()
 		t.records++
-		if m.late || key.seq < lateThrough {
+		if m.late || r.number() < l.LateThrough {
 			t.late += open
 		} else {
 			t.buffered += open
@@ -92,55 +128,14 @@ func count(tx *bbolt.Tx, lateThrough uint64) (t totals, err error) {
 	if err != nil {
 		return t, err
 	}
-	err = tx.Bucket(bucketDead).ForEach(func(_, value []byte) error {
+	if next > l.NextRecord || next < l.NextRecord && !l.settled.has(spanOf[uint64]{next, l.NextRecord}) {
+		return t, fmt.Errorf("the last record is %d, the account says %d", next, l.NextRecord)
+	}
+	err = tx.Bucket(bucketDead).ForEach(func(k, value []byte) error {
 		t.dead++
 		t.deadBytes += int64(len(value))
-		return nil
+		_, err := openKeyed(frameLetter, k, value)
+		return err
 	})
 	return t, err
-}
-
-// repair deletes the records that are known to be damaged and all that has an
-// unreadable key or mark. What is then missing in the file counts as damaged.
-func repair(tx *bbolt.Tx, l *ledger, damaged map[uint64]bool) error {
-	records := tx.Bucket(bucketRecords)
-	var keys [][]byte
-	err := records.ForEach(func(k, _ []byte) error {
-		key, err := parseKey(k)
-		if err == nil && !damaged[key.seq] {
-			_, err = readMark(tx, key.seq)
-		}
-		if err != nil || damaged[key.seq] {
-			keys = append(keys, append([]byte(nil), k...))
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for _, k := range keys {
-		if err := deleteDamaged(tx, k); err != nil {
-			return err
-		}
-	}
-	t, err := count(tx, l.LateThrough)
-	if err != nil {
-		return err
-	}
-	a := &l.Account
-	a.Damaged += a.Buffered + a.Late + a.DeadLetter - t.buffered - t.late - t.dead
-	a.Buffered, a.Late, a.DeadLetter = t.buffered, t.late, t.dead
-	l.Records, l.DeadBytes = t.records, t.deadBytes
-	return nil
-}
-
-func deleteDamaged(tx *bbolt.Tx, k []byte) error {
-	records := tx.Bucket(bucketRecords)
-	if key, err := parseKey(k); err == nil {
-		return deleteRecord(tx, key)
-	}
-	if records.Bucket(k) != nil {
-		return records.DeleteBucket(k)
-	}
-	return records.Delete(k)
 }

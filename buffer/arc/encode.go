@@ -14,14 +14,7 @@ const (
 	kindUint    = byte(Uint)
 	kindSummary = byte(Summary)
 	kindDecimal = 0x10
-	maxDecimals = 9
 )
-
-// powers holds the exact powers of ten that scale decimals.
-var powers = [maxDecimals + 1]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9}
-
-// maxScaled keeps scaled decimals where every integer is an exact float64.
-const maxScaled = 1 << 53
 
 // Encode appends the groups to dst as one payload. The body has one stream
 // after the other, so that like stands beside like: boots, group heads,

@@ -8,29 +8,6 @@ import (
 	"testing"
 )
 
-func codec(t testing.TB) *Codec {
-	t.Helper()
-	c, err := NewCodec()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-func float(f float64) Value { return Value{Form: Float, Bits: math.Float64bits(f)} }
-func integer(i int64) Value { return Value{Form: Int, Bits: uint64(i)} }
-func unsigned(u uint64) Value {
-	return Value{Form: Uint, Bits: u}
-}
-
-func group(wall int64, values ...Value) Group {
-	g := Group{Stamp: Stamp{Boot: [16]byte{1, 2}, Uptime: wall * 1e6, Wall: wall}, Values: values}
-	for i := range values {
-		g.IDs = append(g.IDs, uint32(i))
-	}
-	return g
-}
-
 func samples() map[string][]Group {
 	edges := []Value{
 		float(0), float(math.Copysign(0, -1)), float(math.MaxFloat64), float(math.SmallestNonzeroFloat64),
@@ -96,20 +73,6 @@ func TestRoundTripOfRandomBits(t *testing.T) {
 			t.Fatalf("got %+v, %v\nwant %+v", got, err, groups)
 		}
 	}
-}
-
-func randomValue(r *rand.Rand) Value {
-	switch r.IntN(5) {
-	case 0:
-		return float(math.Float64frombits(r.Uint64()))
-	case 1:
-		return float(float64(r.IntN(100000)) / 100)
-	case 2:
-		return integer(int64(r.Uint64()))
-	case 3:
-		return unsigned(r.Uint64() >> r.IntN(64))
-	}
-	return Value{Form: Summary, Stats: &Stats{Min: r.Float64(), Max: r.Float64(), Sum: r.NormFloat64(), Count: r.Uint64()}}
 }
 
 func TestFullPayload(t *testing.T) {
@@ -215,51 +178,4 @@ func plain(groups []Group) (all []any) {
 		}
 	}
 	return all
-}
-
-func nameSamples() []Name {
-	return []Name{
-		{Key: "cpu.usage", Type: 1},
-		{Key: "if.in", Type: 2, Dims: []Dim{{"device.address", "192.0.2.1"}, {"if", "Gi1/0/1"}}},
-		{Key: "if.in", Type: 2, Dims: []Dim{{"a", "\x00\xff"}, {"b", ""}}},
-	}
-}
-
-func TestNamesRoundTrip(t *testing.T) {
-	c := codec(t)
-	payload, err := c.EncodeNames(nil, nameSamples())
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := c.DecodeNames(payload)
-	if err != nil || !reflect.DeepEqual(got, nameSamples()) {
-		t.Fatalf("got %+v, %v", got, err)
-	}
-	if _, err := c.EncodeNames(nil, make([]Name, MaxNames+1)); err == nil {
-		t.Error("more than MaxNames were encoded")
-	}
-}
-
-func FuzzDecodeNames(f *testing.F) {
-	c := codec(f)
-	payload, err := c.EncodeNames(nil, nameSamples())
-	if err != nil {
-		f.Fatal(err)
-	}
-	body, _ := c.unpack(payload)
-	f.Add(payload)
-	f.Add(append([]byte{bodyPlain}, body...))
-	f.Fuzz(func(t *testing.T, payload []byte) {
-		names, err := c.DecodeNames(payload)
-		if err != nil {
-			return
-		}
-		again, err := c.EncodeNames(nil, names)
-		if err != nil {
-			t.Fatalf("decoded names do not encode: %v", err)
-		}
-		if got, err := c.DecodeNames(again); err != nil || !reflect.DeepEqual(got, names) {
-			t.Fatalf("got %+v, %v\nwant %+v", got, err, names)
-		}
-	})
 }

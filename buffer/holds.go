@@ -1,0 +1,186 @@
+package buffer
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+)
+
+// maxHolds bounds the records that are remembered because of leases and
+// settlements; hurryHolds asks for a commit at once.
+const (
+	maxHolds   = 8192
+	hurryHolds = 1024
+)
+
+// holds is what is known in memory about records that are in use.
+type holds struct {
+	mu      sync.Mutex
+	epoch   int // changes when the file is replaced: older leases mean nothing then
+	records map[uint64]*hold
+	cursors [2]*cursor // one for each lane
+
+	since   time.Time // when the first settlement or damage came that waits
+	backlog bool      // some of them are not of the freshest points
+	fresh   uint64    // first record of the last commit that added points
+	cutoffs cutoffs   // of the running or last commit: older points are late, or about to be
+	damaged map[uint64]bool
+	broken  error // the file itself cannot be read
+}
+
+// hold is one record in use.
+type hold struct {
+	record     record // its head
+	leased     spans
+	delivered  spans // since the last commit
+	refused    spans // since the last commit
+	letters    []Letter
+	committing spans // in the running commit
+}
+
+func (h *hold) idle() bool {
+	return len(h.leased)+len(h.delivered)+len(h.refused)+len(h.committing) == 0
+}
+
+func (h *holds) of(r record) *hold {
+	if h.records[r.number()] == nil {
+		r.payload, r.frame = nil, frame{}
+		h.records[r.number()] = &hold{record: r}
+	}
+	return h.records[r.number()]
+}
+
+// cursor picks the one for the record: that which is nearest before it, else
+// the one that was not used for longer.
+func (h *holds) cursor(r record) *cursor {
+	a, b := h.cursors[0], h.cursors[1]
+	switch {
+	case b.reaches(r) && (!a.reaches(r) || b.next > a.next):
+		a, b = b, a
+	case !a.reaches(r) && b.used < a.used:
+		a, b = b, a
+	}
+	a.used = max(a.used, b.used) + 1
+	return a
+}
+
+func (h *holds) touch(backlog bool) {
+	if h.since.IsZero() {
+		h.since = time.Now()
+	}
+	h.backlog = h.backlog || backlog
+}
+
+// settle ends the lease of n points side by side.
+func (h *holds) settle(at position, n uint32, o Outcome) {
+	r := h.records[at.record]
+	part := span{at.index, at.index + n}
+	r.leased = r.leased.remove(part)
+	switch o {
+	case Delivered:
+		r.delivered = r.delivered.add(part)
+		h.touch(at.record < h.fresh)
+	case Refused:
+		r.refused = r.refused.add(part)
+		h.touch(at.record < h.fresh)
+	}
+	if r.idle() {
+		delete(h.records, at.record)
+	}
+}
+
+// settlement is what a commit does to one record.
+type settlement struct {
+	record             record
+	delivered, refused spans
+	letters            []Letter
+}
+
+// take moves what is settled into the running commit.
+func (h *holds) take() (settlements []settlement, damaged map[uint64]bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range h.records {
+		if len(r.delivered)+len(r.refused) == 0 {
+			continue
+		}
+		settlements = append(settlements, settlement{r.record, r.delivered, r.refused, r.letters})
+		r.committing = r.delivered.union(r.refused)
+		r.delivered, r.refused, r.letters = nil, nil, nil
+	}
+	slices.SortFunc(settlements, func(a, b settlement) int { return cmp.Compare(a.record.number(), b.record.number()) })
+	damaged = h.damaged
+	h.damaged, h.since, h.backlog = nil, time.Time{}, false
+	return settlements, damaged
+}
+
+// begin fixes the cut-offs of a commit and tells which records have leases out.
+func (h *holds) begin(c cutoffs) (busy map[uint64]bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.cutoffs = c
+	busy = make(map[uint64]bool)
+	for n, r := range h.records {
+		if len(r.leased) > 0 {
+			busy[n] = true
+		}
+	}
+	return busy
+}
+
+// finish forgets what the commit has written.
+func (h *holds) finish(w *work) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, st := range w.settlements {
+		n := st.record.number()
+		if r := h.records[n]; r != nil {
+			r.committing = nil
+			if r.idle() {
+				delete(h.records, n)
+			}
+		}
+	}
+	if len(w.drafts) > 0 {
+		h.fresh = w.fresh
+	}
+}
+
+// due tells how long settlements may wait for a commit to ride in.
+func (h *holds) due(interval time.Duration) (time.Duration, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.since.IsZero():
+		return 0, false
+	case h.broken != nil || len(h.records) > hurryHolds:
+		return 0, true
+	case h.backlog || interval == 0:
+		interval = time.Second
+	}
+	return time.Until(h.since.Add(interval)), true
+}
+
+// moved forgets everything: the records are of a file that is gone.
+func (h *holds) moved(v *volume) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.epoch++
+	h.records = make(map[uint64]*hold)
+	h.cursors = [2]*cursor{newCursor(v.codec), newCursor(v.codec)}
+	h.damaged, h.broken, h.since, h.backlog, h.fresh = nil, nil, time.Time{}, false, 0
+}
+
+// damage tells whether the file was found unreadable by a reader.
+func (h *holds) damage() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.broken
+}
+
+func (h *holds) epochNow() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.epoch
+}

@@ -1,0 +1,124 @@
+package buffer
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/edgehold/edgehold/buffer/arc"
+)
+
+// A new record begins where these are exceeded.
+const (
+	maxRecordPoints = arc.MaxPoints
+	maxRecordSpan   = int64(time.Minute / time.Millisecond)
+)
+
+// A new segment begins where these are exceeded. Each segment starts with a
+// coder that knows nothing of its series, which costs about eight bytes a
+// series; and to read a point, all before it in its segment must be decoded.
+const (
+	segmentPolls      = 60 // of each series
+	maxSegmentRecords = 4096
+	maxSegmentPoints  = 1 << 20
+	maxSegmentBytes   = 2 << 20
+)
+
+// packer makes records of points, in the segment that is open.
+type packer struct {
+	enc     *arc.Encoder
+	codec   *arc.Codec
+	most    int64 // bytes of a segment
+	open    segment
+	records uint32 // of the open segment; 0: the next record begins a new one
+	bytes   int64
+}
+
+func newPacker(codec *arc.Codec, quota int64) *packer {
+	return &packer{enc: arc.NewEncoder(), codec: codec, most: min(maxSegmentBytes, quota/32)}
+}
+
+// seal ends the open segment.
+func (p *packer) seal() { p.records = 0 }
+
+func (p *packer) full() bool {
+	return p.records >= maxSegmentRecords || p.bytes >= p.most ||
+		p.enc.Points() >= maxSegmentPoints || p.enc.Points() >= segmentPolls*p.enc.Series() && p.enc.Points() > 0
+}
+
+// draft is a record that is not in the file yet.
+type draft struct {
+	record
+	framed []byte
+}
+
+// draft packs one record. With names it says which dictionary it needs.
+func (p *packer) draft(number uint64, r record, pack func(dst []byte) ([]byte, error)) (draft, error) {
+	if p.records == 0 || p.full() {
+		p.enc.Reset()
+		p.open, p.records, p.bytes = segment{base: number, nonce: rand.Uint32()}, 0, 0
+		r.hasNames = true
+	}
+	r.segment, r.index = p.open, p.records
+	var err error
+	if r.payload, err = pack(nil); err != nil {
+		p.seal()
+		return draft{}, err
+	}
+	d := draft{record: r, framed: appendRecord(nil, r)}
+	p.records++
+	p.bytes += int64(len(d.framed))
+	return d, nil
+}
+
+// points packs points, which must be sorted by wall time, into records with
+// the numbers from next on.
+func (p *packer) points(next uint64, groups []arc.Group, names dictionaryState) ([]draft, error) {
+	var out []draft
+	for len(groups) > 0 {
+		r, n := record{min: groups[0].Stamp.Wall, names: names.print, hasNames: names.grown && len(out) == 0}, 0
+		for n < len(groups) && int(r.count)+len(groups[n].IDs) <= maxRecordPoints && groups[n].Stamp.Wall-r.min <= maxRecordSpan {
+			r.max = groups[n].Stamp.Wall
+			r.count += uint32(len(groups[n].IDs))
+			n++
+		}
+		d, err := p.draft(next+uint64(len(out)), r, func(dst []byte) ([]byte, error) { return p.enc.Encode(dst, groups[:n]) })
+		if err != nil {
+			return nil, fmt.Errorf("pack points: %w", err)
+		}
+		out, groups = append(out, d), groups[n:]
+	}
+	return out, nil
+}
+
+// dictionaryState is the dictionary that a record needs.
+type dictionaryState struct {
+	print uint32
+	grown bool // since the commit before
+}
+
+// entries packs events and log records, sorted by wall time.
+func (p *packer) entries(next uint64, entries []arc.Entry, names dictionaryState) ([]draft, error) {
+	var out []draft
+	for len(entries) > 0 {
+		r, n, size := record{min: entries[0].Stamp.Wall, entries: true, names: names.print}, 0, 0
+		for n < len(entries) && n < arc.MaxEntries && entries[n].Stamp.Wall-r.min <= maxRecordSpan {
+			size += len(entries[n].Data) + entryHead
+			if n > 0 && size > arc.MaxEntryBytes {
+				break
+			}
+			r.max = entries[n].Stamp.Wall
+			r.count++
+			n++
+		}
+		d, err := p.draft(next+uint64(len(out)), r, func(dst []byte) ([]byte, error) { return p.codec.EncodeEntries(dst, entries[:n]) })
+		if err != nil {
+			return nil, fmt.Errorf("pack events and log records: %w", err)
+		}
+		out, entries = append(out, d), entries[n:]
+	}
+	return out, nil
+}
+
+// entryHead is the most that the head of an entry takes.
+const entryHead = 64

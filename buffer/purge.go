@@ -1,0 +1,72 @@
+package buffer
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// Purge says what to delete by hand.
+type Purge struct {
+	Before      time.Time // records whose newest point is older, by wall time; zero: none
+	DeadLetters bool
+	All         bool // every point and every dead letter
+}
+
+// Purge deletes points, unsent, and tells how many they were, dead letters
+// included. Points that are leased, and so on their way, stay. It is done when
+// Purge returns.
+func (s *Store) Purge(ctx context.Context, p Purge) (int64, error) {
+	if !p.All && !p.DeadLetters && p.Before.IsZero() {
+		return 0, errors.New("purge the buffer: nothing is named to be purged")
+	}
+	var purged int64
+	t := &Ticket{done: make(chan struct{})}
+	t.change = func(tx *bbolt.Tx, l *ledger, w *work) error {
+		before := l.Account.Purged
+		if err := purge(tx, l, w, p); err != nil {
+			return err
+		}
+		purged = l.Account.Purged - before
+		return nil
+	}
+	s.queue.put(t, 0, s.o.MaxPending)
+	s.wakeUp()
+	if err := t.Wait(ctx); err != nil {
+		return 0, err
+	}
+	return purged, nil
+}
+
+func purge(tx *bbolt.Tx, l *ledger, w *work, p Purge) error {
+	before := int64(math.MinInt64)
+	if !p.Before.IsZero() {
+		before = p.Before.UnixMilli()
+	}
+	var gone []record
+	err := records(tx, 0, func(r record) (bool, error) {
+		if (p.All || r.max < before) && !w.busy[r.number()] {
+			r.payload, r.frame = nil, frame{}
+			gone = append(gone, r)
+		}
+		return true, nil
+	})
+	for _, r := range gone {
+		if err == nil {
+			err = l.move(tx, w, r, &l.Account.Purged)
+		}
+	}
+	if err != nil || !p.DeadLetters && !p.All {
+		return err
+	}
+	l.Account.Purged += l.Account.DeadLetter
+	l.Account.DeadLetter, l.DeadBytes = 0, 0
+	if err := tx.DeleteBucket(bucketDead); err != nil {
+		return err
+	}
+	_, err = tx.CreateBucket(bucketDead)
+	return err
+}

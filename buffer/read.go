@@ -1,0 +1,318 @@
+package buffer
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/edgehold/edgehold/buffer/arc"
+	"github.com/edgehold/edgehold/probes"
+)
+
+// Selection says what Read gives.
+type Selection struct {
+	Oldest, Newest time.Time                 // wall time, both included; zero: no bound
+	Match          func(*probes.Series) bool // nil: all series
+	Settled        bool                      // also what is settled and not deleted yet
+	From           uint64                    // number of the record to begin with
+}
+
+// PointState is where a point stands.
+type PointState uint8
+
+// The states of points that Read gives.
+const (
+	Buffered PointState = 1
+	Late     PointState = 2
+	Settled  PointState = 3 // delivered, refused or given up, and not deleted yet
+)
+
+// String names the state.
+func (s PointState) String() string {
+	switch s {
+	case Buffered:
+		return "buffered"
+	case Late:
+		return "late"
+	case Settled:
+		return "settled"
+	}
+	return "unknown"
+}
+
+// Page is what Read gives of one record. It is valid until the function that
+// gets it returns.
+type Page struct {
+	Record   uint64 // its number; Selection.From = Record+1 goes on behind it
+	Done, Of int64  // bytes of records read so far, and of all there were at the start
+	Points   []probes.Point
+	Entries  []Entry
+	State    []PointState // of each point, or of each entry
+}
+
+// Read gives what the file holds, oldest record first, without leasing it. No
+// transaction stays open while fn runs. Points that come after the start may
+// be left out; those that are deleted meanwhile are.
+func (s *Store) Read(ctx context.Context, sel Selection, fn func(Page) error) error {
+	err := s.onVolume(func(v *volume) error {
+		return v.read(ctx, sel, func(p Page) error {
+			sel.From = p.Record + 1 // where to go on in a new file
+			return fn(p)
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("read buffer %s: %w", s.o.Path, err)
+	}
+	return nil
+}
+
+// onVolume reads, and goes on in the new file if the old one was copied
+// meanwhile.
+func (s *Store) onVolume(read func(v *volume) error) error {
+	epoch := s.holds.epochNow()
+	for {
+		v := s.volume()
+		err := read(v)
+		if !errors.Is(err, errMoved) || s.isClosed() || epoch != s.holds.epochNow() {
+			return err
+		}
+	}
+}
+
+// reading is one Read on its way.
+type reading struct {
+	v        *volume
+	sel      Selection
+	fn       func(Page) error
+	old, new int64
+	cursor   *cursor
+	page     Page
+
+	end     uint64 // records from here on were not there at the start
+	records []held // of the last unit
+	frames  []byte
+	late    uint64
+	series  []*probes.Series
+}
+
+// held is a record with what became of its points.
+type held struct {
+	record
+	mark
+	closed bool // it has no open points
+}
+
+func (v *volume) read(ctx context.Context, sel Selection, fn func(Page) error) error {
+	r := &reading{v: v, sel: sel, fn: fn, old: math.MinInt64, new: math.MaxInt64, cursor: newCursor(v.codec)}
+	if !sel.Oldest.IsZero() {
+		r.old = sel.Oldest.UnixMilli()
+	}
+	if !sel.Newest.IsZero() {
+		r.new = sel.Newest.UnixMilli()
+	}
+	next, err := r.begin()
+	if err != nil {
+		return err
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if next, err = r.load(next); err != nil || len(r.records) == 0 {
+			return err
+		}
+		for _, x := range r.records {
+			if err := r.emit(x); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// begin counts what there is, and finds the first record that must be decoded.
+func (r *reading) begin() (first uint64, err error) {
+	first = r.sel.From
+	err = r.v.view(func(tx *bbolt.Tx) error {
+		l, err := readLedger(tx)
+		if err != nil {
+			return err
+		}
+		r.end = l.NextRecord
+		err = units(tx, first, func(u unit) (bool, error) {
+			first = min(first, u.base)
+			return false, nil
+		})
+		if err != nil {
+			return err
+		}
+		return units(tx, 0, func(u unit) (bool, error) {
+			b, err := u.frames(tx)
+			r.page.Of += int64(len(b))
+			if u.first < first {
+				r.page.Done += int64(len(b))
+			}
+			return true, err
+		})
+	})
+	return first, err
+}
+
+// load copies the unit that holds the record, or the next one, out of the file.
+func (r *reading) load(from uint64) (next uint64, err error) {
+	r.records = r.records[:0]
+	next = from
+	err = r.v.view(func(tx *bbolt.Tx) error {
+		l, err := readLedger(tx)
+		if err != nil {
+			return err
+		}
+		r.late, r.series = l.LateThrough, r.v.names.all()
+		return units(tx, from, func(u unit) (bool, error) {
+			if u.first >= r.end {
+				return false, nil
+			}
+			next = u.span().to
+			if !r.needs(u, &l) {
+				b, err := u.frames(tx)
+				r.page.Done += int64(len(b))
+				return true, err
+			}
+			return false, r.copy(tx, u, &l)
+		})
+	})
+	return next, err
+}
+
+// needs reports whether anything of the segment may be wanted of the unit: a
+// segment is decoded from its start.
+func (r *reading) needs(u unit, l *ledger) bool {
+	if u.first != u.base {
+		return r.cursor.at == u.segment && r.cursor.next > 0
+	}
+	return true
+}
+
+func (r *reading) copy(tx *bbolt.Tx, u unit, l *ledger) error {
+	b, err := u.frames(tx)
+	if err != nil {
+		return err
+	}
+	r.frames = bytes.Clone(b)
+	rest := r.frames
+	_, err = u.each(tx, func(record) (bool, error) {
+		x := held{}
+		if x.record, rest, err = cutRecord(rest); err != nil {
+			return false, err
+		}
+		if x.closed = l.settled.has(x.span()); !x.closed {
+			if x.mark, err = readMark(tx, x.number()); err != nil {
+				return false, err
+			}
+		}
+		r.records = append(r.records, x)
+		return true, nil
+	})
+	return err
+}
+
+// emit decodes one record and hands out what is wanted of it.
+func (r *reading) emit(x held) error {
+	if x.index == 0 {
+		r.cursor.reset(x.segment)
+	}
+	r.page.Done += int64(x.frame.size)
+	if err := r.cursor.decode(x.record, len(r.series)); err != nil {
+		r.cursor.reset(segment{})
+		if x.closed {
+			return nil // it was given up, with those behind it in its segment
+		}
+		return err
+	}
+	if x.number() < r.sel.From || x.max < r.old || x.min > r.new || x.closed && !r.sel.Settled {
+		return nil
+	}
+	r.page.Record = x.number()
+	r.page.Points, r.page.Entries, r.page.State = r.page.Points[:0], r.page.Entries[:0], r.page.State[:0]
+	at := uint32(0)
+	for _, g := range r.cursor.groups {
+		r.group(x, g, at)
+		at += uint32(len(g.IDs))
+	}
+	for i, e := range r.cursor.entries {
+		if state, ok := r.state(x, uint32(i), e.Stamp); ok {
+			r.page.Entries, r.page.State = append(r.page.Entries, fromEntry(e)), append(r.page.State, state)
+		}
+	}
+	if len(r.page.State) == 0 {
+		return nil
+	}
+	return r.fn(r.page)
+}
+
+func (r *reading) group(x held, g arc.Group, at uint32) {
+	for i, id := range g.IDs {
+		state, ok := r.state(x, at+uint32(i), g.Stamp)
+		if ok && (r.sel.Match == nil || r.sel.Match(r.series[id])) {
+			r.page.Points, r.page.State = append(r.page.Points, toPoint(g, i, r.series)), append(r.page.State, state)
+		}
+	}
+}
+
+// state tells the state of a point, and whether it is wanted.
+func (r *reading) state(x held, i uint32, stamp arc.Stamp) (PointState, bool) {
+	if stamp.Wall < r.old || stamp.Wall > r.new {
+		return 0, false
+	}
+	switch {
+	case x.closed || x.settled.has(span{i, i + 1}):
+		return Settled, r.sel.Settled
+	case x.late || x.number() < r.late:
+		return Late, true
+	}
+	return Buffered, true
+}
+
+// DeadLetters gives the dead letters, oldest first.
+func (s *Store) DeadLetters(fn func(Letter) error) error {
+	return s.onVolume(func(v *volume) error { return v.deadLetters(fn) })
+}
+
+func (v *volume) deadLetters(fn func(Letter) error) error {
+	const some = 64
+	for from := uint64(0); ; {
+		var letters []Letter
+		err := v.view(func(tx *bbolt.Tx) error {
+			c := tx.Bucket(bucketDead).Cursor()
+			for k, value := c.Seek(number(from)); k != nil && len(letters) < some; k, value = c.Next() {
+				content, err := openKeyed(frameLetter, k, value)
+				if err != nil {
+					return err
+				}
+				var x Letter
+				if err := json.Unmarshal(content, &x); err != nil {
+					return err
+				}
+				letters = append(letters, x)
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("read dead letters of %s: %w", v.path, err)
+		}
+		for _, x := range letters {
+			if err := fn(x); err != nil {
+				return err
+			}
+			from = x.Number + 1
+		}
+		if len(letters) < some {
+			return nil
+		}
+	}
+}
