@@ -12,10 +12,10 @@ IDLE_SECONDS ?= 20
 export GO TAGS FUZZTIME IDLE_SECONDS
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test setup lint bench cross soak e2e fuzz clean
+.PHONY: help build demo test setup lint bench bench-buffer golden powercut cross soak e2e fuzz clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/edgehold for this machine
 	$(BUILD) -o bin/edgehold ./cmd/edgehold
@@ -40,6 +40,12 @@ bench: build cross ## benchmarks, binary sizes, idle memory, the demo's figures
 	packaging/bench/size.sh dist/edgehold-linux-*
 	packaging/bench/idle.sh bin/edgehold
 	bin/edgehold demo </dev/null
+
+bench-buffer: ## the store against simpler layouts: bytes on disk and at the device, flushes, memory, a month
+	packaging/bench/buffer.sh
+
+golden: setup ## the codec's golden test on five kinds of processor, under qemu-user
+	packaging/golden.sh
 
 cross: ## static stripped binaries for five targets, each at most 12 MB
 	VERSION="$(VERSION)" packaging/cross.sh

@@ -8,6 +8,6 @@ for target in "${targets[@]}"; do
 	package=$(dirname "${target%%:*}")
 	name=${target##*func }
 	echo "==> $package $name"
-	"${GO:-go}" test -run '^$' -fuzz "^$name\$" -fuzztime "${FUZZTIME:-10s}" \
+	"${GO:-go}" test -run '^$' -fuzz "^$name\$" -fuzztime "${FUZZTIME:-10s}" -fuzzminimizetime 5x \
 		-tags "${TAGS:-gosnmp_nodebug}" "$package"
 done

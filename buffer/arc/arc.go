@@ -1,6 +1,7 @@
 // Package arc packs points into few bytes and back, without loss. It knows
-// series by number only and keeps no state between two payloads, so each
-// payload can be read alone.
+// series by number only. The payloads of points of one segment share a state:
+// each can be decoded only after those before it. Payloads of names and of
+// entries stand alone. FORMAT.md, one folder up, has the bytes.
 package arc
 
 import (
@@ -15,7 +16,7 @@ const MaxPoints = 1 << 16
 // Stamp says when the points of a group were measured.
 type Stamp struct {
 	Boot   [16]byte
-	Uptime int64 // nanoseconds since boot
+	Uptime int64 // milliseconds since boot
 	Wall   int64 // Unix time, milliseconds
 }
 
@@ -43,8 +44,8 @@ type Value struct {
 	Stats *Stats
 }
 
-// Group is the points of one stamp. IDs and Values have the same length,
-// which is at least 1. A series may come more than once.
+// Group is the points of one stamp. IDs and Values have the same length, which
+// is at least 1; the ids ascend, so that a series comes once.
 type Group struct {
 	Stamp  Stamp
 	IDs    []uint32
