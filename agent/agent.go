@@ -143,6 +143,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		Path:   a.cfg.Socket,
 		Status: func() any { return a.Status() },
 		Reload: a.Reload,
+		Tools:  a.tools(),
 		Log:    a.log,
 	}
 	err := runAll(ctx, []service{

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"path/filepath"
 	"reflect"
 
@@ -80,16 +81,7 @@ func Examine(path string, kinds []probes.Kind) (*Config, []Warning, error) {
 // SocketOf is the control socket that the configuration at path names, or the
 // default one where the file cannot tell. Errors elsewhere in it do not matter.
 func SocketOf(path string) string {
-	set, _ := readFiles(path)
-	if len(set.sources) == 0 {
-		return defaultSocket
-	}
-	root, _, _ := set.tree()
-	f := root.get("socket")
-	if f == nil || f.value.shape != scalar || f.value.text == "" {
-		return defaultSocket
-	}
-	return absolute(folderOf(path), f.value.text)
+	return cmp.Or(placeOf(path, "socket"), defaultSocket)
 }
 
 // folderOf is the folder against which relative paths of a file are read.

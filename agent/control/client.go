@@ -87,18 +87,10 @@ func (c Client) do(ctx context.Context, method, path string) (code int, body []b
 	if err := checkPath(c.Path); err != nil {
 		return 0, nil, err
 	}
-	timeout := c.Timeout
-	if timeout <= 0 {
-		timeout = defaultTimeout
-	}
+	timeout := c.timeout()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	transport := &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", c.Path)
-		},
-	}
+	transport := c.transport()
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, method, "http://edgehold"+path, nil)
 	if err != nil {
@@ -119,15 +111,32 @@ func (c Client) do(ctx context.Context, method, path string) (code int, body []b
 	return resp.StatusCode, body, nil
 }
 
+func (c Client) timeout() time.Duration {
+	if c.Timeout <= 0 {
+		return defaultTimeout
+	}
+	return c.Timeout
+}
+
+func (c Client) transport() *http.Transport {
+	return &http.Transport{
+		DisableKeepAlives:  true,
+		DisableCompression: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", c.Path)
+		},
+	}
+}
+
 // explain says what to do about a connection that failed.
 func (c Client) explain(err error, timeout time.Duration) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there is no control socket %s: no agent runs, or it uses another one; start it with `edgehold run`, or name its socket with --socket or its file with --config", c.Path)
+		return absent{fmt.Sprintf("there is no control socket %s: no agent runs, or it uses another one; start it with `edgehold run`, or name its socket with --socket or its file with --config", c.Path)}
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("nobody answers on %s: the agent has stopped; start it with `edgehold run`, or name another socket with --socket or --config", c.Path)
+		return absent{fmt.Sprintf("nobody answers on %s: the agent has stopped; start it with `edgehold run`, or name another socket with --socket or --config", c.Path)}
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("this user may not use the control socket %s; %s", c.Path, permissionMend(c.Path))
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):

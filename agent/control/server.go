@@ -1,9 +1,10 @@
 // Package control is the local unix socket of a running agent: HTTP with
-// GET /v1/status and POST /v1/reload. It holds the server, the client and the
-// types of the status document.
+// GET /v1/status, POST /v1/reload and the tools that the agent adds. It holds
+// the server, the client and the types of the status document.
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,8 +30,15 @@ type Server struct {
 	// Reload may be called several times at once. An *Incomplete tells of a
 	// reload that was taken in part.
 	Reload func(ctx context.Context) error
+	Tools  []Tool
 	Log    zerolog.Logger
+
+	busy   chan struct{} // a slot for each tool at work
+	limits limits        // zero: those of a server that is in use
 }
+
+// limits are how long a request may be read and answered.
+type limits struct{ read, write time.Duration }
 
 // reloadAnswer is the document of POST /v1/reload.
 type reloadAnswer struct {
@@ -48,11 +56,13 @@ func (s *Server) Run(ctx context.Context) error {
 	// A reload goes on when its client leaves, and ends with the agent.
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	s.busy = make(chan struct{}, maxTools)
+	defer s.awaitTools()
 	server := &http.Server{
-		Handler:           s.handler(work),
+		Handler:           s.handler(ctx, work),
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      2 * time.Minute,
+		ReadTimeout:       cmp.Or(s.limits.read, 10*time.Second),
+		WriteTimeout:      cmp.Or(s.limits.write, 2*time.Minute),
 		IdleTimeout:       10 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          log.New(s.Log, "", 0),
@@ -77,7 +87,16 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-func (s *Server) handler(work context.Context) http.Handler {
+// awaitTools returns when no tool is at work, and lets none begin any more.
+func (s *Server) awaitTools() {
+	for range maxTools {
+		s.busy <- struct{}{}
+	}
+}
+
+// handler knows the agent's context, which ends the tools, and the one that
+// ends the reloads.
+func (s *Server) handler(ctx, work context.Context) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
 		s.answer(w, http.StatusOK, s.Status())
@@ -85,6 +104,9 @@ func (s *Server) handler(work context.Context) http.Handler {
 	mux.HandleFunc("POST /v1/reload", func(w http.ResponseWriter, _ *http.Request) {
 		s.reload(work, w)
 	})
+	for _, t := range s.Tools {
+		mux.HandleFunc(t.Method+" "+t.Path, s.tool(ctx, t))
+	}
 	return mux
 }
 
