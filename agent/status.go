@@ -67,7 +67,10 @@ func (a *Agent) bufferStatus() control.Buffer {
 	st := a.store.Stat()
 	b := control.Buffer{
 		FileBytes: st.FileBytes, UsedBytes: st.UsedBytes, Series: st.Series, Oldest: st.Oldest,
-		PendingPoints: st.Pending, DroppedUnaccepted: st.Dropped, Refused: st.Refused, Alarm: st.Alarm,
+		PendingPoints: st.Pending, DroppedUnaccepted: st.Dropped, Refused: st.Refused, Alarm: st.Alarm, Warnings: st.Warnings,
+	}
+	if x := st.Salvage; x != nil {
+		b.Salvage = &control.Salvage{File: x.File, At: x.At, Cause: x.Cause, PointsSaved: x.Saved, PointsLost: x.Lost, Done: x.Done}
 	}
 	if !st.Oldest.IsZero() {
 		b.BacklogAgeS = max(0, time.Since(st.Oldest).Seconds())

@@ -18,6 +18,11 @@ missing_for_test() {
 	# Older packages carry snmpsimd, newer ones snmpsim-command-responder.
 	has snmpsimd || has snmpsim-command-responder || echo snmpsim
 	has openssl || echo openssl
+	has strace || echo strace
+	has qemu-arm || echo qemu-user
+	has mkfs.ext4 || echo e2fsprogs
+	has mkfs.xfs || echo xfsprogs
+	has promtool || echo prometheus
 	has_race || printf 'gcc\nlibc6-dev\n'
 }
 
@@ -72,10 +77,13 @@ provide() {
 	fi
 	echo "installing: $*"
 	without_services install "$@" || refuse "$@"
-	# An snmpd that this script brought must not start with the machine either.
-	if [[ " $* " == *" snmpd "* ]]; then
-		as_root update-rc.d snmpd disable 2>/dev/null || true
-	fi
+	# A service that this script brought must not start with the machine either.
+	local service
+	for service in snmpd prometheus; do
+		if [[ " $* " == *" $service "* ]]; then
+			as_root update-rc.d "$service" disable 2>/dev/null || true
+		fi
+	done
 }
 
 main() {

@@ -94,6 +94,19 @@ type Buffer struct {
 	DroppedUnaccepted int64     `json:"dropped_unaccepted"` // from memory, before they were accepted
 	Refused           int64     `json:"refused"`            // points that no store takes
 	Alarm             string    `json:"alarm"`              // "" when healthy
+	Warnings          []string  `json:"warnings,omitempty"` // what makes the file less safe than it should be
+	Salvage           *Salvage  `json:"salvage,omitempty"`  // of the file that was found damaged last
+}
+
+// Salvage tells what became of a store's file that was found damaged: it is
+// set aside under the name File, and what it still holds is saved.
+type Salvage struct {
+	File        string    `json:"file"`
+	At          time.Time `json:"at"`
+	Cause       string    `json:"cause"`
+	PointsSaved int64     `json:"points_saved"`
+	PointsLost  int64     `json:"points_lost"`
+	Done        bool      `json:"done"`
 }
 
 // Uplink is the state of the drain. Counts are since the start of the agent.

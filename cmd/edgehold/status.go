@@ -96,6 +96,20 @@ func printStore(w io.Writer, st control.Status) {
 		fmt.Fprintf(w, "; %d refused, their values being no numbers or their names too long", b.Refused)
 	}
 	fmt.Fprintln(w)
+	for _, warning := range b.Warnings {
+		fmt.Fprintf(w, "  warning: %s\n", warning)
+	}
+	if x := b.Salvage; x != nil {
+		fmt.Fprintf(w, "  %s\n", salvageText(*x))
+	}
+}
+
+func salvageText(x control.Salvage) string {
+	text := fmt.Sprintf("a damaged file was found %s and set aside as %s: %d points saved so far", x.At.Local().Format(time.DateTime), x.File, x.PointsSaved)
+	if x.Done {
+		text = fmt.Sprintf("a damaged file was found %s: %d of its points were saved, %d could not be read", x.At.Local().Format(time.DateTime), x.PointsSaved, x.PointsLost)
+	}
+	return text
 }
 
 func printUplink(w io.Writer, u control.Uplink, now time.Time) {
