@@ -30,6 +30,7 @@ test: setup ## vet, then every test with the race detector
 	$(GO) vet -tags $(TAGS) ./...
 	$(GO) test -race -tags $(TAGS) -timeout 15m ./...
 	cd agent/mint/oracle && $(GO) vet ./... && $(GO) test ./...
+	cd buffer/storebench && $(GO) vet ./...
 
 lint: ## formatting, vet, staticcheck, golangci-lint, shellcheck
 	packaging/setup.sh lint
@@ -43,6 +44,9 @@ bench: build cross ## benchmarks, binary sizes, idle memory, the demo's figures
 
 bench-buffer: ## the store against simpler layouts: bytes on disk and at the device, flushes, memory, a month
 	packaging/bench/buffer.sh
+
+powercut: setup ## power cuts at random moments on a disk of our own, on ext4 and xfs (root)
+	cd buffer/powercut && $(GO) vet ./... && $(GO) test -count=1 -timeout 15m ./...
 
 golden: setup ## the codec's golden test on five kinds of processor, under qemu-user
 	packaging/golden.sh

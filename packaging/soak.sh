@@ -1,13 +1,24 @@
 #!/usr/bin/env bash
-# Runs every package that has a long form of a test with EDGEHOLD_SOAK set.
-# SOAK_TIMEOUT bounds each package (default 30m).
+# Runs every package that has a long form of a test with EDGEHOLD_SOAK set, then
+# the modules of their own that have one. SOAK_TIMEOUT bounds each package
+# (default 30m).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-mapfile -t packages < <(grep -rl --include='*_test.go' EDGEHOLD_SOAK . | xargs -r dirname | sort -u)
+go=${GO:-go}
+flags=(-count=1 -tags "${TAGS:-gosnmp_nodebug}" -timeout "${SOAK_TIMEOUT:-30m}")
+export EDGEHOLD_SOAK=1
+
+mapfile -t folders < <(grep -rl --include='*.go' EDGEHOLD_SOAK . | xargs -r dirname | sort -u)
+packages=() modules=()
+for folder in "${folders[@]}"; do
+	if [[ -f $folder/go.mod ]]; then modules+=("$folder"); else packages+=("$folder"); fi
+done
 if ((${#packages[@]} == 0)); then
 	echo "soak: no test looks at EDGEHOLD_SOAK" >&2
 	exit 1
 fi
-EDGEHOLD_SOAK=1 "${GO:-go}" test -count=1 -tags "${TAGS:-gosnmp_nodebug}" \
-	-timeout "${SOAK_TIMEOUT:-30m}" "${packages[@]}"
+"$go" test "${flags[@]}" "${packages[@]}"
+for module in "${modules[@]}"; do
+	(cd "$module" && "$go" test "${flags[@]}" ./...)
+done
