@@ -54,6 +54,7 @@ func (a *Account) held(late bool) *int64 {
 
 // ledger is the state of the file that each commit writes anew.
 type ledger struct {
+	Format      int      `json:"format"`       // of the file, again: with a checksum
 	Commit      uint64   `json:"commit"`       // number of this commit
 	NextRecord  uint64   `json:"next_record"`  // number of the next record
 	LateThrough uint64   `json:"late_through"` // records with a lower number are late, where they are not settled
@@ -95,10 +96,10 @@ func parseLedger(content []byte) (l ledger, err error) {
 }
 
 func writeLedger(tx *bbolt.Tx, l ledger) error {
-	l.Settled = l.settled.appendTo(nil)
+	l.Format, l.Settled = format, l.settled.appendTo(nil)
 	content, err := json.Marshal(l)
 	if err != nil {
 		return fmt.Errorf("write the account: %w", err)
 	}
-	return tx.Bucket(bucketLedger).Put(keyLedger, appendKeyed(nil, frameLedger, keyLedger, content))
+	return tx.Bucket(bucketLedger).Put(keyLedger, keyed(frameLedger, keyLedger, content))
 }

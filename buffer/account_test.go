@@ -107,6 +107,23 @@ var transitions = map[string]func(t *testing.T) (*rig, Account){
 		r.flush()
 		return r, Account{Accepted: 16, Late: 10, Damaged: 6}
 	},
+	"damaged -> buffered": func(t *testing.T) (*rig, Account) {
+		r := start(t, nil)
+		r.append(r.points(0, 10)...)
+		r.settle(r.lease(4), Settlement{Outcome: Delivered})
+		r.wreck()
+		r.append(r.points(10, 5)...)
+		r.salvaged()
+		return r, Account{Accepted: 15, Buffered: 11, Delivered: 4}
+	},
+	"damaged -> dead_letter": func(t *testing.T) (*rig, Account) {
+		r := start(t, nil)
+		r.append(r.points(0, 10)...)
+		r.settle(r.lease(4), Settlement{Outcome: Refused, Line: "l", Reason: "r"})
+		r.wreck()
+		r.salvaged()
+		return r, Account{Accepted: 10, Buffered: 6, DeadLetter: 4}
+	},
 	"buffered -> purged": func(t *testing.T) (*rig, Account) {
 		r := start(t, nil)
 		r.append(r.points(0, 10)...)
@@ -235,10 +252,11 @@ func TestVerifyBites(t *testing.T) {
 		r.append(r.points(0, 10)...)
 		r.settle(r.lease(4), Settlement{Outcome: Delivered})
 		r.flush()
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var saved ledger
 		swap := func(fn func(l *ledger)) {
-			if err := r.Close(); err != nil {
-				t.Fatal(err)
-			}
 			r.tamper(func(tx *bbolt.Tx) error {
 				l, err := readLedger(tx)
 				if err != nil {
@@ -247,14 +265,20 @@ func TestVerifyBites(t *testing.T) {
 				fn(&l)
 				return writeLedger(tx, l)
 			})
-			r.open()
 		}
-		var saved ledger
 		swap(func(l *ledger) { saved = *l; change(l) })
-		if _, err := r.Verify(); err == nil {
+		reader, err := OpenReader(r.o.Path) // a store would set the file aside
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := reader.VerifyProgress(context.Background(), nil); err == nil {
 			t.Errorf("%s: Verify saw nothing wrong", name)
 		}
+		if err := reader.Close(); err != nil {
+			t.Fatal(err)
+		}
 		swap(func(l *ledger) { *l = saved })
+		r.open()
 	}
 	r := start(t, nil)
 	r.append(r.points(0, 10)...)

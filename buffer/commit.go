@@ -20,12 +20,13 @@ type work struct {
 	last        bool // before the store is closed
 	state       map[string][]byte
 
-	open    segment         // the segment that goes on afterwards, if isOpen
+	open    segment // the segment that goes on afterwards, if isOpen
 	isOpen  bool
 	touched map[uint64]bool // first records of segments that may be wholly settled now
 	busy    map[uint64]bool // records with leases out: neither late nor evicted now
 	cutoffs cutoffs
-	sweep   bool // look for late records out of order too
+	sweep   bool  // look for late records out of order too
+	letters int64 // most bytes of dead letters
 
 	commit uint64 // number of the try, 0 before the first
 	fresh  uint64 // number of the first new record
@@ -69,18 +70,19 @@ func (s *Store) committer() {
 
 // due tells when the next commit has something to do.
 func (s *Store) due() (time.Duration, bool) {
+	retry := time.Until(s.retryAt)
 	if s.running != nil {
-		return time.Until(s.retryAt), true
+		return retry, true
 	}
 	points, ok := s.queue.due(s.o.CommitInterval)
 	settled, also := s.holds.due(s.o.CommitInterval)
 	switch {
 	case ok && also:
-		return min(points, settled), true
+		return max(min(points, settled), retry), true
 	case ok:
-		return points, true
+		return max(points, retry), true
 	}
-	return settled, also
+	return max(settled, retry), also
 }
 
 // commitLast commits all that is pending, the saved state, and that the stop
@@ -92,18 +94,15 @@ func (s *Store) commitLast() error {
 	}
 	if err == nil {
 		s.mu.Lock()
-		state := s.saved
+		state, clean := s.saved, s.ledger.Clean
 		s.mu.Unlock()
-		_, pending := s.due()
-		if s.mu.Lock(); !pending && state == nil && s.ledger.Clean {
-			s.mu.Unlock()
+		if _, pending := s.due(); !pending && state == nil && clean {
 			return nil
 		}
-		s.mu.Unlock()
 		if state == nil {
 			state = map[string][]byte{}
 		}
-		err = s.commitNext(state)
+		err = s.commitState(state)
 	}
 	if err == nil {
 		return nil
@@ -113,6 +112,20 @@ func (s *Store) commitLast() error {
 	s.queue.take()
 	s.queue.finish(err)
 	return err
+}
+
+// commitState makes the last commit. A state that the file has no room for
+// costs no points.
+func (s *Store) commitState(state map[string][]byte) error {
+	err := s.commitNext(state)
+	if !errors.Is(err, berrors.ErrMaxSizeReached) || s.running == nil || len(state) == 0 {
+		return err
+	}
+	s.running.state = nil
+	if again := s.commitNext(nil); again != nil {
+		return again
+	}
+	return fmt.Errorf("save state: %w", err)
 }
 
 // commitNext makes one commit, or tries the last one again. State is for the
@@ -134,7 +147,7 @@ func (s *Store) commitNext(state map[string][]byte) error {
 		return err
 	}
 	w := s.running
-	s.running = nil
+	s.running, s.retryAt = nil, time.Time{}
 	s.finish(w)
 	return nil
 }
@@ -142,15 +155,21 @@ func (s *Store) commitNext(state map[string][]byte) error {
 // begin takes what is pending, unless a commit is still to be tried again.
 func (s *Store) begin(state map[string][]byte) error {
 	if s.running == nil {
-		w := &work{last: state != nil, state: state}
+		w := &work{last: state != nil, state: state, damaged: s.holds.takeDamaged()}
+		for n := range w.damaged {
+			if n >= s.packer.open.base {
+				s.packer.seal() // what is behind it in its segment cannot be read
+			}
+		}
 		if err := s.pack(w, s.queue.take()); err != nil {
 			s.queue.finish(err)
 			return err
 		}
-		w.settlements, w.damaged = s.holds.take()
+		w.settlements = s.holds.take()
 		s.running = w
 	}
 	w := s.running
+	w.letters = mostLetters(s.o.MaxSize)
 	w.cutoffs = s.cutoffs()
 	w.busy = s.holds.begin(w.cutoffs)
 	step := s.o.Window.Milliseconds() / sweeps
@@ -173,7 +192,7 @@ func (s *Store) pack(w *work, tickets []*Ticket) error {
 	s.mu.Lock()
 	next := s.ledger.NextRecord
 	s.mu.Unlock()
-	if s.tailDone {
+	if s.tailDone && s.packer.records >= sealRecords/2 {
 		s.packer.seal()
 	}
 	names := dictionaryState{print: v.names.print, grown: len(w.names) > 0}
@@ -199,6 +218,9 @@ func (s *Store) pack(w *work, tickets []*Ticket) error {
 // next try looks its number up first, and if it is there only writes the
 // other of the two meta pages anew.
 func (s *Store) try(w *work) error {
+	if err := s.syncName(); err != nil {
+		return err
+	}
 	if w.commit != 0 {
 		there, err := s.shows(w)
 		if err != nil || there {
@@ -208,7 +230,8 @@ func (s *Store) try(w *work) error {
 	s.reserve(w.bytes())
 	err := s.update(w)
 	for round := 1; errors.Is(err, berrors.ErrMaxSizeReached) && round <= roundsOfMax; round++ {
-		if err = s.makeRoom(w, w.bytes()<<round); err != nil {
+		// Also a commit that only seals or settles needs pages.
+		if err = s.makeRoom(w, max(w.bytes(), maxChunkSize)<<round); err != nil {
 			return err
 		}
 		err = s.update(w)
@@ -343,6 +366,9 @@ func settle(tx *bbolt.Tx, l *ledger, w *work, st settlement) error {
 		if err := x.put(tx, l); err != nil {
 			return err
 		}
+		if err := capDead(tx, l, w.letters); err != nil { // now, lest the file cannot hold them
+			return err
+		}
 	}
 	m.settled = m.settled.union(st.delivered, st.refused)
 	if m.settled.count() < int64(st.record.count) {
@@ -381,9 +407,10 @@ func (s *Store) finish(w *work) {
 	s.mu.Lock()
 	s.ledger = w.ledger
 	s.mu.Unlock()
-	s.sound(s.measure())
-	s.holds.finish(w)
-	if err := s.giveBackSpace(); err != nil {
+	err := s.measure()
+	s.holds.finish(w, err)
+	s.sound(err)
+	if err := s.giveBackSpace(w.last); err != nil {
 		s.o.Log.Warn().Err(err).Str("path", s.o.Path).Msg("buffer cannot give free space back to the disk")
 	}
 	s.queue.finish(nil)

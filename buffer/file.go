@@ -170,7 +170,10 @@ func checkFormat(tx *bbolt.Tx) error {
 		return errForeign
 	}
 	n, err := strconv.Atoi(string(bytes.TrimSpace(meta.Get(keyFormat))))
+	l, broken := readLedger(tx)
 	switch {
+	case n != format && broken == nil && l.Format == format:
+		return fmt.Errorf("the number of the format is %d in one place and %d in another: %w", n, format, errDamaged)
 	case err != nil:
 		return errForeign
 	case n > format:

@@ -85,11 +85,11 @@ func openFrame(kind frameKind, value []byte) ([]byte, error) {
 	return f.body, f.check()
 }
 
-// appendKeyed frames a body that begins with the key it is found by.
-func appendKeyed(dst []byte, kind frameKind, key, content []byte) []byte {
+// keyed frames a body that begins with the key it is found by.
+func keyed(kind frameKind, key, content []byte) []byte {
 	body := binary.AppendUvarint(make([]byte, 0, len(key)+len(content)+2), uint64(len(key)))
 	body = append(append(body, key...), content...)
-	return appendFrame(dst, kind, body)
+	return appendFrame(nil, kind, body)
 }
 
 // openKeyed gives the content of a keyed value; it must be of that key.

@@ -97,8 +97,17 @@ type settlement struct {
 	letters            []Letter
 }
 
+// takeDamaged moves what was found damaged into the running commit.
+func (h *holds) takeDamaged() map[uint64]bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	damaged := h.damaged
+	h.damaged = nil
+	return damaged
+}
+
 // take moves what is settled into the running commit.
-func (h *holds) take() (settlements []settlement, damaged map[uint64]bool) {
+func (h *holds) take() (settlements []settlement) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, r := range h.records {
@@ -110,9 +119,11 @@ func (h *holds) take() (settlements []settlement, damaged map[uint64]bool) {
 		r.delivered, r.refused, r.letters = nil, nil, nil
 	}
 	slices.SortFunc(settlements, func(a, b settlement) int { return cmp.Compare(a.record.number(), b.record.number()) })
-	damaged = h.damaged
-	h.damaged, h.since, h.backlog = nil, time.Time{}, false
-	return settlements, damaged
+	h.since, h.backlog = time.Time{}, false
+	if len(h.damaged) > 0 {
+		h.touch(true) // found since takeDamaged
+	}
+	return settlements
 }
 
 // begin fixes the cut-offs of a commit and tells which records have leases out.
@@ -129,10 +140,15 @@ func (h *holds) begin(c cutoffs) (busy map[uint64]bool) {
 	return busy
 }
 
-// finish forgets what the commit has written.
-func (h *holds) finish(w *work) {
+// finish forgets what the commit has written, and notes what was found when
+// the file was looked at.
+func (h *holds) finish(w *work, found error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if isDamage(found) {
+		h.broken = found
+		h.touch(true)
+	}
 	for _, st := range w.settlements {
 		n := st.record.number()
 		if r := h.records[n]; r != nil {
@@ -162,11 +178,14 @@ func (h *holds) due(interval time.Duration) (time.Duration, bool) {
 	return time.Until(h.since.Add(interval)), true
 }
 
-// moved forgets everything: the records are of a file that is gone.
-func (h *holds) moved(v *volume) {
+// moved forgets everything: the records are of a file that is gone. With
+// emptied there was none, and their numbers go on.
+func (h *holds) moved(v *volume, emptied bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.epoch++
+	if !emptied {
+		h.epoch++
+	}
 	h.records = make(map[uint64]*hold)
 	h.cursors = [2]*cursor{newCursor(v.codec), newCursor(v.codec)}
 	h.damaged, h.broken, h.since, h.backlog, h.fresh = nil, nil, time.Time{}, false, 0
@@ -183,4 +202,12 @@ func (h *holds) epochNow() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.epoch
+}
+
+// breakOff notes that the file cannot be used.
+func (h *holds) breakOff(cause error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.broken = cause
+	h.touch(true)
 }

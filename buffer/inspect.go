@@ -6,57 +6,65 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"go.etcd.io/bbolt"
 )
 
-// inspect goes through all pages of an existing file. bbolt does the same to
-// find the free ones, but in a goroutine of its own, where a damaged page, or
-// one beyond the end of the file, is the end of the process.
+// inspect goes through all pages of an existing file, without bbolt. That does
+// the same to find the free ones, but in a goroutine of its own, where a
+// damaged page is the end of the process.
 func inspect(path string) error {
 	info, err := os.Stat(path)
-	if err != nil || info.Size() == 0 {
-		return nil // a new file, or what opening it tells better
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil // a new file
+	case err != nil:
+		return err
+	case info.Size() == 0:
+		return nil
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: lockWait, PageSize: pageSize})
-	if err != nil {
-		return asDamage(err)
+	if info.Size() < 2*pageSize {
+		return fmt.Errorf("%w: it was cut off at %d bytes", errPages, info.Size())
 	}
-	defer func() { _ = db.Close() }()
-	err = guard(func() error {
-		return db.View(func(tx *bbolt.Tx) error { return inspectPages(tx, info.Size()) })
-	})
+	err = guard(func() error { return inspectOpen(path) })
 	if errors.Is(err, errForeign) {
-		return ourOwn(path, err)
+		err = ourOwn(path, err)
 	}
 	return err
 }
 
-func inspectPages(tx *bbolt.Tx, size int64) error {
-	if size < tx.Size() {
-		return fmt.Errorf("%w: it was cut off at %d of %d bytes", errPages, size, tx.Size())
+func inspectOpen(path string) error {
+	var f *os.File
+	defer func() { _ = f.Close() }() // after a panic too; bbolt has done it elsewhere
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
+		ReadOnly: true, Timeout: lockWait, PageSize: pageSize,
+		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+			var err error
+			f, err = os.OpenFile(name, flag, mode)
+			return f, err
+		},
+	})
+	if err != nil {
+		return asDamage(err)
 	}
-	if first, _ := tx.Cursor().First(); first == nil {
-		return nil // made, but nothing was committed yet
+	defer func() { _ = db.Close() }()
+	if db.Info().PageSize != pageSize {
+		return errForeign
 	}
-	if err := checkFormat(tx); err != nil {
+	info, err := f.Stat()
+	if err != nil {
 		return err
 	}
-	return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error { return visit(b) })
-}
-
-// visit reads the pages of a bucket and of those in it.
-func visit(b *bbolt.Bucket) error {
-	return b.ForEach(func(k, v []byte) error {
-		if v != nil {
-			return nil
+	if err := inspectTree(f, info.Size()); err != nil {
+		return err
+	}
+	return db.View(func(tx *bbolt.Tx) error {
+		if first, _ := tx.Cursor().First(); first == nil {
+			return nil // made, but nothing was committed yet
 		}
-		inner := b.Bucket(k)
-		if inner == nil {
-			return fmt.Errorf("%w: key %x is no bucket", errPages, k)
-		}
-		return visit(inner)
+		return checkFormat(tx)
 	})
 }
 

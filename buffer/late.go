@@ -72,8 +72,8 @@ const noTime = math.MaxInt64
 // does.
 func (s *Store) oldest(tx *bbolt.Tx, l *ledger) (int64, error) {
 	first, now, cutoff := int64(noTime), s.o.Now().UnixMilli(), s.cutoffs()
-	err := records(tx, l.LateThrough, func(r record) (bool, error) {
-		if r.max < cutoff.of(r.entries) || r.min >= first || l.settled.has(r.span()) {
+	visit := func(r record) (bool, error) {
+		if r.number() < l.LateThrough || r.max < cutoff.of(r.entries) || r.min >= first || l.settled.has(r.span()) {
 			return true, nil
 		}
 		m, err := readMark(tx, r.number())
@@ -81,6 +81,12 @@ func (s *Store) oldest(tx *bbolt.Tx, l *ledger) (int64, error) {
 			first = r.min
 		}
 		return first > now, err
+	}
+	err := units(tx, l.LateThrough, func(u unit) (bool, error) {
+		if u.max < min(cutoff.points, cutoff.entries) || u.min >= first || l.settled.has(u.span()) {
+			return true, nil
+		}
+		return u.each(tx, visit)
 	})
 	return first, err
 }

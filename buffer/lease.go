@@ -222,7 +222,7 @@ func (p *picker) takeEntries(r record, entries []arc.Entry, taken spans) {
 // hold leases as many of the positions as the lease has room for, and tells
 // which.
 func (p *picker) hold(r record, part span) span {
-	part.to = min(part.to, part.from+uint32(p.most-p.lease.len()))
+	part.to = part.from + uint32(min(int64(part.to-part.from), int64(p.most-p.lease.len())))
 	if part.from == part.to {
 		return part
 	}
@@ -309,4 +309,3 @@ func (s *Store) undo(l *Lease) {
 		s.holds.settle(at, 1, Later)
 	}
 }
-

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
 )
 
 // warn looks for what makes the file less safe than it should be, once.
@@ -79,4 +78,3 @@ func fastCommit(device string) bool {
 	text, err := os.ReadFile(filepath.Join("/proc/fs/ext4", filepath.Base(link), "options"))
 	return err == nil && slices.Contains(strings.Fields(string(text)), "fast_commit")
 }
-

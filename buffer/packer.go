@@ -18,9 +18,9 @@ const (
 // coder that knows nothing of its series, which costs about eight bytes a
 // series; and to read a point, all before it in its segment must be decoded.
 const (
-	segmentPolls      = 60 // of each series
+	segmentPolls      = 60 // of each series; twice as many where the tail is not sealed then
 	maxSegmentRecords = 4096
-	maxSegmentPoints  = 1 << 20
+	maxSegmentPoints  = 2 << 20
 	maxSegmentBytes   = 2 << 20
 )
 
@@ -31,6 +31,7 @@ type packer struct {
 	most    int64 // bytes of a segment
 	open    segment
 	records uint32 // of the open segment; 0: the next record begins a new one
+	sealed  bool   // all records of it
 	bytes   int64
 }
 
@@ -41,9 +42,15 @@ func newPacker(codec *arc.Codec, quota int64) *packer {
 // seal ends the open segment.
 func (p *packer) seal() { p.records = 0 }
 
+// full tells when to begin a new segment. If it can it waits for the tail to be
+// sealed: a segment that ends soon after would leave a chunk of few records.
 func (p *packer) full() bool {
+	polls := segmentPolls
+	if !p.sealed {
+		polls *= 2
+	}
 	return p.records >= maxSegmentRecords || p.bytes >= p.most ||
-		p.enc.Points() >= maxSegmentPoints || p.enc.Points() >= segmentPolls*p.enc.Series() && p.enc.Points() > 0
+		p.enc.Points() >= maxSegmentPoints || p.enc.Points() >= polls*p.enc.Series() && p.enc.Points() > 0
 }
 
 // draft is a record that is not in the file yet.
@@ -67,6 +74,7 @@ func (p *packer) draft(number uint64, r record, pack func(dst []byte) ([]byte, e
 	}
 	d := draft{record: r, framed: appendRecord(nil, r)}
 	p.records++
+	p.sealed = false
 	p.bytes += int64(len(d.framed))
 	return d, nil
 }
@@ -77,7 +85,7 @@ func (p *packer) points(next uint64, groups []arc.Group, names dictionaryState) 
 	var out []draft
 	for len(groups) > 0 {
 		r, n := record{min: groups[0].Stamp.Wall, names: names.print, hasNames: names.grown && len(out) == 0}, 0
-		for n < len(groups) && int(r.count)+len(groups[n].IDs) <= maxRecordPoints && groups[n].Stamp.Wall-r.min <= maxRecordSpan {
+		for n < len(groups) && int(r.count)+len(groups[n].IDs) <= maxRecordPoints && near(r.min, groups[n].Stamp.Wall) {
 			r.max = groups[n].Stamp.Wall
 			r.count += uint32(len(groups[n].IDs))
 			n++
@@ -91,6 +99,10 @@ func (p *packer) points(next uint64, groups []arc.Group, names dictionaryState) 
 	return out, nil
 }
 
+// near tells whether a record may reach from one wall time to a later one.
+// They may lie further apart than the greatest number with sign.
+func near(from, to int64) bool { return uint64(to-from) <= uint64(maxRecordSpan) }
+
 // dictionaryState is the dictionary that a record needs.
 type dictionaryState struct {
 	print uint32
@@ -102,7 +114,7 @@ func (p *packer) entries(next uint64, entries []arc.Entry, names dictionaryState
 	var out []draft
 	for len(entries) > 0 {
 		r, n, size := record{min: entries[0].Stamp.Wall, entries: true, names: names.print}, 0, 0
-		for n < len(entries) && n < arc.MaxEntries && entries[n].Stamp.Wall-r.min <= maxRecordSpan {
+		for n < len(entries) && n < arc.MaxEntries && near(r.min, entries[n].Stamp.Wall) {
 			size += len(entries[n].Data) + entryHead
 			if n > 0 && size > arc.MaxEntryBytes {
 				break

@@ -3,6 +3,7 @@ package buffer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"time"
 
@@ -18,7 +19,7 @@ type Purge struct {
 
 // Purge deletes points, unsent, and tells how many they were, dead letters
 // included. Points that are leased, and so on their way, stay. It is done when
-// Purge returns.
+// Purge returns; if ctx ends before, the error says whether it may yet be done.
 func (s *Store) Purge(ctx context.Context, p Purge) (int64, error) {
 	if !p.All && !p.DeadLetters && p.Before.IsZero() {
 		return 0, errors.New("purge the buffer: nothing is named to be purged")
@@ -35,8 +36,12 @@ func (s *Store) Purge(ctx context.Context, p Purge) (int64, error) {
 	}
 	s.queue.put(t, 0, s.o.MaxPending)
 	s.wakeUp()
-	if err := t.Wait(ctx); err != nil {
-		return 0, err
+	err := t.Wait(ctx)
+	if err != nil && ctx.Err() != nil && !s.queue.withdraw(t) {
+		err = fmt.Errorf("%w; it had begun, and may yet be done", ctx.Err())
+	}
+	if err != nil {
+		return 0, fmt.Errorf("purge the buffer: %w", err)
 	}
 	return purged, nil
 }

@@ -74,10 +74,12 @@ func (t *Ticket) count() int { return len(t.points) + len(t.entries) }
 func (t *Ticket) weight() int {
 	n := len(t.points)
 	for _, e := range t.entries {
-		n += 1 + len(e.Data)/worstPoint
+		n += e.weight()
 	}
 	return n
 }
+
+func (e Entry) weight() int { return 1 + len(e.Data)/worstPoint }
 
 // queue is the points in memory: first those of the running commit, then
 // those that wait.
@@ -158,6 +160,10 @@ func checkPoint(p probes.Point) error {
 func (q *queue) put(t *Ticket, offered, most int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.insert(t, offered, most)
+}
+
+func (q *queue) insert(t *Ticket, offered, most int) {
 	q.refused += int64(offered - t.count())
 	weight := t.weight()
 	switch {
@@ -178,7 +184,42 @@ func (q *queue) put(t *Ticket, offered, most int) {
 	q.tickets = append(q.tickets, t)
 	q.points += t.count()
 	q.waiting += weight
-	q.crowded = q.waiting > most/2
+	q.crowded = q.crowded || q.waiting > most/2 || t.change != nil
+}
+
+// offer is put for points that are durable elsewhere: they drop no others, and
+// are committed at once.
+func (q *queue) offer(t *Ticket, most int) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed && q.waiting+t.weight() > most {
+		return false
+	}
+	q.insert(t, t.count(), most)
+	q.crowded = !q.closed
+	return true
+}
+
+// undrop takes back the count of points that were offered and dropped.
+func (q *queue) undrop(n int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.dropped -= n
+}
+
+// withdraw takes back a ticket that is not in the running commit.
+func (q *queue) withdraw(t *Ticket) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i := slices.Index(q.tickets[q.running:], t)
+	if i < 0 {
+		return false
+	}
+	q.tickets = slices.Delete(q.tickets, q.running+i, q.running+i+1)
+	q.points -= t.count()
+	q.waiting -= t.weight()
+	t.finish(ErrClosed)
+	return true
 }
 
 // drop gives up the oldest waiting ticket.

@@ -16,12 +16,13 @@ func (w *work) bytes() (n int64) {
 	for _, b := range w.names {
 		n += 2 * footprint(len(b.value))
 	}
+	letters := int64(0)
 	for _, st := range w.settlements {
 		for _, x := range st.letters {
-			n += footprint(len(x.Line) + len(x.Reason))
+			letters += footprint(min(len(x.Line), maxLineBytes) + min(len(x.Reason), maxReasonSize))
 		}
 	}
-	return n
+	return n + min(letters, 2*w.letters)
 }
 
 // excess is how many bytes must go so that the file stays within its quota
@@ -44,6 +45,9 @@ func (s *Store) makeRoom(w *work, bytes int64) error {
 			return err
 		}
 		own := &work{busy: w.busy, open: w.open, isOpen: w.isOpen, touched: make(map[uint64]bool)}
+		if len(w.drafts) > 0 { // the first one may go on with a segment that another one ends
+			own.open, own.isOpen = w.drafts[0].segment, w.drafts[0].index > 0
+		}
 		if err := evict(tx, &l, own, bytes); err != nil {
 			return fmt.Errorf("make room: %w", err)
 		}
@@ -57,7 +61,7 @@ func (s *Store) makeRoom(w *work, bytes int64) error {
 // evictAll brings the file back into its quota: the late archive goes first,
 // then dead letters, then the oldest points.
 func (s *Store) evictAll(tx *bbolt.Tx, l *ledger, w *work) error {
-	if err := s.capDead(tx, l); err != nil {
+	if err := capDead(tx, l, w.letters); err != nil {
 		return err
 	}
 	return evict(tx, l, w, s.excess(w))
@@ -223,15 +227,16 @@ func (x Letter) put(tx *bbolt.Tx, l *ledger) error {
 	}
 	dead, key := tx.Bucket(bucketDead), number(l.NextDead)
 	dead.FillPercent = 1
-	sealed := appendKeyed(nil, frameLetter, key, content)
+	sealed := keyed(frameLetter, key, content)
 	l.NextDead++
 	l.DeadBytes += int64(len(sealed))
 	return dead.Put(key, sealed)
 }
 
+func mostLetters(quota int64) int64 { return min(maxDeadBytes, quota/16) }
+
 // capDead evicts the oldest dead letters beyond the limits.
-func (s *Store) capDead(tx *bbolt.Tx, l *ledger) error {
-	most := min(maxDeadBytes, s.o.MaxSize/16)
+func capDead(tx *bbolt.Tx, l *ledger, most int64) error {
 	c := tx.Bucket(bucketDead).Cursor()
 	for l.Account.DeadLetter > maxDead || l.DeadBytes > most {
 		key, value := c.First()

@@ -58,7 +58,9 @@ type Page struct {
 
 // Read gives what the file holds, oldest record first, without leasing it. No
 // transaction stays open while fn runs. Points that come after the start may
-// be left out; those that are deleted meanwhile are.
+// be left out; those that are deleted meanwhile are. A damaged record, with
+// those behind it in its segment, is left out too: the error that tells of it
+// comes when all others were given, and the next commit counts it as damaged.
 func (s *Store) Read(ctx context.Context, sel Selection, fn func(Page) error) error {
 	err := s.onVolume(func(v *volume) error {
 		return v.read(ctx, sel, func(p Page) error {
@@ -79,7 +81,15 @@ func (s *Store) onVolume(read func(v *volume) error) error {
 	for {
 		v := s.volume()
 		err := read(v)
-		if !errors.Is(err, errMoved) || s.isClosed() || epoch != s.holds.epochNow() {
+		if bad := (*recordError)(nil); errors.As(err, &bad) && epoch == s.holds.epochNow() {
+			s.holds.mu.Lock()
+			_, _ = s.reportDamage(bad)
+			s.holds.mu.Unlock()
+		}
+		if errors.Is(err, errMoved) && s.isClosed() {
+			return ErrClosed
+		}
+		if !errors.Is(err, errMoved) || epoch != s.holds.epochNow() {
 			return err
 		}
 	}
@@ -95,10 +105,12 @@ type reading struct {
 	page     Page
 
 	end     uint64 // records from here on were not there at the start
+	next    uint64 // the record to go on with: those before were given
 	records []held // of the last unit
 	frames  []byte
 	late    uint64
 	series  []*probes.Series
+	lost    error // of the first open record that cannot be read
 }
 
 // held is a record with what became of its points.
@@ -124,14 +136,18 @@ func (v *volume) read(ctx context.Context, sel Selection, fn func(Page) error) e
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if next, err = r.load(next); err != nil || len(r.records) == 0 {
+		if next, err = r.load(next); err != nil {
 			return err
+		}
+		if len(r.records) == 0 {
+			return r.lost
 		}
 		for _, x := range r.records {
 			if err := r.emit(x); err != nil {
 				return err
 			}
 		}
+		r.next = next
 	}
 }
 
@@ -178,12 +194,16 @@ func (r *reading) load(from uint64) (next uint64, err error) {
 				return false, nil
 			}
 			next = u.span().to
-			if !r.needs(u, &l) {
-				b, err := u.frames(tx)
-				r.page.Done += int64(len(b))
-				return true, err
+			needed, err := r.needs(tx, u, &l)
+			if err == nil && needed {
+				err = r.copy(tx, u, &l)
 			}
-			return false, r.copy(tx, u, &l)
+			if err != nil || needed {
+				return false, err
+			}
+			b, err := u.frames(tx)
+			r.page.Done += int64(len(b))
+			return true, err
 		})
 	})
 	return next, err
@@ -191,11 +211,18 @@ func (r *reading) load(from uint64) (next uint64, err error) {
 
 // needs reports whether anything of the segment may be wanted of the unit: a
 // segment is decoded from its start.
-func (r *reading) needs(u unit, l *ledger) bool {
-	if u.first != u.base {
-		return r.cursor.at == u.segment && r.cursor.next > 0
+func (r *reading) needs(tx *bbolt.Tx, u unit, l *ledger) (needed bool, err error) {
+	if u.first != u.base && !(r.cursor.at == u.segment && r.cursor.next > 0) {
+		return false, nil
 	}
-	return true
+	err = units(tx, u.first, func(x unit) (bool, error) {
+		if x.segment != u.segment {
+			return false, nil
+		}
+		needed = x.max >= r.old && x.min <= r.new && x.span().to > r.sel.From && (r.sel.Settled || !l.settled.has(x.span()))
+		return !needed, nil
+	})
+	return needed, err
 }
 
 func (r *reading) copy(tx *bbolt.Tx, u unit, l *ledger) error {
@@ -223,18 +250,24 @@ func (r *reading) copy(tx *bbolt.Tx, u unit, l *ledger) error {
 
 // emit decodes one record and hands out what is wanted of it.
 func (r *reading) emit(x held) error {
+	given := x.number() < r.next // its unit was joined with later ones meanwhile
+	if given && r.cursor.at == x.segment && r.cursor.next > x.index {
+		return nil
+	}
 	if x.index == 0 {
 		r.cursor.reset(x.segment)
 	}
-	r.page.Done += int64(x.frame.size)
+	if !given {
+		r.page.Done = min(r.page.Done+int64(x.frame.size), r.page.Of)
+	}
 	if err := r.cursor.decode(x.record, len(r.series)); err != nil {
 		r.cursor.reset(segment{})
-		if x.closed {
-			return nil // it was given up, with those behind it in its segment
+		if !x.closed && r.lost == nil { // closed: it was given up, with those behind it in its segment
+			r.lost = err
 		}
-		return err
+		return nil
 	}
-	if x.number() < r.sel.From || x.max < r.old || x.min > r.new || x.closed && !r.sel.Settled {
+	if given || x.number() < r.sel.From || x.max < r.old || x.min > r.new || x.closed && !r.sel.Settled {
 		return nil
 	}
 	r.page.Record = x.number()

@@ -165,6 +165,31 @@ func TestPurge(t *testing.T) {
 	r.expectNone(Query{Max: 1})
 }
 
+// TestPurgeDoesNotWait purges at once, however long commits may wait, and not
+// at all once nobody waits for it.
+func TestPurgeDoesNotWait(t *testing.T) {
+	r := start(t, func(o *Options) { o.CommitInterval = time.Hour })
+	ticket := r.Enqueue(r.points(0, 10))
+	r.purge(Purge{All: true}, 10)
+	if err := ticket.Wait(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	release := r.blockCommits()
+	second := r.Enqueue(r.points(0, 10))
+	go func() { _, _ = r.Purge(context.Background(), Purge{DeadLetters: true}) }()
+	within(t, "a commit runs", func() bool { r.queue.mu.Lock(); defer r.queue.mu.Unlock(); return r.queue.running > 0 })
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := r.Purge(ctx, Purge{All: true}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	release()
+	if err := second.Wait(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	r.account(Account{Accepted: 20, Buffered: 10, Purged: 10})
+}
+
 func TestMountWarnings(t *testing.T) {
 	const root = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro\n"
 	slow := func(string) bool { return false }

@@ -1,6 +1,11 @@
 package buffer
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -11,9 +16,12 @@ type salvage struct {
 	At      time.Time `json:"at"`   // found damaged
 	Cause   string    `json:"cause"`
 	Adopted bool      `json:"adopted"` // its account is part of this one
+	Missing int64     `json:"missing"` // points that its account says are in it, and that are not saved yet
+	Letter  uint64    `json:"letter"`  // dead letters of the old file with a lower number are done
 	Next    uint64    `json:"next"`    // records of the old file with a lower number are done
+	Part    uint32    `json:"part"`    // and so are the first points of the next one
 	Saved   int64     `json:"saved"`   // points
-	Lost    int64     `json:"lost"`
+	Lost    int64     `json:"lost"`    // once it is done
 	Done    bool      `json:"done"`
 }
 
@@ -22,8 +30,8 @@ type Salvage struct {
 	File  string    `json:"file"`
 	At    time.Time `json:"at"`
 	Cause string    `json:"cause"`
-	Saved int64     `json:"points_saved"`
-	Lost  int64     `json:"points_lost"`
+	Saved int64     `json:"points_saved"` // up to now
+	Lost  int64     `json:"points_lost"`  // 0 until it is done
 	Done  bool      `json:"done"`
 }
 
@@ -34,4 +42,114 @@ func (s *salvage) public() *Salvage {
 	return &Salvage{File: s.File, At: s.At, Cause: s.Cause, Saved: s.Saved, Lost: s.Lost, Done: s.Done}
 }
 
-func (s *Store) startSalvage() {}
+var (
+	errEnded   = errors.New("the salvage ended early")
+	errNotHere = errors.New("it is not in the file")
+)
+
+const (
+	salvagePause = time.Second // before a batch is tried again
+	keptCheck    = time.Minute // how often the room of a file that was set aside is asked for
+)
+
+// startSalvage saves what a damaged file still holds, in a goroutine that the
+// store waits for. It has no effect where one runs: that one goes on to the
+// newest file that was set aside.
+func (s *Store) startSalvage() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.saving || s.ledger.Salvage == nil {
+		return
+	}
+	s.saving = true
+	s.salvaging.Add(1)
+	go func() {
+		defer s.salvaging.Done()
+		for s.salvageOne() {
+		}
+	}()
+}
+
+// salvageOne deals with one file and tells whether there is another.
+func (s *Store) salvageOne() (more bool) {
+	s.mu.Lock()
+	sal := *s.ledger.Salvage
+	s.mu.Unlock()
+	err := guard(func() error {
+		if !sal.Done {
+			if err := s.rescue(sal); err != nil {
+				return err
+			}
+		}
+		return s.keep(sal.File)
+	})
+	if err != nil && !errors.Is(err, errEnded) {
+		s.o.Log.Error().Err(err).Str("set_aside", sal.File).Msg("points of the damaged buffer file cannot be saved; the next start tries again")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.saving = s.ledger.Salvage.File != sal.File && !s.isClosed()
+	return s.saving
+}
+
+// ended reports whether the salvage of a file has to stop: the store is being
+// closed, or another file was set aside since.
+func (s *Store) ended(file string) bool {
+	if s.isClosed() {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ledger.Salvage.File != file
+}
+
+// pause waits before the next try.
+func (s *Store) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-s.stop:
+	case <-timer.C:
+	}
+}
+
+// keep deletes the file that was set aside if all of it was saved, else as
+// soon as there is no room for it beside the buffer.
+func (s *Store) keep(file string) error {
+	path := filepath.Join(filepath.Dir(s.o.Path), file)
+	if exists(path) {
+		if err := os.Rename(path, path+keptSuffix); err != nil {
+			return fmt.Errorf("rename the file that was set aside: %w", err)
+		}
+	}
+	path += keptSuffix
+	for !s.ended(file) {
+		info, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("look at the file that was set aside: %w", err)
+		}
+		s.mu.Lock()
+		lost, size := s.ledger.Salvage.Lost, s.stat.FileBytes
+		s.mu.Unlock()
+		if lost == 0 || info.Size()+size > s.o.MaxSize {
+			return s.discard(path, lost)
+		}
+		s.pause(keptCheck)
+	}
+	return errEnded
+}
+
+func (s *Store) discard(path string, lost int64) error {
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("delete the file that was set aside: %w", err)
+	}
+	why := "all of it was saved"
+	if lost > 0 {
+		why = "there is no room for it beside the buffer"
+	}
+	s.o.Log.Info().Str("path", path).Int64("points_lost", lost).Msg("damaged buffer file is deleted: " + why)
+	return nil
+}

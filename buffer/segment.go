@@ -12,8 +12,8 @@ func giveUp(tx *bbolt.Tx, l *ledger, w *work) error {
 	for first := range w.damaged {
 		var lost []record
 		err := records(tx, first, func(r record) (bool, error) {
-			if len(lost) > 0 && r.segment != lost[0].segment {
-				return false, nil
+			if len(lost) == 0 && r.number() != first || len(lost) > 0 && r.segment != lost[0].segment {
+				return false, nil // it was deleted meanwhile; or the segment ends
 			}
 			lost = append(lost, r)
 			return true, nil
@@ -92,13 +92,22 @@ func worthSealing(records, settled int, bytes int64) bool {
 	return settled*2 <= records && (bytes >= sealBytes || records >= sealRecords && bytes >= sealLeast)
 }
 
-// sealTail joins the oldest records of the tail, of one segment, into a chunk:
-// each then takes the bytes it has instead of whole pages.
+// sealTail seals until the tail is short.
 func sealTail(tx *bbolt.Tx, l *ledger) error {
-	all, settled, size, err := readTail(tx, l)
-	if err != nil || !worthSealing(len(all), settled, size) {
-		return err
+	for {
+		all, settled, size, err := readTail(tx, l)
+		if err != nil || !worthSealing(len(all), settled, size) {
+			return err
+		}
+		if err := sealOldest(tx, all); err != nil {
+			return err
+		}
 	}
+}
+
+// sealOldest joins the oldest records of the tail, of one segment, into a
+// chunk: each then takes the bytes it has instead of whole pages.
+func sealOldest(tx *bbolt.Tx, all []unit) error {
 	chunk, frames := all[0], []byte(nil)
 	n := 0
 	for ; n < len(all) && all[n].segment == chunk.segment; n++ {

@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -280,6 +281,15 @@ func TestEvictionOrder(t *testing.T) {
 	r.verify()
 }
 
+// refusedOf is how many were refused.
+func refusedOf(err error) int {
+	var refused *RefusedError
+	if !errors.As(err, &refused) {
+		return 0
+	}
+	return refused.Refused
+}
+
 func TestEntries(t *testing.T) {
 	r := start(t, nil)
 	r.append(r.points(0, 10)...)
@@ -312,11 +322,36 @@ func TestEntries(t *testing.T) {
 	r.account(Account{Accepted: 23, Delivered: 2, Late: 21})
 
 	bad := []Entry{{Kind: 9, Data: []byte("x")}, {Kind: LogEntry}, {Kind: LogEntry, Data: make([]byte, MaxEntrySize+1)}, r.entry("good")}
-	if err := r.EnqueueEntries(bad).Wait(context.Background()); err == nil || err.(*RefusedError).Refused != 3 {
+	if err := r.EnqueueEntries(bad).Wait(context.Background()); refusedOf(err) != 3 {
 		t.Errorf("bad entries: %v", err)
 	}
 	if st := r.Stat(); st.Refused != 3 {
 		t.Errorf("stat %+v", st)
 	}
 	r.account(Account{Accepted: 24, Buffered: 1, Delivered: 2, Late: 21})
+}
+
+// TestOneStuckPoint keeps one old point open while all others are settled: the
+// segments behind it must neither pile up nor become tiny.
+func TestOneStuckPoint(t *testing.T) {
+	r := start(t, nil)
+	r.append(r.points(0, 10)...)
+	for i := range 300 {
+		r.clock.add(time.Second)
+		r.append(r.points(10+i, 1)...)
+		l := r.lease(100)
+		each := make([]Settlement, len(l.Points))
+		for j, v := range values(l) {
+			each[j].Outcome = Delivered
+			if v == 3 {
+				each[j].Outcome = Later
+			}
+		}
+		r.settle(l, each...)
+	}
+	r.flush()
+	if _, tails, segments := r.shape(); segments > 6 || tails > 4*sealRecords {
+		t.Errorf("%d segments, %d records in the tail", segments, tails)
+	}
+	r.account(Account{Accepted: 310, Buffered: 1, Delivered: 309})
 }

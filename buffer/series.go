@@ -77,14 +77,14 @@ func (d *dictionary) blocks(codec *arc.Codec, from, to int) ([]nameBlock, error)
 			return nil, fmt.Errorf("pack series: %w", err)
 		}
 		key := binary.BigEndian.AppendUint32(nil, uint32(from))
-		out = append(out, nameBlock{key, appendKeyed(nil, frameNames, key, content)})
+		out = append(out, nameBlock{key, keyed(frameNames, key, content)})
 		d.print = fingerprint(content)
 		from += n
 	}
 	return out, nil
 }
 
-// fingerprint of a block covers those before it.
+// fingerprint is the CRC-32C. That of a block of names covers those before it.
 func fingerprint(content []byte) uint32 {
 	return crc32.Checksum(content, crc32.MakeTable(crc32.Castagnoli))
 }

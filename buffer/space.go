@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"time"
@@ -53,12 +54,12 @@ func (s *Store) reserve(bytes int64) {
 
 // giveBackSpace writes the file anew where it is large and little is in it:
 // bbolt's files never shrink. With nothing at all in it the dictionary begins
-// anew too.
-func (s *Store) giveBackSpace() error {
+// anew too. The last commit leaves it: what it saved is for the next start.
+func (s *Store) giveBackSpace(last bool) error {
 	s.mu.Lock()
 	st, l := s.stat, s.ledger
 	s.mu.Unlock()
-	if !worthRenewing(st, s.o.MaxSize) || time.Now().Before(s.renewAt) {
+	if last || !worthRenewing(st, s.o.MaxSize) || time.Now().Before(s.renewAt) {
 		return nil
 	}
 	s.renewAt = time.Now().Add(renewPause)
@@ -75,6 +76,9 @@ func (s *Store) giveBackSpace() error {
 		return err
 	}
 	if err := s.swap(v); err != nil {
+		return err
+	}
+	if err := v.view(func(tx *bbolt.Tx) (err error) { l, err = readLedger(tx); return err }); err != nil {
 		return err
 	}
 	return s.adopt(v, l)
@@ -123,19 +127,31 @@ func (s *Store) copyFile(l ledger, empty bool) (*volume, error) {
 }
 
 // swap gives the new file the name of the old one. Until the folder is synced
-// a power cut brings back either of them, and both hold the same.
+// a power cut brings back either of them, and both hold the same: so nothing
+// more is committed before.
 func (s *Store) swap(v *volume) error {
 	if err := os.Rename(s.o.Path+newSuffix, s.o.Path); err != nil {
 		_ = v.close()
 		return err
 	}
+	s.unsynced = true
 	s.mu.Lock()
 	old := s.vol
 	s.vol = v
 	s.mu.Unlock()
 	_ = old.close()
-	if err := syncFolder(s.o.Path); err != nil {
-		return err
-	}
+	_ = s.syncName() // else the next commit tries again, and tells
 	return s.measure()
+}
+
+// syncName makes the name of a new file durable.
+func (s *Store) syncName() error {
+	if !s.unsynced {
+		return nil
+	}
+	if err := syncFolder(s.o.Path); err != nil {
+		return fmt.Errorf("sync the folder: %w", err)
+	}
+	s.unsynced = false
+	return nil
 }

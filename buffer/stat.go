@@ -58,6 +58,7 @@ func (s *Store) measure() error {
 		if err != nil {
 			return err
 		}
+		s.packer.sealed = len(all) == 0
 		s.tailDone = len(all) >= sealRecords && settled*2 > len(all)
 		first, err = s.oldest(tx, &l)
 		return err
@@ -83,7 +84,7 @@ func (v *volume) sizes() (st Stat, err error) {
 	}
 	st.FileBytes, st.DiskBytes = info.Size(), info.Size()
 	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
-		st.DiskBytes = int64(sys.Blocks) * 512
+		st.DiskBytes = sys.Blocks * 512
 	}
 	high := int64(0)
 	if err := v.view(func(tx *bbolt.Tx) error { high = tx.Size(); return nil }); err != nil {
@@ -99,4 +100,3 @@ func (v *volume) high() (n int64, err error) {
 	err = v.view(func(tx *bbolt.Tx) error { n = tx.Size(); return nil })
 	return n, err
 }
-

@@ -40,7 +40,7 @@ func (s *Store) writeState(tx *bbolt.Tx, parts map[string][]byte) error {
 		return fmt.Errorf("save state: %w", err)
 	}
 	for name, content := range parts {
-		if err := bucket.Put([]byte(name), appendKeyed(nil, frameState, []byte(name), content)); err != nil {
+		if err := bucket.Put([]byte(name), keyed(frameState, []byte(name), content)); err != nil {
 			return fmt.Errorf("save state %q: %w", name, err)
 		}
 	}

@@ -102,12 +102,15 @@ type Store struct {
 	tailDone bool        // the tail is long and mostly settled
 	swept    int64       // cut-off of the last sweep for late records
 	renewAt  time.Time   // when the file may be written anew again
+	unsynced bool        // a new file has its name, but not durably
+	aside    string      // a damaged file in whose place there is no new one yet
 
 	committed chan struct{}
 	wake      chan struct{}
 	stop      chan struct{}
 	done      chan struct{}
 	salvaging sync.WaitGroup
+	saving    bool // a salvage runs; guarded by mu
 	closeOnce sync.Once
 	closeErr  error
 }
@@ -168,10 +171,13 @@ func (s *Store) adopt(v *volume, l ledger) error {
 	}
 	s.packer.seal()
 	s.written, s.pending, s.stale, s.swept = v.names.len(), nil, len(handedOut) > 0, 0
-	s.holds.moved(v)
+	s.holds.moved(v, s.volume() == v)
 	s.holds.fresh = l.NextRecord // all that is there is backlog
 	s.mu.Lock()
-	s.vol, s.ledger, s.handedOut = v, l, handedOut
+	if s.vol == nil {
+		s.handedOut = handedOut // of the last stop; no other file has any
+	}
+	s.vol, s.ledger = v, l
 	s.mu.Unlock()
 	// bbolt counts free pages when a transaction that may write ends.
 	tx, err := v.db.Begin(true)

@@ -3,6 +3,7 @@ package buffer
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -216,6 +218,23 @@ func TestClosed(t *testing.T) {
 	}
 }
 
+// setFormat makes the file one of another format.
+func setFormat(tx *bbolt.Tx, n int) error {
+	l, err := readLedger(tx)
+	if err != nil {
+		return err
+	}
+	l.Format = n
+	content, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		tx.Bucket(bucketMeta).Put(keyFormat, []byte(strconv.Itoa(n))),
+		tx.Bucket(bucketLedger).Put(keyLedger, keyed(frameLedger, keyLedger, content)),
+	)
+}
+
 func TestOpenRefuses(t *testing.T) {
 	newer := func(t *testing.T, path string) {
 		s, err := Open(Options{Path: path})
@@ -224,12 +243,12 @@ func TestOpenRefuses(t *testing.T) {
 		}
 		_ = s.Close()
 		r := &rig{t: t, o: Options{Path: path}}
-		r.tamper(func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyFormat, []byte("3")) })
+		r.tamper(func(tx *bbolt.Tx) error { return setFormat(tx, 3) })
 	}
 	older := func(t *testing.T, path string) {
 		newer(t, path)
 		r := &rig{t: t, o: Options{Path: path}}
-		r.tamper(func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyFormat, []byte("1")) })
+		r.tamper(func(tx *bbolt.Tx) error { return setFormat(tx, 1) })
 	}
 	foreign := func(t *testing.T, path string) {
 		r := &rig{t: t, o: Options{Path: path}}

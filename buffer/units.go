@@ -32,10 +32,10 @@ func tailKey(number uint64) []byte {
 
 func isTailKey(k []byte) bool { return len(k) == 9 && k[0] == tailPrefix }
 
-const chunkKeySize = 48
+const chunkKeySize = 52
 
 // chunkKey tells all that a scan needs: first record, base, nonce, records,
-// oldest, newest, points.
+// oldest, newest, points, and the CRC-32C of these.
 func chunkKey(u unit) []byte {
 	b := binary.BigEndian.AppendUint64(make([]byte, 0, chunkKeySize), u.first)
 	b = binary.BigEndian.AppendUint64(b, u.base)
@@ -43,12 +43,16 @@ func chunkKey(u unit) []byte {
 	b = binary.BigEndian.AppendUint32(b, u.records)
 	b = binary.BigEndian.AppendUint64(b, uint64(u.min))
 	b = binary.BigEndian.AppendUint64(b, uint64(u.max))
-	return binary.BigEndian.AppendUint64(b, uint64(u.points))
+	b = binary.BigEndian.AppendUint64(b, uint64(u.points))
+	return binary.BigEndian.AppendUint32(b, fingerprint(b))
 }
 
 func parseChunkKey(b []byte) (unit, error) {
 	if len(b) != chunkKeySize {
 		return unit{}, fmt.Errorf("chunk key %x has %d bytes: %w", b, len(b), errDamaged)
+	}
+	if binary.BigEndian.Uint32(b[48:]) != fingerprint(b[:48]) {
+		return unit{}, fmt.Errorf("chunk key %x does not match its checksum: %w", b, errDamaged)
 	}
 	u := unit{
 		first:   binary.BigEndian.Uint64(b),
@@ -257,5 +261,5 @@ func writeMark(tx *bbolt.Tx, commit, record uint64, m mark) error {
 	if m.late {
 		content[len(content)-1] = 1
 	}
-	return marks.Put(k, appendKeyed(nil, frameMark, k, m.settled.appendTo(content)))
+	return marks.Put(k, keyed(frameMark, k, m.settled.appendTo(content)))
 }

@@ -51,13 +51,29 @@ func (v *volume) view(fn func(tx *bbolt.Tx) error) error {
 	if v.closed {
 		return errMoved
 	}
+	if err := v.alive(); err != nil {
+		return err
+	}
 	return guard(func() error { return v.db.View(fn) })
+}
+
+// alive looks at the meta pages. Where they are gone, bbolt panics with its
+// locks held, and whoever comes next would wait for ever.
+func (v *volume) alive() error {
+	if v.file == nil {
+		return nil // of a reader, that is alone
+	}
+	p := pages{f: v.file}
+	return p.findMeta()
 }
 
 // write is one transaction. It is not bbolt's Update, which after a panic
 // scans the whole file in a goroutine of its own, where nothing stops the next
 // panic.
 func (v *volume) write(fn func(tx *bbolt.Tx) error) error {
+	if err := v.alive(); err != nil {
+		return err
+	}
 	return guard(func() error {
 		tx, err := v.db.Begin(true)
 		if err != nil {

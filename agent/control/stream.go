@@ -19,6 +19,7 @@ import (
 type Tool struct {
 	Method, Path string
 	Serve        func(ctx context.Context, query url.Values, w io.Writer) error
+	Quick        bool // answers at once, however many others are at work
 }
 
 const (
@@ -37,6 +38,10 @@ type toolError struct {
 // tool answers with a stream. ctx is the agent's.
 func (s *Server) tool(ctx context.Context, t Tool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		if t.Quick {
+			s.stream(ctx, t, w, r)
+			return
+		}
 		select {
 		case s.busy <- struct{}{}:
 		default:

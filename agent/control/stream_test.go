@@ -125,7 +125,7 @@ func (w *waiting) tool(ctx context.Context, _ url.Values, out io.Writer) error {
 
 func TestClientLeaves(t *testing.T) {
 	w := newWaiting()
-	s := &Server{Path: path(t), Tools: []Tool{{"POST", "/wait", w.tool}}}
+	s := &Server{Path: path(t), Tools: []Tool{{Method: "POST", Path: "/wait", Serve: w.tool}}}
 	start(t, s)
 	ctx, leave := context.WithCancel(t.Context())
 	body, err := Client{Path: s.Path}.Ask(ctx, "POST", "/wait", nil)
@@ -144,7 +144,7 @@ func TestClientLeaves(t *testing.T) {
 // A stop ends the tools, tells their clients why, and waits for them.
 func TestStopEndsTools(t *testing.T) {
 	w := newWaiting()
-	s := &Server{Path: path(t), Tools: []Tool{{"GET", "/wait", w.tool}}}
+	s := &Server{Path: path(t), Tools: []Tool{{Method: "GET", Path: "/wait", Serve: w.tool}}}
 	stop := start(t, s)
 	answer := make(chan error, 1)
 	go func() {
@@ -165,10 +165,16 @@ func TestStopEndsTools(t *testing.T) {
 	}
 }
 
-// Tools leave connections for status.
+// Tools leave connections for status and for what is quick.
 func TestToolsAreBounded(t *testing.T) {
 	w := newWaiting()
-	s := &Server{Path: path(t), Status: func() any { return 1 }, Tools: []Tool{{"GET", "/wait", w.tool}}}
+	s := &Server{Path: path(t), Status: func() any { return 1 }, Tools: []Tool{
+		{Method: "GET", Path: "/wait", Serve: w.tool},
+		{Method: "GET", Path: "/quick", Quick: true, Serve: func(_ context.Context, _ url.Values, w io.Writer) error {
+			_, err := io.WriteString(w, "here")
+			return err
+		}},
+	}}
 	start(t, s)
 	ctx, leave := context.WithCancel(t.Context())
 	var clients sync.WaitGroup
@@ -186,6 +192,9 @@ func TestToolsAreBounded(t *testing.T) {
 	}
 	if _, err := ask(t, s, "/wait"); err == nil || !strings.Contains(err.Error(), "wait for one to end") {
 		t.Errorf("one too many: %v", err)
+	}
+	if text, err := ask(t, s, "/quick"); err != nil || text != "here" {
+		t.Errorf("quick: %q, %v", text, err)
 	}
 	var status int
 	if err := (Client{Path: s.Path}).Status(t.Context(), &status); err != nil {

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"math"
 	"math/bits"
 	"time"
 )
@@ -11,8 +12,15 @@ type Cell struct {
 	N             int64
 }
 
-// Mean is the mean value of the cell.
-func (c Cell) Mean() float64 { return c.Sum / float64(c.N) }
+// Mean is the mean value of the cell. The sum of the greatest floats is none;
+// then it is the end of the range that the sum has left.
+func (c Cell) Mean() float64 {
+	mean := c.Sum / float64(c.N)
+	if math.IsNaN(mean) {
+		return c.Min/2 + c.Max/2
+	}
+	return max(c.Min, min(mean, c.Max))
+}
 
 func (c *Cell) add(o Cell) {
 	switch {

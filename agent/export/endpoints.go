@@ -3,6 +3,7 @@ package export
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -24,6 +25,7 @@ const (
 type Endpoint struct {
 	Method, Path string
 	Serve        func(ctx context.Context, query url.Values, w io.Writer) error
+	Quick        bool // takes no time to speak of
 }
 
 // verifyLine is one line of the answer to a verification: progress, or, with
@@ -38,16 +40,16 @@ type verifyLine struct {
 // Endpoints serve the store of a running agent, whose file is at path.
 func Endpoints(s Purger, path string) []Endpoint {
 	return []Endpoint{
-		{"GET", pathStat, func(_ context.Context, _ url.Values, w io.Writer) error {
+		{Method: "GET", Path: pathStat, Quick: true, Serve: func(_ context.Context, _ url.Values, w io.Writer) error {
 			return json.NewEncoder(w).Encode(statOf(s, path, true))
 		}},
-		{"POST", pathVerify, func(ctx context.Context, _ url.Values, w io.Writer) error {
+		{Method: "POST", Path: pathVerify, Serve: func(ctx context.Context, _ url.Values, w io.Writer) error {
 			return serveVerify(ctx, s, w)
 		}},
-		{"GET", pathRead, func(ctx context.Context, query url.Values, w io.Writer) error {
+		{Method: "GET", Path: pathRead, Serve: func(ctx context.Context, query url.Values, w io.Writer) error {
 			return serveRead(ctx, s, query, w)
 		}},
-		{"POST", pathPurge, func(ctx context.Context, query url.Values, w io.Writer) error {
+		{Method: "POST", Path: pathPurge, Serve: func(ctx context.Context, query url.Values, w io.Writer) error {
 			return servePurge(ctx, s, query, w)
 		}},
 	}
@@ -72,7 +74,8 @@ func serveVerify(ctx context.Context, s Store, w io.Writer) error {
 		}
 	})
 	result := verifyLine{Account: &a}
-	if damage, ok := err.(*Damage); ok {
+	var damage *Damage
+	if errors.As(err, &damage) {
 		result.Damage, err = damage.Text, nil
 	}
 	if err != nil {

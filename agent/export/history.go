@@ -38,7 +38,7 @@ type SeriesLine struct {
 	Key       string    `json:"key"`
 	Type      string    `json:"type"`
 	Dims      []Dim     `json:"dimensions"` // all of them
-	Varying   []Dim     `json:"-"`          // those that not all series share
+	Varying   []Dim     `json:"-"`          // those that tell it from the others of its key; of a lone one, those that not all share
 	Points    int64     `json:"points"`
 	First     time.Time `json:"first"`
 	Last      time.Time `json:"last"`
@@ -171,8 +171,18 @@ func (c *historian) finish() *History {
 		o.bins.reach(last)
 	}
 	shared := sharedDims(all)
+	keys := map[string][]*collected{}
 	for _, o := range all {
-		h.Series = append(h.Series, o.line(shared))
+		keys[o.series.Key()] = append(keys[o.series.Key()], o)
+	}
+	for _, group := range keys {
+		common := shared
+		if len(group) > 1 {
+			common = sharedDims(group)
+		}
+		for _, o := range group {
+			h.Series = append(h.Series, o.line(common))
+		}
 	}
 	slices.SortFunc(h.Series, func(a, b SeriesLine) int {
 		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(b.Avg, a.Avg), slices.CompareFunc(a.Dims, b.Dims, func(x, y Dim) int {

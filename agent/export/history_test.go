@@ -1,6 +1,7 @@
 package export
 
 import (
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -206,3 +207,40 @@ var (
 	_ Purger = (*buffer.Store)(nil)
 	_ Store  = (*buffer.Reader)(nil)
 )
+
+// The mean of the greatest floats is one of them: JSON knows no infinity.
+func TestMeanIsInRange(t *testing.T) {
+	for _, values := range [][]float64{{math.MaxFloat64, math.MaxFloat64}, {-math.MaxFloat64, -math.MaxFloat64, 1}, {math.MaxFloat64, -math.MaxFloat64}, {1, 2}} {
+		var c Cell
+		for _, v := range values {
+			c.add(Cell{v, v, v, 1})
+		}
+		if m := c.Mean(); !(m >= c.Min && m <= c.Max) {
+			t.Errorf("%v: %v", values, m)
+		}
+	}
+	if m := (Cell{Min: -1, Max: 1, Sum: math.Inf(1) - math.Inf(1), N: 2}).Mean(); m != 0 {
+		t.Errorf("a sum that is no number: %v", m)
+	}
+}
+
+// What names a series tells it from the others of its key only; what they all
+// have, though other metrics lack it, would push the name of the port out.
+func TestVaryingIsByKey(t *testing.T) {
+	s := &fakeStore{}
+	var points []probes.Point
+	add := func(key string, pairs ...string) {
+		series := probes.NewSeries(key, probes.Gauge, dims(append(pairs, "device.address", "192.0.2.1")...)...)
+		points = append(points, probes.Point{Series: series, Value: probes.Int(1), Stamp: at(start)})
+	}
+	add("if.in", "if.name", "Gi1", "sys.name", "a", "mode", "x")
+	add("if.in", "if.name", "Gi2", "sys.name", "a", "mode", "x")
+	add("temperature", "sensor", "inlet")
+	s.add(points...)
+	h := history(t, Stopped{s, ""}, Filter{Device: "192.0.2.1"}, 10)
+	for i, want := range []Dim{{"if.name", "Gi1"}, {"if.name", "Gi2"}, {"sensor", "inlet"}} {
+		if got := h.Series[i].Varying; len(got) != 1 || got[0] != want {
+			t.Errorf("series %d is told by %v, want %v", i, got, want)
+		}
+	}
+}

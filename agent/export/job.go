@@ -50,8 +50,11 @@ func (r Request) Filter(now time.Time) (f Filter, err error) {
 // than in the export that is gone on with.
 func (r Request) differs(old Request) (name, have, want string) {
 	for _, p := range [][3]string{
-		{"--format", old.Format, r.Format}, {"--device", old.Device, r.Device}, {"--key", old.Key, r.Key},
-		{"--since", old.Since, r.Since}, {"--until", old.Until, r.Until},
+		{"--format", old.Format, r.Format},
+		{"--device", old.Device, r.Device},
+		{"--key", old.Key, r.Key},
+		{"--since", old.Since, r.Since},
+		{"--until", old.Until, r.Until},
 	} {
 		if p[2] != "" && p[1] != p[2] {
 			return p[0], p[1], p[2]
@@ -150,6 +153,9 @@ func (j Job) Run(ctx context.Context) (Result, error) {
 // begin makes the state to start from: a new one, or that of the export that
 // is gone on with.
 func (j Job) begin(ctx context.Context) (state, error) {
+	if err := j.checkOutput(); err != nil {
+		return state{}, err
+	}
 	store, err := j.Source.Stat(ctx)
 	if err != nil {
 		return state{}, err
@@ -163,6 +169,24 @@ func (j Job) begin(ctx context.Context) (state, error) {
 	j.Request.Format = cmp.Or(j.Request.Format, Formats[0])
 	f, err := j.Request.Filter(j.Now)
 	return state{Version: stateVersion, Store: store.Path, Request: j.Request, Filter: f}, err
+}
+
+// checkOutput refuses what a finished export would replace and must not, such
+// as /dev/null.
+func (j Job) checkOutput() error {
+	if j.Output == "" {
+		return nil
+	}
+	info, err := os.Lstat(j.Output)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // it will be made
+		return nil
+	case err != nil:
+		return fmt.Errorf("look at --output: %w", err)
+	case info.Mode().IsRegular():
+		return nil
+	}
+	return fmt.Errorf("--output %s is no regular file and would be replaced by one: name another, or leave --output out and redirect standard output", j.Output)
 }
 
 func (j Job) resume(store string) (st state, err error) {

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/edgehold/edgehold/buffer"
 	"github.com/edgehold/edgehold/probes"
@@ -259,8 +260,10 @@ func TestRequestErrors(t *testing.T) {
 		r    Request
 		want string
 	}{
-		{Request{Since: "soon"}, "--since: "}, {Request{Until: "soon"}, "--until: "},
-		{Request{Since: "1h", Until: "2h"}, "exchange them"}, {Request{Key: "[a"}, "is not a pattern"},
+		{Request{Since: "soon"}, "--since: "},
+		{Request{Until: "soon"}, "--until: "},
+		{Request{Since: "1h", Until: "2h"}, "exchange them"},
+		{Request{Key: "[a"}, "is not a pattern"},
 	} {
 		if _, err := c.r.Filter(noon); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v", c.r, err)
@@ -306,5 +309,43 @@ func TestSortRuns(t *testing.T) {
 		if text != texts[0] {
 			t.Error("the text depends on the size of the runs")
 		}
+	}
+}
+
+// An export never replaces what is no regular file, and says so before it
+// reads the store.
+func TestOutputMustBeAFile(t *testing.T) {
+	dir := t.TempDir()
+	target := filepath.Join(dir, "target")
+	if err := os.WriteFile(target, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link, pipe := filepath.Join(dir, "link"), filepath.Join(dir, "pipe")
+	if err := errors.Join(os.Symlink(target, link), syscall.Mkfifo(pipe, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	s := Stopped{site(2, 1), ""}
+	for _, path := range []string{dir, link, pipe} {
+		for _, resume := range []bool{false, true} {
+			_, err := Job{Source: s, Output: path, Resume: resume, Now: noon}.Run(t.Context())
+			if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "no regular file") {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+		if _, err := os.Lstat(path + ".part"); err == nil {
+			t.Errorf("%s.part was made", path)
+		}
+	}
+	if _, err := (Job{Source: s, Output: target, Now: noon}).Run(t.Context()); err != nil {
+		t.Errorf("a regular file: %v", err)
+	}
+}
+
+// A key is whatever a package has as its key; the file is UTF-8.
+func TestCSVIsUTF8(t *testing.T) {
+	s := &fakeStore{}
+	s.add(probes.Point{Series: probes.NewSeries("k\xff", probes.Gauge, dims("a", "b\xfe")...), Value: probes.Int(1), Stamp: at(start)})
+	if text, _ := exported(t, Stopped{s, ""}, Request{Format: "csv"}); !utf8.ValidString(text) || !strings.Contains(text, "k\uFFFD") {
+		t.Errorf("%q", text)
 	}
 }

@@ -70,7 +70,7 @@ func (c *csvWriter) namesOf(s *probes.Series) (csvNames, error) {
 		c.names = map[*probes.Series]csvNames{}
 	}
 	dims, err := c.object(s.Dims())
-	n := csvNames{quoteField(s.Key()), quoteField(dims)}
+	n := csvNames{quoteField(strings.ToValidUTF8(s.Key(), "\uFFFD")), quoteField(dims)}
 	c.names[s] = n
 	return n, err
 }

@@ -23,8 +23,13 @@ func TestRunningGivesWhatStoppedGives(t *testing.T) {
 	s.add(probes.Point{Series: odd, Value: probes.Int(math.MinInt64), Stamp: at(-5)}, probes.Point{Series: odd, Value: probes.Uint(math.MaxUint64), Stamp: at(math.MaxInt64)},
 		probes.Point{Series: odd, Value: probes.Float(math.Copysign(0, -1)), Stamp: at(0)})
 	for _, f := range []Filter{
-		{}, {Delivered: true}, {From: 7}, {Key: "*.bytes", Dims: map[string]string{"port": "Gi1/0/2"}},
-		{Device: "CORE-SW1"}, {Device: "192.0.2.10:161", Key: "temperature"}, {Device: "nobody"},
+		{},
+		{Delivered: true},
+		{From: 7},
+		{Key: "*.bytes", Dims: map[string]string{"port": "Gi1/0/2"}},
+		{Device: "CORE-SW1"},
+		{Device: "192.0.2.10:161", Key: "temperature"},
+		{Device: "nobody"},
 		{Since: time.UnixMilli(start + 120_000), Until: time.UnixMilli(start + 240_000)},
 	} {
 		stopped, hint := all(t, Stopped{s, ""}, f)

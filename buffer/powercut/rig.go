@@ -112,8 +112,10 @@ func (r *run) work(d *disk, path string) error {
 func (r *run) child(d *disk, t task) (killed bool, err error) {
 	cmd, stderr := actor(context.Background(), roleWork, t), &bytes.Buffer{}
 	if r.noSync {
-		cmd.Args = append([]string{"strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync",
-			"-e", "inject=fsync,fdatasync:retval=0"}, cmd.Args...)
+		cmd.Args = append([]string{
+			"strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync",
+			"-e", "inject=fsync,fdatasync:retval=0",
+		}, cmd.Args...)
 		if cmd.Path, err = exec.LookPath("strace"); err != nil {
 			return false, err
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -39,13 +40,33 @@ names; --file names the file of a stopped agent directly.`,
 // storeFlags find a store.
 type storeFlags struct {
 	socketFlags
-	file string
+	file  string
+	given func(flag string) bool
 }
 
 func (f *storeFlags) add(cmd *cobra.Command) {
 	f.socketFlags.add(cmd)
 	cmd.Flags().StringVar(&f.file, "file", "", "store of a stopped agent (default: the one that --config names)")
 	cmd.MarkFlagsMutuallyExclusive("file", "socket")
+	f.given = cmd.Flags().Changed
+}
+
+// check refuses flags that would silently lead to another store than the one
+// that was meant, such as an empty variable of a script.
+func (f *storeFlags) check() error {
+	for _, flag := range []struct{ name, value string }{{"file", f.file}, {"socket", f.socket}, {"config", f.config}} {
+		if f.given(flag.name) && flag.value == "" {
+			return exitCode{exitUsage, fmt.Errorf("--%s is empty: name a file, or leave it out", flag.name)}
+		}
+	}
+	if f.file != "" || f.socket != "" || !f.given("config") {
+		return nil
+	}
+	file, err := os.Open(f.config)
+	if err != nil {
+		return fmt.Errorf("read the configuration: %w; name the agent's --config, or its store with --file", err)
+	}
+	return file.Close()
 }
 
 // opener opens the file of a stopped agent.
@@ -54,6 +75,9 @@ type opener func(path string) (export.Source, error)
 // open gives the store of the running agent or, where none answers, of the
 // stopped one.
 func (f *storeFlags) open(ctx context.Context, open opener) (export.Source, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
 	if f.file != "" {
 		return f.openFile(f.file, open, nil)
 	}
@@ -70,6 +94,10 @@ func (f *storeFlags) open(ctx context.Context, open opener) (export.Source, erro
 
 // openFile opens a file; absent is why no agent was asked.
 func (f *storeFlags) openFile(path string, open opener, absent error) (export.Source, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("find the store: %w; name it with a --file that begins with /", err)
+	}
 	s, err := open(path)
 	switch {
 	case err == nil:
@@ -129,8 +157,9 @@ func newBufferStat() *cobra.Command {
 				if asJSON {
 					return printDocument(cmd.OutOrStdout(), st)
 				}
-				printStat(cmd.OutOrStdout(), st, time.Now())
-				return nil
+				w := newScreen(cmd.OutOrStdout())
+				printStat(w, st, time.Now())
+				return w.done()
 			})
 		},
 	}
@@ -163,7 +192,7 @@ func printStat(w io.Writer, st export.Stat, now time.Time) {
 		fmt.Fprintf(w, ", %.2f bytes in use for each point", st.BytesPerPoint)
 	}
 	if !st.Oldest.IsZero() {
-		fmt.Fprintf(w, "\nwaiting  since %s, %s ago", st.Oldest.Format(time.DateTime), span(now.Sub(st.Oldest)))
+		fmt.Fprintf(w, "\nwaiting  since %s, %s ago", st.Oldest.Local().Format(time.DateTime), span(now.Sub(st.Oldest)))
 	}
 	fmt.Fprintln(w)
 	if st.Running {
@@ -174,7 +203,7 @@ func printStat(w io.Writer, st export.Stat, now time.Time) {
 		if s.Done {
 			state = "is done"
 		}
-		fmt.Fprintf(w, "salvage  of %s %s: %d points saved, %d lost; damaged on %s: %s\n", s.File, state, s.Saved, s.Lost, s.At.Format(time.DateTime), s.Cause)
+		fmt.Fprintf(w, "salvage  of %s %s: %d points saved, %d lost; damaged on %s: %s\n", s.File, state, s.Saved, s.Lost, s.At.Local().Format(time.DateTime), s.Cause)
 	}
 	printAccount(w, control.Account(st.Account))
 }
@@ -219,12 +248,12 @@ account. The exit code is 0 when all is well and 3 when damage is found.`,
 }
 
 func printVerify(cmd *cobra.Command, doc verifyDocument, asJSON bool) error {
-	w := cmd.OutOrStdout()
 	if asJSON {
-		if err := printDocument(w, doc); err != nil {
+		if err := printDocument(cmd.OutOrStdout(), doc); err != nil {
 			return err
 		}
 	} else {
+		w := newScreen(cmd.OutOrStdout())
 		if doc.OK {
 			fmt.Fprintln(w, "good     every record can be read, and the account adds up")
 		} else {
@@ -232,6 +261,9 @@ func printVerify(cmd *cobra.Command, doc verifyDocument, asJSON bool) error {
 			fmt.Fprintln(w, "         a running agent leaves damaged records out and counts them; one that starts sets a damaged file aside and saves what can be read")
 		}
 		printAccount(w, control.Account(doc.Account))
+		if err := w.done(); err != nil {
+			return err
+		}
 	}
 	if !doc.OK {
 		return exitCode{code: exitCheck}

@@ -107,6 +107,7 @@ func TestE2EPurge(t *testing.T) {
 	edgehold(t, "buffer", "purge", "--dead-letters=false", "--config", s.config).mustSay(t, 2, "nothing is named")
 	edgehold(t, "buffer", "purge", "--all", "--config", s.config).mustSay(t, 2, "add --yes")
 	edgehold(t, "buffer", "purge", "--before", "last week", "--yes", "--config", s.config).mustSay(t, 2, "--before", "7d")
+	edgehold(t, "buffer", "purge", "--before", "2999-01-01", "--yes", "--config", s.config).mustSay(t, 2, "--before", "yet to come", "--all")
 	if p := s.status().Account.Purged; p != 0 {
 		t.Fatalf("%d points were purged unasked", p)
 	}

@@ -125,7 +125,7 @@ func (f *exportFlags) summarize(w io.Writer, res export.Result) {
 		fmt.Fprintln(w, "no point of the store fits the choice"+hintText(res.Hint))
 	}
 	if res.Skipped > 0 {
-		fmt.Fprintf(w, "%d points have no place in this format and were left out; the first: %s\n", res.Skipped, res.SkipReason)
+		fmt.Fprintf(w, "%d points have no place in this format and were left out; the first: %s\n", res.Skipped, oneLine(res.SkipReason))
 	}
 	if res.Doubles > 0 {
 		fmt.Fprintf(w, "%d samples had the series and the time of another; the last of them was written\n", res.Doubles)
@@ -139,9 +139,9 @@ func (f *exportFlags) summarize(w io.Writer, res export.Result) {
 func hintText(h export.Hint) string {
 	switch {
 	case len(h.Keys) > 0:
-		return "; metrics that are there: " + strings.Join(h.Keys, ", ")
+		return "; metrics that are there: " + oneLine(strings.Join(h.Keys, ", "))
 	case len(h.Devices) > 0:
-		return "; devices that are there: " + strings.Join(h.Devices, ", ")
+		return "; devices that are there: " + oneLine(strings.Join(h.Devices, ", "))
 	}
 	return ""
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/edgehold/edgehold/agent"
 	"github.com/edgehold/edgehold/agent/control"
@@ -59,49 +61,87 @@ It asks first; where nobody can answer, --yes is needed.`,
 func (f *purgeFlags) run(cmd *cobra.Command) error {
 	p := buffer.Purge{DeadLetters: f.deadLetters, All: f.all}
 	if f.before != "" {
+		now := time.Now()
 		var err error
-		if p.Before, err = export.ParseMoment(f.before, time.Now()); err != nil {
+		if p.Before, err = export.ParseMoment(f.before, now); err != nil {
 			return usage(cmd, fmt.Errorf("--before: %w", err))
+		}
+		if p.Before.After(now) { // such as a year with two digits exchanged
+			return usage(cmd, fmt.Errorf("--before is %s, which is yet to come: to delete everything use --all", p.Before.Format(time.DateTime)))
 		}
 	}
 	if p == (buffer.Purge{}) {
 		return usage(cmd, errors.New("nothing is named to be purged: give --before, --dead-letters or --all"))
 	}
+	if err := f.confirm(cmd, p); err != nil {
+		return err
+	}
 	return f.with(cmd.Context(), forPurge, func(s export.Source) error {
-		st, err := s.Stat(cmd.Context())
-		if err != nil {
-			return err
-		}
-		if err := f.confirm(cmd, p, st); err != nil {
-			return err
-		}
-		done, err := s.Purge(cmd.Context(), p)
-		if err != nil {
-			return err
-		}
-		if f.asJSON {
-			return printDocument(cmd.OutOrStdout(), done)
-		}
-		fmt.Fprintf(cmd.OutOrStdout(), "purged   %d points and dead letters of %s\n", done.Purged, st.Path)
-		printAccount(cmd.OutOrStdout(), control.Account(done.Account))
-		return nil
+		return f.purge(cmd, s, p)
 	})
 }
 
-// confirm asks whoever sits at the terminal.
-func (f *purgeFlags) confirm(cmd *cobra.Command, p buffer.Purge, st export.Stat) error {
+func (f *purgeFlags) purge(cmd *cobra.Command, s export.Source, p buffer.Purge) error {
+	st, err := s.Stat(cmd.Context())
+	if err != nil {
+		return err
+	}
+	done, err := s.Purge(cmd.Context(), p)
+	if err != nil && cmd.Context().Err() != nil {
+		return errors.New("the purge was interrupted, but may still come with the store's next commit: `edgehold buffer stat` tells what is left")
+	}
+	if err != nil {
+		return err
+	}
+	if f.asJSON {
+		return printDocument(cmd.OutOrStdout(), done)
+	}
+	w := newScreen(cmd.OutOrStdout())
+	fmt.Fprintf(w, "purged   %d points and dead letters of %s\n", done.Purged, st.Path)
+	printAccount(w, control.Account(done.Account))
+	return w.done()
+}
+
+// confirm asks whoever sits at the terminal. Nothing is held open meanwhile
+// that would keep an agent from starting.
+func (f *purgeFlags) confirm(cmd *cobra.Command, p buffer.Purge) error {
 	if f.yes {
 		return nil
 	}
-	if in, ok := cmd.InOrStdin().(*os.File); !ok || !isTerminal(in) {
+	in, ok := cmd.InOrStdin().(*os.File)
+	if !ok || !isTerminal(in) {
 		return exitCode{exitUsage, errors.New("a purge cannot be undone and nobody can be asked here: add --yes")}
+	}
+	var st export.Stat
+	err := f.with(cmd.Context(), readOnly, func(s export.Source) (err error) {
+		st, err = s.Stat(cmd.Context())
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "The store %s, %s, holds %d points to be sent, %d late ones and %d dead letters.\n%s will be deleted, unsent. Type yes to go on: ",
 		st.Path, whose(st.Running), st.Account.Buffered, st.Account.Late, st.Account.DeadLetter, purgeWords(p))
-	if !isYes(cmd.InOrStdin()) {
+	if awaitLine(cmd.Context(), in) != nil || !isYes(in) {
 		return errors.New("nothing was purged")
 	}
 	return nil
+}
+
+// awaitLine returns when the terminal has a line to read, or with an error
+// when ctx ends: a read would not hear of a Ctrl-C.
+func awaitLine(ctx context.Context, terminal *os.File) error {
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(terminal.Fd()), Events: unix.POLLIN}}, 100)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil && !errors.Is(err, unix.EINTR):
+			return fmt.Errorf("wait for an answer: %w", err)
+		case n > 0:
+			return nil
+		}
+	}
 }
 
 func isYes(in io.Reader) bool {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,9 +27,30 @@ func TestBarText(t *testing.T) {
 		{10 * time.Second, [3]int64{80_000, 90_000, 100_000}, "read   [#####################...]  90 %  90 kB of 100 kB  1000 B/s  10s left"},
 		{time.Minute, [3]int64{0, 200, 100}, "read   [########################] 100 %  100 B of 100 B  1 B/s  0ms left"},
 	} {
-		if got := barText("read", c.took, c.bytes); got != c.want {
+		if got := barText(fullBar, "read", c.took, c.bytes); got != c.want {
 			t.Errorf("%v: %q, want %q", c.bytes, got, c.want)
 		}
+	}
+}
+
+// The bar keeps to its line, whatever the numbers and the terminal are.
+func TestBarFits(t *testing.T) {
+	long := [3]int64{0, 9_999_000_000, 9_999_900_000}
+	for room := range 100 {
+		got := fitBar(room, "read", 10*time.Minute, long)
+		if len(got) > room {
+			t.Errorf("%d characters in a room of %d: %q", len(got), room, got)
+		}
+		whole := func(end string) bool { return strings.HasSuffix(got, end) }
+		if got != "" && !slices.ContainsFunc([]string{" left", "/s", " MB", "%", "]", "read "}, whole) {
+			t.Errorf("a part was cut: %q", got)
+		}
+		if room >= 65 && !strings.HasSuffix(got, " left") {
+			t.Errorf("the remaining time is missing: %q", got)
+		}
+	}
+	if got := fitBar(78, "read", 0, [3]int64{0, 1, 2}); got != "read   [############............]  50 %  1 B of 2 B" {
+		t.Errorf("%q", got)
 	}
 }
 
@@ -117,6 +139,10 @@ func TestExportUsage(t *testing.T) {
 		{[]string{"buffer", "export", "--dim", "x"}, "KEY=VALUE"},
 		{[]string{"buffer", "export", "--file", "a", "--socket", "b"}, "file socket"},
 		{[]string{"buffer", "export", "extra"}, "unknown command"},
+		{[]string{"buffer", "stat", "--file", ""}, "--file is empty"},
+		{[]string{"buffer", "purge", "--all", "--yes", "--socket", ""}, "--socket is empty"},
+		{[]string{"buffer", "verify", "--config", ""}, "--config is empty"},
+		{[]string{"history", ""}, "DEVICE is empty"},
 		{[]string{"history"}, "accepts between 1 and 2"},
 		{[]string{"history", "d", "--width", "10"}, "--width 10"},
 	} {
@@ -131,8 +157,10 @@ func TestHistoryText(t *testing.T) {
 	now := time.Now()
 	h := &export.History{Device: "sw", Points: 10, Delivered: 4, Late: 1, From: now.Add(-time.Hour), To: now, Shared: []export.Dim{{Key: "site", Value: "p"}}, Step: probes.Duration(time.Minute)}
 	for _, port := range []string{"1", "2", "3"} {
-		h.Series = append(h.Series, export.SeriesLine{Key: "if.in", Type: "count", Varying: []export.Dim{{Key: "port", Value: "GigabitEthernet1/0/" + port}},
-			Points: 3, Last: now.Add(-3 * time.Minute), LastValue: 12345, Max: 20000, Begin: now.Add(-time.Hour), Cells: make([]export.Cell, 60), Usual: time.Minute})
+		h.Series = append(h.Series, export.SeriesLine{
+			Key: "if.in", Type: "count", Varying: []export.Dim{{Key: "port", Value: "GigabitEthernet1/0/" + port}},
+			Points: 3, Last: now.Add(-3 * time.Minute), LastValue: 12345, Max: 20000, Begin: now.Add(-time.Hour), Cells: make([]export.Cell, 60), Usual: time.Minute,
+		})
 	}
 	for _, key := range []string{"", "if.in"} {
 		var out bytes.Buffer

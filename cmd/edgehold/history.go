@@ -58,6 +58,9 @@ grew by from poll to poll.
 }
 
 func (f *historyFlags) run(cmd *cobra.Command, args []string) error {
+	if args[0] == "" {
+		return usage(cmd, errors.New("DEVICE is empty, expected an address or a name"))
+	}
 	request := export.Request{Device: args[0], Since: f.since, Until: f.until}
 	if len(args) == 2 {
 		request.Key = args[1]
@@ -74,7 +77,9 @@ func (f *historyFlags) run(cmd *cobra.Command, args []string) error {
 		return usage(cmd, fmt.Errorf("--top is %d and --width %d, expected at least 1 and %d to %d characters", f.top, f.width, leastWidth, mostWidth))
 	}
 	f.width = min(mostWidth, max(leastWidth, cmp.Or(f.width, terminalWidth(cmd.OutOrStdout()))))
-	f.ascii = f.ascii || !utf8Locale(os.Getenv)
+	text := newScreen(cmd.OutOrStdout())
+	text.ascii = text.ascii || f.ascii
+	f.ascii = text.ascii
 	canvas := export.Canvas{Width: f.width - 9, Height: 8, ASCII: f.ascii}
 	return f.with(cmd.Context(), readOnly, func(s export.Source) error {
 		bar := newProgress(cmd, f.quiet)
@@ -85,7 +90,10 @@ func (f *historyFlags) run(cmd *cobra.Command, args []string) error {
 		if err != nil {
 			return err
 		}
-		return f.print(cmd.OutOrStdout(), h, filter, canvas)
+		if f.asJSON && len(h.Series) > 0 {
+			return printDocument(cmd.OutOrStdout(), h)
+		}
+		return errors.Join(f.print(text, h, filter, canvas), text.done())
 	})
 }
 
@@ -98,9 +106,6 @@ func (f *historyFlags) print(w io.Writer, h *export.History, filter export.Filte
 	if len(h.Series) == 0 {
 		return nothingHeld(h, filter)
 	}
-	if f.asJSON {
-		return printDocument(w, h)
-	}
 	printHead(w, h)
 	for from := 0; from < len(h.Series); {
 		to := from + 1
@@ -108,7 +113,7 @@ func (f *historyFlags) print(w io.Writer, h *export.History, filter export.Filte
 			to++
 		}
 		one := h.Series[from:to]
-		fmt.Fprintf(w, "\n%s  (%s)\n", one[0].Key, typeWords(one[0].Type))
+		fmt.Fprintf(w, "\n%s  (%s)\n", oneLine(one[0].Key), typeWords(one[0].Type))
 		shown := one[:min(f.top, len(one))]
 		if filter.Key == "" {
 			f.printTable(w, h, shown)
@@ -136,11 +141,11 @@ func nothingHeld(h *export.History, filter export.Filter) error {
 }
 
 func printHead(w io.Writer, h *export.History) {
-	fmt.Fprintf(w, "%s: %d points of %d series, %s to %s\n", h.Device, h.Points, len(h.Series)+h.Left, h.From.Format(time.DateTime), h.To.Format(time.DateTime))
+	fmt.Fprintf(w, "%s: %d points of %d series, %s to %s\n", oneLine(h.Device), h.Points, len(h.Series)+h.Left, h.From.Format(time.DateTime), h.To.Format(time.DateTime))
 	waiting := h.Points - h.Delivered - h.Late
 	fmt.Fprintf(w, "%d %% delivered, %d points wait to be sent, %d came too late\n", h.Delivered*100/h.Points, waiting, h.Late)
 	if !h.StoreOldest.IsZero() {
-		fmt.Fprintf(w, "in the whole store, points wait to be sent since %s\n", h.StoreOldest.Format(time.DateTime))
+		fmt.Fprintf(w, "in the whole store, points wait to be sent since %s\n", h.StoreOldest.Local().Format(time.DateTime))
 	}
 	if len(h.Shared) > 0 {
 		fmt.Fprintf(w, "all: %s\n", dimsText(h.Shared))
@@ -160,7 +165,7 @@ func typeWords(t string) string {
 func dimsText(dims []export.Dim) string {
 	parts := make([]string, len(dims))
 	for i, d := range dims {
-		parts[i] = d.Key + "=" + d.Value
+		parts[i] = oneLine(d.Key + "=" + d.Value)
 	}
 	return strings.Join(parts, " ")
 }

@@ -13,6 +13,7 @@ import (
 // progress draws a bar with rate and remaining time over itself.
 type progress struct {
 	w     io.Writer // nil: nothing is drawn
+	width int       // of the bar, so that it keeps to its line
 	what  string
 	from  int64 // done when what began
 	began time.Time
@@ -22,7 +23,7 @@ type progress struct {
 // newProgress draws to standard error, if that is a terminal.
 func newProgress(cmd *cobra.Command, quiet bool) *progress {
 	if f, ok := cmd.ErrOrStderr().(*os.File); ok && !quiet && isTerminal(f) {
-		return &progress{w: f}
+		return &progress{w: f, width: min(78, terminalWidth(f)-2)}
 	}
 	return &progress{}
 }
@@ -37,14 +38,28 @@ func (p *progress) show(what string, done, of int64) {
 		p.what, p.from, p.began = what, done, now
 	}
 	p.drawn = now
-	fmt.Fprintf(p.w, "\r%-78s", barText(what, now.Sub(p.began), [3]int64{p.from, done, of}))
+	fmt.Fprintf(p.w, "\r%-*s", p.width, fitBar(p.width, what, now.Sub(p.began), [3]int64{p.from, done, of}))
+}
+
+const fullBar = 24
+
+// fitBar makes the bar as long as the line has room for. What is too long even
+// without one loses its last parts: half a number would tell another one.
+func fitBar(room int, what string, took time.Duration, bytes [3]int64) string {
+	text := barText(fullBar, what, took, bytes)
+	if more := len(text) - room; more > 0 {
+		text = barText(max(0, fullBar-more), what, took, bytes)
+	}
+	for len(text) > room {
+		text = text[:max(0, strings.LastIndex(text, "  "))]
+	}
+	return text
 }
 
 // barText is the line of the bar; from, done and of are in bytes.
-func barText(what string, took time.Duration, bytes [3]int64) string {
-	const width = 24
+func barText(width int, what string, took time.Duration, bytes [3]int64) string {
 	from, done, of := bytes[0], min(bytes[1], bytes[2]), max(1, bytes[2])
-	full := int(done * width / of)
+	full := int(done * int64(width) / of)
 	text := fmt.Sprintf("%-6s [%s%s] %3d %%  %s of %s", what, strings.Repeat("#", full), strings.Repeat(".", width-full), done*100/of, bytesText(done), bytesText(of))
 	if took < time.Second || done <= from {
 		return text
@@ -57,6 +72,6 @@ func barText(what string, took time.Duration, bytes [3]int64) string {
 // end takes the bar away.
 func (p *progress) end() {
 	if p.w != nil && p.what != "" {
-		fmt.Fprintf(p.w, "\r%78s\r", "")
+		fmt.Fprintf(p.w, "\r%*s\r", p.width, "")
 	}
 }

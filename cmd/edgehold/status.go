@@ -1,9 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,12 +24,11 @@ func newStatus() *cobra.Command {
 				return err
 			}
 			if asJSON {
-				enc := json.NewEncoder(cmd.OutOrStdout())
-				enc.SetIndent("", "  ")
-				return enc.Encode(st)
+				return printDocument(cmd.OutOrStdout(), st)
 			}
-			printStatus(cmd.OutOrStdout(), st, time.Now())
-			return nil
+			w := newScreen(cmd.OutOrStdout())
+			printStatus(w, st, time.Now())
+			return w.done()
 		},
 	}
 	f.add(cmd)
@@ -77,7 +76,7 @@ func printDevice(w io.Writer, d control.Device, now time.Time) {
 	}
 	fmt.Fprintln(w)
 	if d.Message != "" {
-		fmt.Fprintf(w, "  %-24s   %s\n", "", d.Message)
+		fmt.Fprintf(w, "  %-24s   %s\n", "", oneLine(d.Message))
 	}
 }
 
@@ -132,8 +131,20 @@ func printUplink(w io.Writer, u control.Uplink, now time.Time) {
 }
 
 func printAccount(w io.Writer, a control.Account) {
-	fmt.Fprintf(w, "\naccount  %d accepted = %d buffered + %d delivered + %d late + %d dead letter + %d evicted + %d damaged + %d purged\n",
-		a.Accepted, a.Buffered, a.Delivered, a.Late, a.DeadLetter, a.Evicted, a.Damaged, a.Purged)
+	line := fmt.Sprintf("account  %d accepted = %d buffered", a.Accepted, a.Buffered)
+	fmt.Fprintln(w)
+	for _, part := range []struct {
+		n    int64
+		name string
+	}{{a.Delivered, "delivered"}, {a.Late, "late"}, {a.DeadLetter, "dead letter"}, {a.Evicted, "evicted"}, {a.Damaged, "damaged"}, {a.Purged, "purged"}} {
+		text := fmt.Sprintf(" + %d %s", part.n, part.name)
+		if len(line)+len(text) >= 80 {
+			fmt.Fprintln(w, line)
+			line = strings.Repeat(" ", 8)
+		}
+		line += text
+	}
+	fmt.Fprintln(w, line)
 }
 
 // span prints a duration as people say it, with at most two units.
