@@ -14,8 +14,6 @@ import (
 	"slices"
 
 	"go.etcd.io/bbolt"
-
-	"github.com/edgehold/edgehold/probes"
 )
 
 // rescue is one salvage on its way.
@@ -333,30 +331,20 @@ func (x *rescue) saveRecord(n uint64) error {
 }
 
 func (x *rescue) savePoints(n uint64, taken spans) error {
-	first, series := uint32(0), x.names.all()
+	at, series := uint32(0), x.names.all()
 	for _, g := range x.cursor.groups {
-		end := first + uint32(len(g.IDs))
-		for _, gap := range taken.free(span{first, end}) {
-			for i := gap.from; i < gap.to; i++ {
-				if err := x.savePoint(toPoint(g, int(i-first), series), n, i); err != nil {
-					return err
-				}
+		for i := range g.IDs {
+			p := toPoint(g, i, series)
+			at++
+			if taken.has(span{at - 1, at}) || checkPoint(p) != nil {
+				continue
 			}
+			if err := x.make(1, n, at-1); err != nil {
+				return err
+			}
+			x.batch.points = append(x.batch.points, p)
 		}
-		first = end
 	}
-	return nil
-}
-
-// savePoint puts point i of record n into the batch.
-func (x *rescue) savePoint(p probes.Point, n uint64, i uint32) error {
-	if checkPoint(p) != nil {
-		return nil
-	}
-	if err := x.make(1, n, i); err != nil {
-		return err
-	}
-	x.batch.points = append(x.batch.points, p)
 	return nil
 }
 
