@@ -14,6 +14,8 @@ import (
 	"slices"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/edgehold/edgehold/probes"
 )
 
 // rescue is one salvage on its way.
