@@ -283,9 +283,9 @@ func TestStateThatIsTooLarge(t *testing.T) {
 
 // TestStateOutlivesANewFile takes the state after the file was written anew.
 func TestStateOutlivesANewFile(t *testing.T) {
-	r := start(t, nil)
+	r := start(t, func(o *Options) { o.MaxSize = 16 << 20 })
 	n := 0
-	for r.Stat().FileBytes < renewFrom+(4<<20) {
+	for r.Stat().FileBytes < 10<<20 {
 		r.append(r.noise(n, 20_000)...)
 		n += 20_000
 	}
@@ -304,9 +304,9 @@ func TestStateOutlivesANewFile(t *testing.T) {
 
 // TestReadGoesOnInANewFile has a reader on its way when the emptied file is replaced.
 func TestReadGoesOnInANewFile(t *testing.T) {
-	r := start(t, nil)
+	r := start(t, func(o *Options) { o.MaxSize = 16 << 20 })
 	n := 0
-	for r.Stat().FileBytes < renewFrom+(4<<20) {
+	for r.Stat().FileBytes < 10<<20 {
 		r.append(r.noise(n, 20_000)...)
 		n += 20_000
 	}

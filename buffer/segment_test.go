@@ -162,9 +162,9 @@ func TestRestartsLeaveNoSegmentBehind(t *testing.T) {
 // TestSpaceIsGivenBack fills the file, drains it, and looks at its size.
 func TestSpaceIsGivenBack(t *testing.T) {
 	for _, keep := range []int{0, 700} {
-		r := start(t, nil)
+		r := start(t, func(o *Options) { o.MaxSize = 16 << 20 })
 		n := 0
-		for r.Stat().FileBytes < renewFrom+(4<<20) {
+		for r.Stat().FileBytes < 10<<20 {
 			r.append(r.noise(n, 20_000)...)
 			n += 20_000
 			r.clock.add(time.Second)
@@ -201,9 +201,9 @@ func TestSpaceIsGivenBack(t *testing.T) {
 
 // TestLeasesOutliveANewFile has a lease out while the file is written anew.
 func TestLeasesOutliveANewFile(t *testing.T) {
-	r := start(t, nil)
+	r := start(t, func(o *Options) { o.MaxSize = 16 << 20 })
 	n := 0
-	for r.Stat().FileBytes < renewFrom+(4<<20) {
+	for r.Stat().FileBytes < 10<<20 {
 		r.append(r.noise(n, 20_000)...)
 		n += 20_000
 	}
