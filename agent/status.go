@@ -70,7 +70,7 @@ func (a *Agent) bufferStatus() control.Buffer {
 		PendingPoints: st.Pending, DroppedUnaccepted: st.Dropped, Refused: st.Refused, Alarm: st.Alarm, Warnings: st.Warnings,
 	}
 	if x := st.Salvage; x != nil {
-		b.Salvage = &control.Salvage{File: x.File, At: x.At, Cause: x.Cause, PointsSaved: x.Saved, PointsLost: x.Lost, Done: x.Done}
+		b.Salvage = &control.Salvage{File: x.File, At: x.At, Cause: x.Cause, PointsSaved: x.Saved, PointsLost: x.Lost, MoreLost: x.Unsure, Done: x.Done}
 	}
 	if !st.Oldest.IsZero() {
 		b.BacklogAgeS = max(0, time.Since(st.Oldest).Seconds())
@@ -163,6 +163,9 @@ func alarms(s control.Status) []string {
 	}
 	if len(s.UnsignedPackages) > 0 {
 		out = append(out, "packages run without a checked signature (trust.allow_unsigned): "+strings.Join(s.UnsignedPackages, ", "))
+	}
+	if x := s.Buffer.Salvage; x != nil && x.Done && x.MoreLost {
+		out = append(out, fmt.Sprintf("store: points of a damaged file are lost, nobody knows how many; what is left of it is %s", x.File))
 	}
 	if s.Account.Damaged > 0 {
 		out = append(out, fmt.Sprintf("store: %d points were damaged on the disk and are lost", s.Account.Damaged))

@@ -197,7 +197,9 @@ func openError(path string, err error) error {
 		mend = "another edgehold is running on this file: stop it, or give this one a state_dir of its own"
 	case errors.Is(err, errNewer), errors.Is(err, berrors.ErrVersionMismatch):
 		mend = "install that version, or move the file away to start empty; it was left as it is"
-	case errors.Is(err, errForeign), errors.Is(err, errOlder), isDamage(err):
+	case isDamage(err):
+		mend = "start the agent, which sets the file aside and saves what it still holds"
+	case errors.Is(err, errForeign), errors.Is(err, errOlder):
 		mend = "move the file away to start empty; it was left as it is"
 	case errors.Is(err, fs.ErrNotExist):
 		mend = "make the folder: mkdir -p " + filepath.Dir(path)

@@ -22,25 +22,37 @@ type salvage struct {
 	Part    uint32    `json:"part"`    // and so are the first points of the next one
 	Saved   int64     `json:"saved"`   // points
 	Lost    int64     `json:"lost"`    // once it is done
+	Unsure  bool      `json:"unsure"`  // its newest account cannot be read: more may be lost
 	Done    bool      `json:"done"`
 }
 
 // Salvage tells what became of a file that was found damaged.
 type Salvage struct {
-	File  string    `json:"file"`
-	At    time.Time `json:"at"`
-	Cause string    `json:"cause"`
-	Saved int64     `json:"points_saved"` // up to now
-	Lost  int64     `json:"points_lost"`  // 0 until it is done
-	Done  bool      `json:"done"`
+	File   string    `json:"file,omitempty"` // beside the buffer; "" once all of it was saved and it is deleted
+	At     time.Time `json:"at"`
+	Cause  string    `json:"cause"`
+	Saved  int64     `json:"points_saved"` // up to now
+	Lost   int64     `json:"points_lost"`  // 0 until it is done
+	Unsure bool      `json:"more_may_be_lost"`
+	Done   bool      `json:"done"`
 }
 
 func (s *salvage) public() *Salvage {
 	if s == nil {
 		return nil
 	}
-	return &Salvage{File: s.File, At: s.At, Cause: s.Cause, Saved: s.Saved, Lost: s.Lost, Done: s.Done}
+	out := &Salvage{File: s.File, At: s.At, Cause: s.Cause, Saved: s.Saved, Lost: s.Lost, Unsure: s.Unsure, Done: s.Done}
+	switch {
+	case s.Done && s.whole():
+		out.File = ""
+	case s.Done:
+		out.File += keptSuffix
+	}
+	return out
 }
+
+// whole reports whether all of the file is known to be saved.
+func (s *salvage) whole() bool { return s.Lost == 0 && !s.Unsure }
 
 var (
 	errEnded   = errors.New("the salvage ended early")
@@ -132,24 +144,24 @@ func (s *Store) keep(file string) error {
 			return fmt.Errorf("look at the file that was set aside: %w", err)
 		}
 		s.mu.Lock()
-		lost, size := s.ledger.Salvage.Lost, s.stat.FileBytes
+		whole, size := s.ledger.Salvage.whole(), s.stat.FileBytes
 		s.mu.Unlock()
-		if lost == 0 || info.Size()+size > s.o.MaxSize {
-			return s.discard(path, lost)
+		if whole || info.Size()+size > s.o.MaxSize {
+			return s.discard(path, whole)
 		}
 		s.pause(keptCheck)
 	}
 	return errEnded
 }
 
-func (s *Store) discard(path string, lost int64) error {
+func (s *Store) discard(path string, whole bool) error {
 	if err := os.Remove(path); err != nil {
 		return fmt.Errorf("delete the file that was set aside: %w", err)
 	}
 	why := "all of it was saved"
-	if lost > 0 {
+	if !whole {
 		why = "there is no room for it beside the buffer"
 	}
-	s.o.Log.Info().Str("path", path).Int64("points_lost", lost).Msg("damaged buffer file is deleted: " + why)
+	s.o.Log.Info().Str("path", path).Msg("damaged buffer file is deleted: " + why)
 	return nil
 }

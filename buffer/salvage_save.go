@@ -154,6 +154,7 @@ func (x *rescue) adopt() error {
 	if l := x.index.ledger; l != nil && l.Account.Check() == nil {
 		old = l.Account
 	}
+	sure := x.index.ledger != nil && isNewest(filepath.Join(filepath.Dir(x.s.o.Path), x.sal.File), x.index.ledger.Commit)
 	return x.commit(func(_ *bbolt.Tx, l *ledger, _ int64) error {
 		missing := old.Buffered + old.Late + old.DeadLetter
 		l.Account.Accepted += old.Accepted
@@ -161,7 +162,7 @@ func (x *rescue) adopt() error {
 		l.Account.Evicted += old.Evicted
 		l.Account.Purged += old.Purged
 		l.Account.Damaged += old.Damaged + missing
-		l.Salvage.Adopted, l.Salvage.Missing = true, missing
+		l.Salvage.Adopted, l.Salvage.Missing, l.Salvage.Unsure = true, missing, !sure
 		return nil
 	})
 }

@@ -80,8 +80,8 @@ func TestSalvageEnds(t *testing.T) {
 		r.append(r.noise(i*200, 200)...)
 		r.clock.add(time.Second)
 	}
-	r.wreck()
-	if st := r.salvaged(); st.Saved != 20_000 || st.Lost != 0 {
+	r.spoilChunks()
+	if st := r.salvaged(); st.Saved != 20_000 || st.Lost != 0 || st.Unsure || st.File != "" {
 		t.Errorf("salvage %+v", st)
 	}
 	within(t, "the file that was set aside is deleted", func() bool { return len(r.aside()) == 0 })
@@ -91,6 +91,67 @@ func TestSalvageEnds(t *testing.T) {
 		t.Errorf("after a restart: salvage %+v", st)
 	}
 	r.expectAll(20_000)
+}
+
+// spoilChunks overwrites the page that leads to the chunks; the newest ledger
+// can still be read.
+func (r *rig) spoilChunks() {
+	r.t.Helper()
+	var page int64
+	err := r.volume().view(func(tx *bbolt.Tx) error {
+		page = int64(tx.Bucket(bucketChunks).Root())
+		return nil
+	})
+	if err != nil || page == 0 {
+		r.t.Fatalf("the chunks begin on page %d, %v", page, err)
+	}
+	if err := r.Close(); err != nil {
+		r.t.Fatal(err)
+	}
+	// The stop may have moved it, so the page is looked for once more.
+	reader, err := OpenReader(r.o.Path)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	_ = reader.v.view(func(tx *bbolt.Tx) error {
+		page = int64(tx.Bucket(bucketChunks).Root())
+		return nil
+	})
+	if err := reader.Close(); err != nil {
+		r.t.Fatal(err)
+	}
+	overwrite(r.t, r.o.Path, page*pageSize, bytes.Repeat([]byte{0x5a}, pageSize))
+	r.open()
+}
+
+// TestSalvageSaysWhenItCannotKnow has files that lost their newest ledger: what
+// is left of them stays, whatever was saved.
+func TestSalvageSaysWhenItCannotKnow(t *testing.T) {
+	for name, spoil := range map[string]func(r *rig){
+		"both metas": func(r *rig) { overwrite(t, r.o.Path, 0, make([]byte, 2*pageSize)) },
+		"cut off": func(r *rig) {
+			if err := os.Truncate(r.o.Path, 10*pageSize); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		r := start(t, nil)
+		for i := range 100 {
+			r.append(r.noise(i*200, 200)...)
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		spoil(r)
+		r.open()
+		st := r.salvaged()
+		if !st.Unsure || !exists(filepath.Join(filepath.Dir(r.o.Path), st.File)) {
+			within(t, name+": the file is kept", func() bool { return exists(filepath.Join(filepath.Dir(r.o.Path), r.Stat().Salvage.File)) })
+		}
+		if st := r.Stat().Salvage; !st.Unsure {
+			t.Errorf("%s: salvage %+v", name, st)
+		}
+	}
 }
 
 // TestSalvageKeepsWhatIsLost damages a record too: the file stays until there

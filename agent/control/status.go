@@ -101,11 +101,12 @@ type Buffer struct {
 // Salvage tells what became of a store's file that was found damaged: it is
 // set aside under the name File, and what it still holds is saved.
 type Salvage struct {
-	File        string    `json:"file"`
+	File        string    `json:"file,omitempty"` // "" once all was saved and it is deleted
 	At          time.Time `json:"at"`
 	Cause       string    `json:"cause"`
 	PointsSaved int64     `json:"points_saved"`
 	PointsLost  int64     `json:"points_lost"`
+	MoreLost    bool      `json:"more_may_be_lost"` // its newest account cannot be read
 	Done        bool      `json:"done"`
 }
 

@@ -89,7 +89,7 @@ func TestE2EBuffer(t *testing.T) {
 func wantHistory(t *testing.T, s *site, device string) {
 	t.Helper()
 	host, _, _ := strings.Cut(device, ":")
-	edgehold(t, "history", device, "--config", s.config).mustSay(t, 0, uptimeKey, "0 % delivered", "points wait to be sent since", "device.address="+host)
+	edgehold(t, "history", device, "--config", s.config).mustSay(t, 0, uptimeKey, "0 % delivered or otherwise done with", "points wait to be sent since", "device.address="+host)
 	edgehold(t, "history", host, "sysuptime", "--ascii", "--since", "1h", "--config", s.config).mustSay(t, 0, uptimeKey, " |", "*", "last ", "gauge")
 	edgehold(t, "history", host+"9", "--config", s.config).mustSay(t, 1, "holds nothing of a device", "devices that are there: ", host)
 	edgehold(t, "history", host, "sysuptme", "--config", s.config).mustSay(t, 1, "holds no metric", "metrics that are there: ")

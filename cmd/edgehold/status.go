@@ -107,6 +107,12 @@ func salvageText(x control.Salvage) string {
 	text := fmt.Sprintf("a damaged file was found %s and set aside as %s: %d points saved so far", x.At.Local().Format(time.DateTime), x.File, x.PointsSaved)
 	if x.Done {
 		text = fmt.Sprintf("a damaged file was found %s: %d of its points were saved, %d could not be read", x.At.Local().Format(time.DateTime), x.PointsSaved, x.PointsLost)
+		if x.MoreLost {
+			text += ", and more may be lost, since its newest account cannot be read"
+		}
+		if x.File != "" {
+			text += "; what is left of it is " + x.File
+		}
 	}
 	return text
 }
