@@ -181,7 +181,12 @@ func TestSelfMonitoringGoesTheSameWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close()
+	defer func() {
+		if _, err := store.Verify(); err != nil {
+			t.Error(err)
+		}
+		_ = store.Close()
+	}()
 	clock, err := NewClock()
 	if err != nil {
 		t.Fatal(err)
