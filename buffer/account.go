@@ -17,6 +17,8 @@ type Account struct {
 	Delivered    int64 `json:"delivered"`
 	Late         int64 `json:"late"`
 	LateArchived int64 `json:"late_archived"` // of Late: kept in the file
+	LateLogged   int64 `json:"late_logged"`   // of Late: left as log records
+	LateDropped  int64 `json:"late_dropped"`  // of Late: given up, as the configuration says
 	DeadLetter   int64 `json:"dead_letter"`
 	Evicted      int64 `json:"evicted"`
 	Damaged      int64 `json:"damaged"`

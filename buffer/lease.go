@@ -15,11 +15,17 @@ import (
 
 // Query says which points to lease: those with a wall time from Oldest to
 // Newest, both included, at most Max of them. A zero Newest is no bound. With
-// Entries it is events and log records instead of points.
+// Entries it is events and log records instead of points, with Late what the
+// window has passed and the file still keeps.
 type Query struct {
 	Oldest, Newest time.Time
 	Max            int
 	Entries        bool
+	Late           bool
+	Match          func(*probes.Series) bool // nil: all series
+	// Whole makes a lease hold, for each series in it, all open points of one
+	// period (aligned to 1970), or none of them. 0: points go one by one.
+	Whole time.Duration
 }
 
 // Lease is points that nobody else gets until they are settled. They are
@@ -49,6 +55,8 @@ const (
 	Delivered Outcome = 1
 	Refused   Outcome = 2 // for good: it becomes a dead letter
 	Later     Outcome = 3 // give it back, unchanged
+	Logged    Outcome = 4 // a late point left in another form: it stays late, and leaves the file
+	Dropped   Outcome = 5 // a late point was given up: it stays late, and leaves the file
 )
 
 // Settlement is the outcome of one point. Line and Reason are for Refused:

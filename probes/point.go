@@ -13,10 +13,21 @@ type Stamp struct {
 	Boot   BootID
 	Uptime time.Duration // since boot, nanoseconds
 	Wall   int64         // Unix time, milliseconds
+	// Guess says that the clock was not trusted: Wall orders the stamps of one
+	// process and tells no time. Wall less Uptime is then the same for all of them.
+	Guess bool
 }
 
 // Time is the wall time of the stamp.
 func (s Stamp) Time() time.Time { return time.UnixMilli(s.Wall) }
+
+// Anchor ties the clock of one boot to true time: wall time = Offset + uptime.
+type Anchor struct {
+	Boot   BootID
+	Offset int64         // milliseconds since 1970 at the boot's uptime zero
+	Error  time.Duration // how far Offset may be off
+	Source string        // who told: kernel, ntp, environment
+}
 
 // Clock gives stamps. It comes in from outside so that tests can turn it.
 type Clock interface {

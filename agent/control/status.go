@@ -130,13 +130,15 @@ type Uplink struct {
 }
 
 // Account says where every accepted point is: Accepted is the sum of all the
-// others but LateArchived, which is a part of Late.
+// others but LateArchived, LateLogged and LateDropped, which are the parts of Late.
 type Account struct {
 	Accepted     int64 `json:"accepted"`
 	Buffered     int64 `json:"buffered"`
 	Delivered    int64 `json:"delivered"`
 	Late         int64 `json:"late"`
 	LateArchived int64 `json:"late_archived"`
+	LateLogged   int64 `json:"late_logged"`
+	LateDropped  int64 `json:"late_dropped"`
 	DeadLetter   int64 `json:"dead_letter"`
 	Evicted      int64 `json:"evicted"`
 	Damaged      int64 `json:"damaged"`

@@ -182,7 +182,9 @@ func TestToolsAreBounded(t *testing.T) {
 		clients.Go(func() {
 			body, err := Client{Path: s.Path}.Ask(ctx, "GET", "/wait", nil)
 			if err != nil {
-				t.Error(err)
+				if ctx.Err() == nil { // it may leave before it has the head of its answer
+					t.Error(err)
+				}
 				return
 			}
 			_, _ = io.Copy(io.Discard, body)
