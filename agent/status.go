@@ -57,8 +57,11 @@ func (a *Agent) Status() control.Status {
 
 // tokenError says why the next post would have no token.
 func tokenError(cfg *config.Config) error {
-	if _, err := cfg.Uplink.Dynatrace.Token(); err != nil {
-		return fmt.Errorf("%s: uplink.dynatrace.%w", cfg.Uplink.TokenWhere, err)
+	if !cfg.Uplink.HasToken() {
+		return nil
+	}
+	if _, err := cfg.Uplink.Token(); err != nil {
+		return fmt.Errorf("%s: uplink.%s.%w", cfg.Uplink.TokenWhere, cfg.Uplink.Kind, err)
 	}
 	return nil
 }

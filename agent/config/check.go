@@ -97,8 +97,8 @@ func (c *checker) check(doc *document) *Config {
 		Buffer: doc.Buffer, Trust: doc.Trust, Polling: doc.Polling, Log: doc.Log,
 	}
 	cfg.Dimensions = c.dimensions(doc)
-	cfg.Uplink.Dynatrace = c.uplink(doc.Uplink.Dynatrace)
-	cfg.Uplink.TokenWhere = c.tokenWhere()
+	cfg.Uplink = c.uplink(doc.Uplink)
+	cfg.Clock = c.clock(doc.Clock)
 	cfg.Trust.Roots = c.file(doc.Trust.Roots, "trust", "roots")
 	cfg.Credentials = c.credentials(doc.Credentials)
 	cfg.Extensions = c.extensions(doc.Extensions)
@@ -194,6 +194,18 @@ func (c *checker) extensions(entries []Extension) []Extension {
 	return sound
 }
 
+// serverName is a host or address, with a port or without one.
+var serverName = regexp.MustCompile(`^(\[[0-9A-Fa-f:.%a-z0-9]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?$|^[0-9A-Fa-f:.]+$`)
+
+func (c *checker) clock(doc Clock) Clock {
+	for i, name := range doc.NTP {
+		if !serverName.MatchString(name) {
+			c.fault(Error{Found: "not the name or address of a server", Expected: "one such as ntp.example.com or 192.0.2.1:123"}, "clock", "ntp", fmt.Sprintf("[%d]", i))
+		}
+	}
+	return doc
+}
+
 func (c *checker) interval(d probes.Duration, keys ...string) {
 	if d.Std() < time.Second || d.Std() > 7*24*time.Hour {
 		c.fault(Error{Found: "found " + d.String(), Expected: "1s to 7d"}, keys...)
@@ -208,10 +220,9 @@ func (c *checker) ranges(cfg *Config) {
 	if d := cfg.Buffer.CommitInterval.Std(); d < 0 || d > 10*time.Minute {
 		c.fault(Error{Found: "found " + d.String(), Expected: "0 (commit every batch) to 10m"}, "buffer", "commit_interval")
 	}
-	if late := cfg.Buffer.Late; late == "logs" || late == "drop" {
-		c.fault(Error{Found: late + " is not available in this version", Mend: "write late: archive"}, "buffer", "late")
-	} else {
-		c.word(late, []string{"archive"}, "buffer", "late")
+	c.word(cfg.Buffer.Late, []string{"archive", "logs", "drop"}, "buffer", "late")
+	if d := cfg.Buffer.LateResolution.Std(); d != time.Minute && d != 5*time.Minute && d != time.Hour {
+		c.fault(Error{Found: "found " + d.String(), Expected: "one of 1m, 5m, 1h"}, "buffer", "late_resolution")
 	}
 	if n := cfg.Polling.MaxInFlight; n < 1 || n > 4096 {
 		c.fault(Error{Found: fmt.Sprintf("found %d", n), Expected: "1 to 4096"}, "polling", "max_in_flight")

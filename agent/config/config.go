@@ -22,6 +22,7 @@ type Config struct {
 	StateDir      string
 	Socket        string
 	Uplink        Uplink
+	Clock         Clock
 	Buffer        Buffer
 	Trust         Trust
 	Credentials   map[string]probes.Credential
@@ -31,27 +32,39 @@ type Config struct {
 	Log           Log
 }
 
-// Uplink is where points go.
+// Uplink is where points go, and at what cost.
 type Uplink struct {
-	Dynatrace  *Dynatrace
+	Endpoint
+	Kind       string // dynatrace or otlp
+	Budget     Budget
 	TokenWhere string // file:line:column of the token's source
 }
 
-// Dynatrace is an environment, reached directly or through an ActiveGate.
-type Dynatrace struct {
-	URL             string `yaml:"url"`              // https://HOST or https://HOST/e/ID, nothing behind it
-	TokenFile       string `yaml:"token_file"`       // exactly one of the three is set
+// Endpoint is a Dynatrace environment, reached directly or through an
+// ActiveGate, or a receiver of OTLP over HTTP.
+type Endpoint struct {
+	URL             string `yaml:"url"`              // nothing behind HOST or HOST/e/ID; of OTLP all before /v1/metrics
+	TokenFile       string `yaml:"token_file"`       // exactly one of the three is set; with OTLP none may be
 	TokenCredential string `yaml:"token_credential"` // a file in $CREDENTIALS_DIRECTORY
 	TokenEnv        string `yaml:"token_env"`        // an environment variable
+	TokenScheme     string `yaml:"token_scheme"`     // OTLP: Api-Token or Bearer
 	Proxy           string `yaml:"proxy"`            // URL; empty: the environment's
 	CAFile          string `yaml:"ca_file"`          // PEM; empty: the system's
+	Compression     string `yaml:"compression"`      // gzip, none
+	Resolution      string `yaml:"resolution"`       // 1m, full
+}
+
+// Clock says where the time comes from, beside the kernel and the environment.
+type Clock struct {
+	NTP []string `yaml:"ntp"` // hosts that are asked over SNTP
 }
 
 // Buffer is how much is held, and how safely.
 type Buffer struct {
 	MaxSize        probes.Size     `yaml:"max_size"`
 	CommitInterval probes.Duration `yaml:"commit_interval"` // 0: every batch
-	Late           string          `yaml:"late"`            // archive
+	Late           string          `yaml:"late"`            // archive, logs, drop
+	LateResolution probes.Duration `yaml:"late_resolution"` // of late points as log records
 }
 
 // Trust says which packages may run.
@@ -95,7 +108,7 @@ func Default() *Config {
 		SiteDimension: true,
 		StateDir:      "/var/lib/edgehold",
 		Socket:        defaultSocket,
-		Buffer:        Buffer{MaxSize: 1 << 30, CommitInterval: probes.Duration(10 * time.Second), Late: "archive"},
+		Buffer:        Buffer{MaxSize: 1 << 30, CommitInterval: probes.Duration(10 * time.Second), Late: "archive", LateResolution: probes.Duration(time.Minute)},
 		Trust:         Trust{Roots: "/etc/edgehold/certificates"},
 		Polling:       Polling{MaxInFlight: 64},
 		Log:           Log{Level: "info"},

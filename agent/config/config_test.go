@@ -107,7 +107,11 @@ func TestLoadDefaults(t *testing.T) {
 	want.Uplink.TokenWhere = "edgehold.yaml:3:72"
 	want.Path, want.Site = "edgehold.yaml", "plant-7"
 	want.Dimensions = []probes.Dimension{{Key: "site", Value: "plant-7"}}
-	want.Uplink.Dynatrace = &Dynatrace{URL: "https://abc12345.live.dynatrace.com", TokenFile: filepath.Join(here, "token")}
+	want.Uplink.Kind = "dynatrace"
+	want.Uplink.Endpoint = Endpoint{
+		URL: "https://abc12345.live.dynatrace.com", TokenFile: filepath.Join(here, "token"),
+		Compression: "gzip", Resolution: "1m",
+	}
 	want.Credentials = map[string]probes.Credential{}
 	want.Hash = cfg.Hash
 	if !reflect.DeepEqual(cfg, want) {
@@ -160,10 +164,10 @@ log: {level: debug, format: json}
 	if cfg.StateDir != filepath.Join(here, "state") || cfg.Socket != filepath.Join(here, "control.sock") || cfg.Trust.Roots != filepath.Join(here, "roots") {
 		t.Errorf("relative paths: %q %q %q", cfg.StateDir, cfg.Socket, cfg.Trust.Roots)
 	}
-	if d := cfg.Uplink.Dynatrace; d.URL != "http://localhost:8080/e/ABC-1" || d.Proxy != "http://proxy:3128" {
+	if d := cfg.Uplink; d.URL != "http://localhost:8080/e/ABC-1" || d.Proxy != "http://proxy:3128" {
 		t.Errorf("uplink %+v", d)
 	}
-	if token, err := cfg.Uplink.Dynatrace.Token(); err != nil || token.Reveal() != "dt0c01.AB.CD" {
+	if token, err := cfg.Uplink.Token(); err != nil || token.Reveal() != "dt0c01.AB.CD" {
 		t.Errorf("token %q, %v", token.Reveal(), err)
 	}
 	if cfg.Buffer.MaxSize != 64<<20 || cfg.Buffer.CommitInterval != 0 || cfg.Buffer.Late != "archive" || !cfg.Trust.AllowUnsigned {
@@ -225,8 +229,8 @@ func TestLoadFolder(t *testing.T) {
 	if want := []string{"edgehold.yaml:6:5", "config.d/10-a.yaml:1:10", "config.d/20-b.yaml:1:10"}; !slices.Equal(wheres, want) {
 		t.Errorf("places %v, want %v", wheres, want)
 	}
-	if len(cfg.Dimensions) != 3 || cfg.Uplink.Dynatrace.Proxy != "http://p:1" || cfg.Uplink.Dynatrace.URL == "" {
-		t.Errorf("dimensions %v, uplink %+v", cfg.Dimensions, cfg.Uplink.Dynatrace)
+	if len(cfg.Dimensions) != 3 || cfg.Uplink.Proxy != "http://p:1" || cfg.Uplink.URL == "" {
+		t.Errorf("dimensions %v, uplink %+v", cfg.Dimensions, cfg.Uplink)
 	}
 	if len(warnings) != 1 || warnings[0].String() != "config.d/notes.txt: is not read; the name of a configuration file ends with .yaml" {
 		t.Errorf("warnings %v", warnings)

@@ -25,7 +25,7 @@ edgehold.yaml:1:1: sitte: unknown key; did you mean "site"?
 edgehold.yaml:4:5: uplink.dynatrace.urll: unknown key; did you mean "url"?
 edgehold.yaml:5:5: uplink.dynatrace.token-file: unknown key; did you mean "token_file"?
 edgehold.yaml:6:1: bufer: unknown key; did you mean "buffer"?
-edgehold.yaml:7:1: zzz: unknown key, expected one of site, site_dimension, dimensions, state_dir, socket, uplink, buffer, trust, credentials, extensions, probes, polling, log`},
+edgehold.yaml:7:1: zzz: unknown key, expected one of site, site_dimension, dimensions, state_dir, socket, uplink, clock, buffer, trust, credentials, extensions, probes, polling, log`},
 	{"wrong types", site + target + `buffer: {max_size: 1 Gb, commit_interval: 10}
 trust: {allow_unsigned: yes}
 polling: {max_in_flight: "64"}
@@ -150,7 +150,7 @@ edgehold.yaml:9:23: credentials.e.community_file: no such file; write the secret
 edgehold.yaml:10:23: credentials.f.community_file: no such file; write the secret into a file, run ` + "`chmod 600` on it and name it here" + `
 edgehold.yaml:11:16: credentials.g.version: found another version than 1 and 2c
 edgehold.yaml:12:23: credentials.h.community_file: found a number, expected a text; put it in quotes`},
-	{"uplinks of later versions", site + "uplink: {mqtt: {url: x}, otlp: {}}\n", `
+	{"uplinks of later versions", site + "uplink: {mqtt: {url: x}}\n", `
 edgehold.yaml:2:10: uplink.mqtt: not available in this version; write dynatrace: {url: ..., token_file: ...}`},
 	{"no uplink in uplink", site + "uplink: {}\n", `
 edgehold.yaml:2:9: uplink.dynatrace: missing; write e.g. uplink: {dynatrace: {url: https://abc12345.live.dynatrace.com, token_file: /etc/edgehold/token}}`},
@@ -165,7 +165,7 @@ edgehold.yaml:4:8: credentials.v3.user: SNMPv3 is not supported by this version 
 edgehold.yaml:5:17: credentials.v2.version: SNMPv3 is not supported by this version yet; write 1 or 2c
 edgehold.yaml:6:17: credentials.no.version: found another version than 1 and 2c
 edgehold.yaml:7:3: credentials.nothing.community_file: missing; write e.g. community_file: /etc/edgehold/nothing.community`},
-	{"ranges", site + target + `buffer: {max_size: 10kB, commit_interval: -1s, late: drop}
+	{"ranges", site + target + `buffer: {max_size: 10kB, commit_interval: -1s, late: dropped, late_resolution: 2m}
 polling: {max_in_flight: 0}
 log: {level: inf, format: xml}
 dimensions: {Rack: a, site: b, ok: " x", empty: "", long: ` + strings.Repeat("ü", 251) + `}
@@ -178,7 +178,8 @@ extensions:
 `, `
 edgehold.yaml:3:20: buffer.max_size: found 10000B, expected 1MiB or more
 edgehold.yaml:3:43: buffer.commit_interval: found -1s, expected 0 (commit every batch) to 10m
-edgehold.yaml:3:54: buffer.late: drop is not available in this version; write late: archive
+edgehold.yaml:3:54: buffer.late: found the text "dropped", expected one of archive, logs, drop
+edgehold.yaml:3:80: buffer.late_resolution: found 2m0s, expected one of 1m, 5m, 1h
 edgehold.yaml:4:26: polling.max_in_flight: found 0, expected 1 to 4096
 edgehold.yaml:5:14: log.level: found the text "inf", expected one of debug, info, warn, error; did you mean "info"?
 edgehold.yaml:5:27: log.format: found the text "xml", expected one of text, json

@@ -59,11 +59,15 @@ func checkConfig(t *testing.T, cfg *Config) {
 			t.Errorf("path %q is not absolute", path)
 		}
 	}
-	d := cfg.Uplink.Dynatrace
-	if cfg.Site == "" || d == nil || cfg.Polling.MaxInFlight < 1 || len(cfg.Hash) != 64 {
+	d := cfg.Uplink
+	if cfg.Site == "" || d.URL == "" || cfg.Polling.MaxInFlight < 1 || len(cfg.Hash) != 64 {
 		t.Fatalf("config %+v", cfg)
 	}
-	if again, fault := normalURL(d.URL); again != d.URL || fault != (Error{}) {
+	normal := normalURL
+	if d.Kind == "otlp" {
+		normal = func(text string) (string, Error) { return normalOTLP(text, d.HasToken()) }
+	}
+	if again, fault := normal(d.URL); again != d.URL || fault != (Error{}) {
 		t.Errorf("url %q normalises to %q, %+v", d.URL, again, fault)
 	}
 	for i := 1; i < len(cfg.Dimensions); i++ {

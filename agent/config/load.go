@@ -16,6 +16,7 @@ type document struct {
 	StateDir      string                `yaml:"state_dir"`
 	Socket        string                `yaml:"socket"`
 	Uplink        uplink                `yaml:"uplink"`
+	Clock         Clock                 `yaml:"clock"`
 	Buffer        Buffer                `yaml:"buffer"`
 	Trust         Trust                 `yaml:"trust"`
 	Credentials   map[string]credential `yaml:"credentials"`
@@ -26,9 +27,33 @@ type document struct {
 }
 
 type uplink struct {
-	Dynatrace *Dynatrace `yaml:"dynatrace"`
-	OTLP      refused    `yaml:"otlp" refuse:"not available in this version; write dynatrace: {url: ..., token_file: ...}"`
-	MQTT      refused    `yaml:"mqtt" refuse:"not available in this version; write dynatrace: {url: ..., token_file: ...}"`
+	Dynatrace *environment `yaml:"dynatrace"`
+	OTLP      *Endpoint    `yaml:"otlp"`
+	MQTT      refused      `yaml:"mqtt" refuse:"not available in this version; write dynatrace: {url: ..., token_file: ...}"`
+	Profile   string       `yaml:"profile"`
+	Budget    Budget       `yaml:"budget"`
+}
+
+// environment is the endpoint of Dynatrace, whose API takes one scheme of token.
+type environment struct {
+	URL             string `yaml:"url"`
+	TokenFile       string `yaml:"token_file"`
+	TokenCredential string `yaml:"token_credential"`
+	TokenEnv        string `yaml:"token_env"`
+	Proxy           string `yaml:"proxy"`
+	CAFile          string `yaml:"ca_file"`
+	Compression     string `yaml:"compression"`
+	Resolution      string `yaml:"resolution"`
+}
+
+func (e *environment) endpoint() *Endpoint {
+	if e == nil {
+		return nil
+	}
+	return &Endpoint{
+		URL: e.URL, TokenFile: e.TokenFile, TokenCredential: e.TokenCredential, TokenEnv: e.TokenEnv,
+		Proxy: e.Proxy, CAFile: e.CAFile, Compression: e.Compression, Resolution: e.Resolution,
+	}
 }
 
 func newDocument() *document {

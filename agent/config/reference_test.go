@@ -23,10 +23,10 @@ func TestReferenceLoads(t *testing.T) {
 	if len(warnings) != 0 {
 		t.Errorf("warnings %v", warnings)
 	}
-	if cfg.Uplink.Dynatrace.CAFile != filepath.Join(here, "ca.pem") || len(cfg.Probes) != 1 || len(cfg.Extensions) != 1 {
+	if cfg.Uplink.CAFile != filepath.Join(here, "ca.pem") || len(cfg.Probes) != 1 || len(cfg.Extensions) != 1 {
 		t.Errorf("config %+v", cfg)
 	}
-	if _, err := cfg.Uplink.Dynatrace.Token(); err != nil {
+	if _, err := cfg.Uplink.Token(); err != nil {
 		t.Error(err)
 	}
 	if cfg.Credentials["plant-v2"].Community.Reveal() != "c" {
@@ -42,6 +42,7 @@ func TestReferenceDefaults(t *testing.T) {
 		{"Default: /run/edgehold/control.sock\nsocket", want.Socket},
 		{"Default: 10s\n  commit_interval", want.Buffer.CommitInterval.String()},
 		{"Default: archive\n  late", want.Buffer.Late},
+		{"Default: 1m\n  late_resolution", "1m"},
 		{"Default: /etc/edgehold/certificates\n  roots", want.Trust.Roots},
 		{"Default: 64\n  max_in_flight", "64"},
 		{"Default: info\n  level", want.Log.Level},
@@ -97,7 +98,7 @@ func complete(t *testing.T, n *node, path string, typ reflect.Type) {
 // Every struct field that is decoded says its key; one without is forgotten.
 func TestEveryFieldHasAKey(t *testing.T) {
 	for _, typ := range []reflect.Type{
-		reflect.TypeFor[document](), reflect.TypeFor[uplink](), reflect.TypeFor[Dynatrace](), reflect.TypeFor[Buffer](), reflect.TypeFor[Trust](),
+		reflect.TypeFor[document](), reflect.TypeFor[uplink](), reflect.TypeFor[Endpoint](), reflect.TypeFor[environment](), reflect.TypeFor[Budget](), reflect.TypeFor[Clock](), reflect.TypeFor[Buffer](), reflect.TypeFor[Trust](),
 		reflect.TypeFor[credential](), reflect.TypeFor[Extension](), reflect.TypeFor[Polling](), reflect.TypeFor[Log](),
 	} {
 		for i := range typ.NumField() {

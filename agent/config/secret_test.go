@@ -73,7 +73,7 @@ func TestToken(t *testing.T) {
 	t.Chdir(t.TempDir())
 	here, _ := os.Getwd()
 	write(t, "token", "dt0c01.OLD\n")
-	d := Dynatrace{TokenFile: filepath.Join(here, "token")}
+	d := Endpoint{TokenFile: filepath.Join(here, "token")}
 	for _, want := range []string{"dt0c01.OLD", "dt0c01.NEW"} {
 		if got, err := d.Token(); err != nil || got.Reveal() != want {
 			t.Errorf("token %q, %v; want %q", got.Reveal(), err, want)
@@ -88,18 +88,18 @@ func TestToken(t *testing.T) {
 	t.Setenv("EH_EMPTY", "")
 	t.Setenv("CREDENTIALS_DIRECTORY", here)
 	for _, tt := range []struct {
-		d    Dynatrace
+		d    Endpoint
 		want string
 	}{
 		{d, "token_file: DIR/token is readable by others (mode 0644); run: chmod o-rwx DIR/token"},
-		{Dynatrace{TokenFile: here + "/gone"}, "token_file: no such file in DIR; write the secret into a file, run `chmod 600` on it and name it here"},
-		{Dynatrace{TokenFile: here}, "token_file: DIR is readable by others (mode 0755); run: chmod o-rwx DIR"},
-		{Dynatrace{TokenFile: here + "/token/x"}, "token_file: not a directory; write the secret into a file, run `chmod 600` on it and name it here"},
-		{Dynatrace{TokenFile: here + "/blank"}, "token_file: the token holds blanks or characters that no token has; copy it again"},
-		{Dynatrace{TokenFile: here + "/umlaut"}, "token_file: the token holds blanks or characters that no token has; copy it again"},
-		{Dynatrace{TokenEnv: "EH_EMPTY"}, "token_env: the environment variable it names is empty; write the secret there, on one line"},
-		{Dynatrace{TokenCredential: "gone"}, "token_credential: no such file in DIR; write the secret into a file, run `chmod 600` on it and name it here"},
-		{Dynatrace{}, "token_file: missing; name the file that holds the token"},
+		{Endpoint{TokenFile: here + "/gone"}, "token_file: no such file in DIR; write the secret into a file, run `chmod 600` on it and name it here"},
+		{Endpoint{TokenFile: here}, "token_file: DIR is readable by others (mode 0755); run: chmod o-rwx DIR"},
+		{Endpoint{TokenFile: here + "/token/x"}, "token_file: not a directory; write the secret into a file, run `chmod 600` on it and name it here"},
+		{Endpoint{TokenFile: here + "/blank"}, "token_file: the token holds blanks or characters that no token has; copy it again"},
+		{Endpoint{TokenFile: here + "/umlaut"}, "token_file: the token holds blanks or characters that no token has; copy it again"},
+		{Endpoint{TokenEnv: "EH_EMPTY"}, "token_env: the environment variable it names is empty; write the secret there, on one line"},
+		{Endpoint{TokenCredential: "gone"}, "token_credential: no such file in DIR; write the secret into a file, run `chmod 600` on it and name it here"},
+		{Endpoint{}, "token_file: missing; name the file that holds the token"},
 	} {
 		token, err := tt.d.Token()
 		if err == nil || strings.ReplaceAll(err.Error(), here, "DIR") != tt.want || !token.IsZero() {

@@ -14,10 +14,21 @@ import (
 
 const exampleURL = "https://abc12345.live.dynatrace.com"
 
+// examples are URLs by the kind of the uplink.
+var examples = map[string]string{"dynatrace": exampleURL, "otlp": exampleURL + "/api/v2/otlp"}
+
 // uplink checks the one uplink that a configuration must have.
-func (c *checker) uplink(d *Dynatrace) *Dynatrace {
-	at, found := c.locate([]string{"uplink", "dynatrace"})
-	if !found || at.shape != table || d == nil {
+func (c *checker) uplink(doc uplink) Uplink {
+	out := Uplink{Kind: "dynatrace", Budget: c.budget(doc.Profile, doc.Budget)}
+	if c.given("uplink", "dynatrace") && c.given("uplink", "otlp") {
+		c.fault(Error{Found: "dynatrace and otlp are given", Expected: "one of them"}, "uplink", "otlp")
+	}
+	e := doc.Dynatrace.endpoint()
+	if c.given("uplink", "otlp") && !c.given("uplink", "dynatrace") {
+		out.Kind, e = "otlp", doc.OTLP
+	}
+	at, found := c.locate([]string{"uplink", out.Kind})
+	if !found || at.shape != table || e == nil {
 		if !c.inside["uplink"] {
 			keys := []string{"uplink", "dynatrace"}
 			if !c.given("uplink") {
@@ -25,46 +36,78 @@ func (c *checker) uplink(d *Dynatrace) *Dynatrace {
 			}
 			c.need("uplink: {dynatrace: {url: "+exampleURL+", token_file: /etc/edgehold/token}}", keys...)
 		}
-		return nil
+		return out
 	}
-	out := *d
-	c.need("url: "+exampleURL, "uplink", "dynatrace", "url")
-	if d.URL != "" || c.given("uplink", "dynatrace", "url") {
-		normal, fault := normalURL(d.URL)
-		out.URL = normal
-		if fault.Found != "" {
-			c.fault(fault, "uplink", "dynatrace", "url")
-		}
-	}
-	c.tokenSource(&out)
-	if fault := proxyFault(d.Proxy); fault.Found != "" {
-		c.fault(fault, "uplink", "dynatrace", "proxy")
-	}
-	out.CAFile = c.file(d.CAFile, "uplink", "dynatrace", "ca_file")
-	if err := checkCertificates(out.CAFile); err != nil {
-		c.fault(Error{Found: err.Error(), Expected: "the path of a PEM file with certificates"}, "uplink", "dynatrace", "ca_file")
-	}
-	return &out
+	out.Endpoint = c.endpoint(out.Kind, *e)
+	out.TokenWhere = c.tokenWhere(out.Kind)
+	return out
 }
 
-// tokenSource checks that exactly one source is named. Whether the token can
-// be had is found out by Token, so that a lost token stops sending only.
-func (c *checker) tokenSource(d *Dynatrace) {
-	at := []string{"uplink", "dynatrace"}
-	for _, e := range c.errs {
-		if strings.HasPrefix(e.Path, "uplink.dynatrace.") && soundsSecret(e.Path) {
+// endpoint checks what stands under uplink.dynatrace or uplink.otlp.
+func (c *checker) endpoint(kind string, e Endpoint) Endpoint {
+	at := []string{"uplink", kind}
+	out := e
+	c.need("url: "+examples[kind], under(at, "url")...)
+	if e.URL != "" || c.given(under(at, "url")...) {
+		normal, fault := normalURL(e.URL)
+		if kind == "otlp" {
+			normal, fault = normalOTLP(e.URL, e.HasToken())
+		}
+		out.URL = normal
+		if fault.Found != "" {
+			c.fault(fault, under(at, "url")...)
+		}
+	}
+	c.tokenSource(kind, &out)
+	if fault := proxyFault(e.Proxy); fault.Found != "" {
+		c.fault(fault, under(at, "proxy")...)
+	}
+	out.CAFile = c.file(e.CAFile, under(at, "ca_file")...)
+	if err := checkCertificates(out.CAFile); err != nil {
+		c.fault(Error{Found: err.Error(), Expected: "the path of a PEM file with certificates"}, under(at, "ca_file")...)
+	}
+	out.Compression = c.choice(e.Compression, []string{"gzip", "none"}, under(at, "compression"))
+	out.Resolution = c.choice(e.Resolution, []string{"1m", "full"}, under(at, "resolution"))
+	return out
+}
+
+// choice is one of the words, the first where none is given.
+func (c *checker) choice(value string, words, keys []string) string {
+	if !c.given(keys...) {
+		return words[0]
+	}
+	c.word(value, words, keys...)
+	return value
+}
+
+// tokenSource checks that exactly one source is named; an OTLP receiver may
+// want none. Whether the token can be had is found out by Token, so that a
+// lost token stops sending only.
+func (c *checker) tokenSource(kind string, e *Endpoint) {
+	at := []string{"uplink", kind}
+	for _, x := range c.errs {
+		if strings.HasPrefix(x.Path, pathOf(at)+".") && soundsSecret(x.Path) {
 			return // an attempt at it has been reported
 		}
 	}
-	c.source(d.source(), "token_file: /etc/edgehold/token", at)
-	if d.TokenFile != "" {
-		d.TokenFile = c.file(d.TokenFile, under(at, "token_file")...)
+	if kind == "otlp" {
+		e.TokenScheme = c.choice(e.TokenScheme, []string{"Bearer", "Api-Token"}, under(at, "token_scheme"))
+	}
+	if kind == "dynatrace" || c.anyToken(at) {
+		c.source(e.source(), "token_file: /etc/edgehold/token", at)
+	}
+	if e.TokenFile != "" {
+		e.TokenFile = c.file(e.TokenFile, under(at, "token_file")...)
 	}
 }
 
+func (c *checker) anyToken(at []string) bool {
+	return c.given(under(at, "token_file")...) || c.given(under(at, "token_credential")...) || c.given(under(at, "token_env")...)
+}
+
 // tokenWhere is the place of the token's source, or of the uplink without one.
-func (c *checker) tokenWhere() string {
-	at := []string{"uplink", "dynatrace"}
+func (c *checker) tokenWhere(kind string) string {
+	at := []string{"uplink", kind}
 	for _, key := range []string{"token_file", "token_credential", "token_env"} {
 		if c.given(under(at, key)...) {
 			at = under(at, key)
@@ -76,18 +119,18 @@ func (c *checker) tokenWhere() string {
 }
 
 // HasToken reports whether a source of the token is named.
-func (d Dynatrace) HasToken() bool {
-	return d.TokenFile != "" || d.TokenCredential != "" || d.TokenEnv != ""
+func (e Endpoint) HasToken() bool {
+	return e.TokenFile != "" || e.TokenCredential != "" || e.TokenEnv != ""
 }
 
-func (d Dynatrace) source() secretSource {
-	return secretSource{name: "token", file: d.TokenFile, credential: d.TokenCredential, env: d.TokenEnv}
+func (e Endpoint) source() secretSource {
+	return secretSource{name: "token", file: e.TokenFile, credential: e.TokenCredential, env: e.TokenEnv}
 }
 
 // Token reads the token now, so that a renewed one is taken up. Errors name
 // where it was looked for and the mend, never the token.
-func (d Dynatrace) Token() (probes.Secret, error) {
-	s := d.source()
+func (e Endpoint) Token() (probes.Secret, error) {
+	s := e.source()
 	token, err := s.read()
 	if err != nil {
 		return token, fmt.Errorf("%s: %w", s.key(), err)
@@ -100,29 +143,35 @@ func (d Dynatrace) Token() (probes.Secret, error) {
 
 var environmentPath = regexp.MustCompile(`^(/e/[A-Za-z0-9._-]+)?$`)
 
+// normalOTLP is the address of a receiver without /v1/metrics. Clear text is
+// for a receiver on this machine, or for one that wants no token.
+func normalOTLP(text string, token bool) (string, Error) {
+	u, fault := parseURL(text, exampleURL+"/api/v2/otlp")
+	if fault.Found != "" {
+		return "", fault
+	}
+	if u.Scheme == "http" && token && !loopback(u.Hostname()) {
+		return "", clearText
+	}
+	path := strings.TrimRight(u.EscapedPath(), "/")
+	for _, end := range []string{"/v1/metrics", "/v1/logs", "/v1/traces", "/v1"} {
+		path = strings.TrimRight(strings.TrimSuffix(path, end), "/")
+	}
+	return u.Scheme + "://" + strings.ToLower(u.Host) + path, Error{}
+}
+
+var clearText = Error{Found: "http would send the token in clear text", Expected: "https", Mend: "write https://HOST; http is for this machine only (127.0.0.1, ::1, localhost)"}
+
 // normalURL is the address of an environment without the API's own path.
 func normalURL(text string) (string, Error) {
-	if !strings.Contains(text, "://") {
-		e := Error{Found: "no scheme", Expected: "https://", Mend: "write e.g. " + exampleURL}
-		if showable("", text) && text != "" && !strings.ContainsAny(text, "@?# \"") {
-			e.Mend = "write https://" + text
-		}
-		return "", e
-	}
-	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" || strings.ContainsAny(u.Host, " \"") {
-		return "", Error{Found: "not a URL", Expected: "one such as " + exampleURL}
+	u, fault := parseURL(text, exampleURL)
+	if fault.Found != "" {
+		return "", fault
 	}
 	host := strings.ToLower(u.Host)
 	switch {
-	case u.User != nil:
-		return "", Error{Found: "holds a user or password", Mend: "remove it; the agent signs in with its token"}
-	case u.RawQuery != "" || u.Fragment != "":
-		return "", Error{Found: "holds a query or fragment", Mend: "write nothing behind the host, or behind /e/ID"}
 	case u.Scheme == "http" && !loopback(u.Hostname()):
-		return "", Error{Found: "http would send the token in clear text", Expected: "https", Mend: "write https://HOST; http is for this machine only (127.0.0.1, ::1, localhost)"}
-	case u.Scheme != "https" && u.Scheme != "http":
-		return "", Error{Found: "an unknown scheme", Expected: "https://"}
+		return "", clearText
 	case strings.Contains(host, ".apps.dynatrace"):
 		return "", Error{Found: "the address of the web interface, which takes no metrics", Mend: "write https://" + strings.Replace(host, ".apps.", ".live.", 1)}
 	}
@@ -135,6 +184,30 @@ func normalURL(text string) (string, Error) {
 		return "", Error{Found: "an unknown path behind the host", Expected: "https://HOST or https://HOST/e/ID"}
 	}
 	return u.Scheme + "://" + host + path, Error{}
+}
+
+// parseURL takes http and https URLs that hold no secret.
+func parseURL(text, example string) (*url.URL, Error) {
+	if !strings.Contains(text, "://") {
+		e := Error{Found: "no scheme", Expected: "https://", Mend: "write e.g. " + example}
+		if showable("", text) && text != "" && !strings.ContainsAny(text, "@?# \"") {
+			e.Mend = "write https://" + text
+		}
+		return nil, e
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || strings.ContainsAny(u.Host, " \"") {
+		return nil, Error{Found: "not a URL", Expected: "one such as " + example}
+	}
+	switch {
+	case u.User != nil:
+		return nil, Error{Found: "holds a user or password", Mend: "remove it; the agent signs in with its token"}
+	case u.RawQuery != "" || u.Fragment != "":
+		return nil, Error{Found: "holds a query or fragment", Mend: "write nothing behind the host, or behind /e/ID"}
+	case u.Scheme != "https" && u.Scheme != "http":
+		return nil, Error{Found: "an unknown scheme", Expected: "https://"}
+	}
+	return u, Error{}
 }
 
 func loopback(host string) bool {

@@ -78,8 +78,8 @@ func TestProxyAndCertificates(t *testing.T) {
 	}
 	for _, ok := range []string{"http://p", "https://p:8443/", "socks5://[::1]:1080"} {
 		write(t, "edgehold.yaml", head+"proxy: '"+ok+"'}}\n")
-		if cfg, _ := mustLoad(t, "edgehold.yaml"); cfg.Uplink.Dynatrace.Proxy != ok {
-			t.Errorf("proxy %q became %q", ok, cfg.Uplink.Dynatrace.Proxy)
+		if cfg, _ := mustLoad(t, "edgehold.yaml"); cfg.Uplink.Proxy != ok {
+			t.Errorf("proxy %q became %q", ok, cfg.Uplink.Proxy)
 		}
 	}
 }

@@ -66,9 +66,9 @@ func check(path string) (checkDocument, error) {
 	if cfg == nil {
 		return doc, nil
 	}
-	if target := cfg.Uplink.Dynatrace; target != nil && target.HasToken() {
+	if target := cfg.Uplink; target.HasToken() {
 		if _, err := target.Token(); err != nil {
-			doc.Errors = append(doc.Errors, fmt.Sprintf("%s: uplink.dynatrace.%v", cfg.Uplink.TokenWhere, err))
+			doc.Errors = append(doc.Errors, fmt.Sprintf("%s: uplink.%s.%v", target.TokenWhere, target.Kind, err))
 		}
 	}
 	for _, e := range agent.Check(cfg, kinds()) {
