@@ -13,6 +13,7 @@ const (
 	inMetric                   // stand further in
 	opensDimension             // begin a section of a dimension key
 	inDimension                // stand further in
+	inValue                    // stand in the value of a dimension as it is
 )
 
 var may = table()
@@ -31,6 +32,11 @@ func table() (t [256]uint8) {
 	t['_'] = all
 	t['-'] = inMetric | inDimension
 	t[':'] = inDimension
+	for c := byte(' '); c < 0x7f; c++ {
+		if !escaped(c) {
+			t[c] |= inValue
+		}
+	}
 	return t
 }
 
@@ -39,6 +45,9 @@ func table() (t [256]uint8) {
 func appendMetricKey(dst []byte, key string) []byte {
 	if strings.HasPrefix(key, ".") {
 		return dst
+	}
+	if key != "" && may[key[0]]&opensMetric != 0 && normal(key, opensSection, inMetric) {
+		return append(dst, key...)
 	}
 	opens := uint8(opensMetric)
 	for section := range strings.SplitSeq(key, ".") {
@@ -57,6 +66,9 @@ func appendMetricKey(dst []byte, key string) []byte {
 // appendDimensionKey appends the key in lower case, normalised and cut to its
 // length. A key of dots only gives nothing.
 func appendDimensionKey(dst []byte, key string) []byte {
+	if normal(key, opensDimension, inDimension) && len(key) <= maxDimensionKey {
+		return append(dst, key...)
+	}
 	start := len(dst)
 	for section := range strings.SplitSeq(key, ".") {
 		if section == "" {
@@ -74,6 +86,24 @@ func appendDimensionKey(dst []byte, key string) []byte {
 		}
 	}
 	return dst
+}
+
+// normal reports whether normalising changes nothing of a key, all of whose
+// sections may begin alike. Most keys are so.
+func normal(key string, opens, stands uint8) bool {
+	allowed := opens
+	for i := range len(key) {
+		c := key[i]
+		switch {
+		case c == '.' && allowed == stands && i+1 < len(key):
+			allowed = opens
+		case may[c]&allowed != 0:
+			allowed = stands
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // appendSection puts one underscore for each run of bytes that may not stand
@@ -103,8 +133,13 @@ func appendSection(dst []byte, section string, opens, stands uint8) []byte {
 // one underscore, what is longer than the limit is cut on a rune border, and
 // a backslash goes before what would end the value.
 func appendDimensionValue(dst []byte, value string) []byte {
-	left, run := maxDimensionValue, false
-	for i := 0; i < len(value); {
+	plain := 0
+	for plain < len(value) && plain < maxDimensionValue && may[value[plain]]&inValue != 0 {
+		plain++
+	}
+	dst = append(dst, value[:plain]...) // mostly that is all
+	left, run := maxDimensionValue-plain, false
+	for i := plain; i < len(value) && left > 0; {
 		r, size := rune(value[i]), 1
 		if r >= utf8.RuneSelf {
 			r, size = utf8.DecodeRuneInString(value[i:])
