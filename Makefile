@@ -2,14 +2,16 @@
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TAGS    := gosnmp_nodebug
-LDFLAGS := -s -w -X main.version=$(VERSION)
+# The moment of the last commit: no time before it is believed.
+BUILT   ?= $(shell git log -1 --format=%ct 2>/dev/null)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.built=$(BUILT)
 GO      ?= go
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags $(TAGS) -ldflags "$(LDFLAGS)"
 
 # How long each fuzz target runs, how many seconds the idle measurement waits.
 FUZZTIME     ?= 10s
 IDLE_SECONDS ?= 20
-export GO TAGS FUZZTIME IDLE_SECONDS
+export GO TAGS BUILT FUZZTIME IDLE_SECONDS
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo test setup lint bench bench-buffer golden powercut cross soak e2e fuzz clean
@@ -23,13 +25,15 @@ build: ## build bin/edgehold for this machine
 demo: build ## simulated devices, an outage, a kill, and the drain: about a minute
 	bin/edgehold demo
 
-setup: ## install what the tests need: snmpd, snmpsim, openssl, gcc
+setup: ## install what the tests need: snmpd, snmpsim, openssl, chrony, gcc
 	packaging/setup.sh test
 
 test: setup ## vet, then every test with the race detector
 	$(GO) vet -tags $(TAGS) ./...
 	$(GO) test -race -tags $(TAGS) -timeout 15m ./...
 	cd agent/mint/oracle && $(GO) vet ./... && $(GO) test ./...
+	cd agent/otlp/oracle && $(GO) vet ./... && $(GO) test ./...
+	cd agent/otlp/collectortest && $(GO) vet ./... && $(GO) test ./...
 	cd buffer/storebench && $(GO) vet ./...
 
 lint: ## formatting, vet, staticcheck, golangci-lint, shellcheck

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/edgehold/edgehold/agent/clock"
 	"github.com/edgehold/edgehold/agent/config"
 	"github.com/edgehold/edgehold/agent/control"
 	"github.com/edgehold/edgehold/buffer"
@@ -34,6 +35,7 @@ type Options struct {
 	Path    string // of the configuration file
 	Kinds   []probes.Kind
 	Version string
+	Built   time.Time // no earlier time is believed
 	NewLog  func(config.Log) zerolog.Logger
 	Hangup  <-chan os.Signal // each signal reloads; nil: none does
 }
@@ -42,17 +44,19 @@ type Options struct {
 type Agent struct {
 	opts      Options
 	log       zerolog.Logger
-	clock     probes.Clock
+	time      *clock.Clock
 	store     *buffer.Store
 	resolver  *snmp.Resolver
 	builder   builder
 	schedule  *schedule
 	uplink    *uplink
+	gaps      *gaps
 	self      probes.Task
 	baselines map[string][]byte // of tasks that were stopped in order; each is used once
 	started   time.Time
 	atStart   *config.Config // what only a start takes up is as here
 	constants atomic.Pointer[[]probes.Dimension]
+	ready     atomic.Pointer[clock.Clock] // time, once the store may ask it
 
 	reloading sync.Mutex // one reload at a time
 
@@ -74,15 +78,17 @@ func New(opts Options) (*Agent, error) {
 	for _, w := range warnings {
 		log.Warn().Msg(w.String())
 	}
-	clock, err := NewClock()
+	a := &Agent{opts: opts, log: log, started: time.Now(), atStart: cfg, cfg: cfg, loadedAt: time.Now()}
+	store, err := openStore(cfg, a.trueTime, log)
 	if err != nil {
 		return nil, err
 	}
-	store, err := openStore(cfg, log)
-	if err != nil {
+	a.store = store
+	if a.time, err = a.newTime(log); err != nil {
+		_ = store.Close()
 		return nil, err
 	}
-	a := &Agent{opts: opts, log: log, clock: clock, store: store, started: time.Now(), atStart: cfg, cfg: cfg, loadedAt: time.Now()}
+	a.ready.Store(a.time)
 	if err := a.prepare(); err != nil {
 		_ = store.Close()
 		return nil, err
@@ -90,7 +96,7 @@ func New(opts Options) (*Agent, error) {
 	return a, nil
 }
 
-func openStore(cfg *config.Config, log zerolog.Logger) (*buffer.Store, error) {
+func openStore(cfg *config.Config, now func() time.Time, log zerolog.Logger) (*buffer.Store, error) {
 	if err := os.MkdirAll(cfg.StateDir, 0o750); err != nil {
 		return nil, fmt.Errorf("create state_dir: %w; give a folder that this user may write, as state_dir in %s", err, cfg.Path)
 	}
@@ -99,6 +105,7 @@ func openStore(cfg *config.Config, log zerolog.Logger) (*buffer.Store, error) {
 		MaxSize:        int64(cfg.Buffer.MaxSize),
 		CommitInterval: cfg.Buffer.CommitInterval.Std(),
 		Window:         Window,
+		Now:            now,
 		Log:            log.With().Str("part", "buffer").Logger(),
 	})
 }
@@ -111,19 +118,34 @@ func (a *Agent) prepare() error {
 	a.baselines = baselines
 	a.resolver = snmp.NewResolver(a.log)
 	a.builder = builder{kinds: a.opts.Kinds, deps: probes.Deps{
-		Clock:    a.clock,
+		Clock:    a.time,
 		Log:      a.log.With().Str("part", "probes").Logger(),
 		Resolver: a.resolver,
 	}}
 	a.schedule = newSchedule(a.cfg.Polling.MaxInFlight, a.take)
 	a.schedule.log = a.log.With().Str("part", "schedule").Logger()
-	a.self = newSelfTask(&selfProbe{clock: a.clock, store: a.store, states: a.schedule.States})
-	a.uplink, err = newUplink(a.cfg, a.store, uplinkOptions{Version: a.opts.Version, Log: a.log})
+	a.self = newSelfTask(&selfProbe{clock: a.time, store: a.store, floor: a.time.Floor, states: a.schedule.States})
+	a.uplink, err = newUplink(a.cfg, uplinkOptions{Version: a.opts.Version, Log: a.log, Store: a.store, Clock: a.time})
 	if err != nil {
 		return err
 	}
+	a.gaps = &gaps{
+		store: a.store, uplink: a.uplink.drain.State, clock: a.time, devices: a.polled, labels: a.cfg.Dimensions,
+		site: a.cfg.Site, mode: a.cfg.Buffer.Late, log: a.log.With().Str("part", "gaps").Logger(), tick: gapTick,
+	}
 	a.apply(a.cfg, a.builder.Build(a.cfg))
 	return nil
+}
+
+// polled are the devices that are polled now.
+func (a *Agent) polled() []string {
+	found := map[string]bool{}
+	for _, t := range a.schedule.States() {
+		if t.Task.Device != selfDevice {
+			found[t.Task.Device] = true
+		}
+	}
+	return sortedKeys(found)
 }
 
 // take is where the poll side ends: the points go to the buffer, which never
@@ -132,6 +154,9 @@ func (a *Agent) take(e *entry, b probes.Batch) {
 	e.labels.Apply(b.Points, a.constants.Load())
 	if len(b.Points) > 0 {
 		a.store.Enqueue(b.Points)
+	}
+	if entries := entriesOf(b, a.constants.Load(), a.time); len(entries) > 0 {
+		a.store.EnqueueEntries(entries)
 	}
 }
 
@@ -149,7 +174,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	err := runAll(ctx, []service{
 		{"schedule", a.schedule.Run},
 		{"resolver", a.resolver.Run},
+		{"clock", a.time.Run},
 		{"uplink", a.uplink.Run},
+		{"link watch", a.watchLinks},
+		{"gaps", a.gaps.Run},
 		{"control socket", server.Run},
 		{"reload on signal", a.reloadOnSignal},
 	})

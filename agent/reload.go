@@ -109,6 +109,9 @@ func needsRestart(old, now *config.Config) []string {
 		{"state_dir", old.StateDir, now.StateDir},
 		{"socket", old.Socket, now.Socket},
 		{"buffer", old.Buffer, now.Buffer},
+		{"uplink.budget and uplink.profile", old.Uplink.Budget, now.Uplink.Budget},
+		{"uplink." + now.Uplink.Kind + ".resolution", old.Uplink.Resolution, now.Uplink.Resolution},
+		{"clock", fmt.Sprint(old.Clock), fmt.Sprint(now.Clock)},
 		{"polling.max_in_flight", old.Polling.MaxInFlight, now.Polling.MaxInFlight},
 		{"log", old.Log, now.Log},
 	} {

@@ -17,6 +17,7 @@ const selfInterval = time.Minute
 type selfProbe struct {
 	clock  probes.Clock
 	store  *buffer.Store
+	floor  func() time.Time // of the clock
 	states func() []taskState
 	last   buffer.Account
 	gaps   uint64
@@ -37,6 +38,7 @@ func newSelfTask(p *selfProbe) probes.Task {
 // Poll reads counters that are in memory; it cannot fail.
 func (p *selfProbe) Poll(context.Context) (probes.Batch, error) {
 	points := selfPoints{stamp: p.clock.Now()}
+	p.keepFloor()
 	p.account(&points)
 	p.buffer(&points)
 	gaps := uint64(0)
@@ -55,6 +57,14 @@ func (p *selfProbe) Poll(context.Context) (probes.Batch, error) {
 	return probes.Batch{Points: points.list}, nil
 }
 
+// keepFloor has the store keep a moment that is surely past, for a start on a
+// machine that has forgotten the time.
+func (p *selfProbe) keepFloor() {
+	if text, err := p.floor().MarshalText(); err == nil {
+		p.store.Keep(floorNote, text)
+	}
+}
+
 // account sends what each counter grew by. Counters of the account never fall,
 // except late and dead letters, which move on to evicted or purged.
 func (p *selfProbe) account(out *selfPoints) {
@@ -67,10 +77,13 @@ func (p *selfProbe) account(out *selfPoints) {
 		{"edgehold.points.delivered", p.last.Delivered, now.Delivered},
 		{"edgehold.points.evicted", p.last.Evicted, now.Evicted},
 		{"edgehold.points.damaged", p.last.Damaged, now.Damaged},
+		{"edgehold.points.late_logged", p.last.LateLogged, now.LateLogged},
+		{"edgehold.points.late_dropped", p.last.LateDropped, now.LateDropped},
 	} {
 		out.count(c.key, c.now-c.was)
 	}
 	out.gauge("edgehold.points.late", probes.Int(now.Late))
+	out.gauge("edgehold.points.late_archived", probes.Int(now.LateArchived))
 	out.gauge("edgehold.points.dead_letter", probes.Int(now.DeadLetter))
 	out.gauge("edgehold.points.buffered", probes.Int(now.Buffered))
 	p.last = now

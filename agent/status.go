@@ -31,7 +31,8 @@ func (a *Agent) Status() control.Status {
 		UptimeS: int64(time.Since(a.started).Seconds()),
 		Config:  control.ConfigState{Path: cfg.Path, Hash: cfg.Hash, LoadedAt: loadedAt, LastError: lastErr},
 		Buffer:  a.bufferStatus(),
-		Uplink:  a.uplinkStatus(),
+		Clock:   clockStatus(a.time.State(), a.time.Best),
+		Uplink:  uplinkStatus(a.uplink.State()),
 		Account: control.Account(a.store.Account()),
 	}
 	s.Buffer.Path = filepath.Join(a.atStart.StateDir, StoreFile)
@@ -78,17 +79,10 @@ func (a *Agent) bufferStatus() control.Buffer {
 	if !st.Oldest.IsZero() {
 		b.BacklogAgeS = max(0, time.Since(st.Oldest).Seconds())
 	}
-	return b
-}
-
-func (a *Agent) uplinkStatus() control.Uplink {
-	url, d := a.uplink.State()
-	return control.Uplink{
-		URL: url, State: d.State, Since: d.Since,
-		LastSuccess: d.LastSuccess, LastError: d.LastError, LastErrorAt: d.LastErrorAt, NextTry: d.NextTry,
-		Posts: d.Posts, LinesAccepted: d.LinesAccepted, LinesRefused: d.LinesRefused, LinesUnnamed: d.LinesUnnamed,
-		AmbiguousPosts: d.AmbiguousPosts, ThrottledPosts: d.ThrottledPosts, BytesText: d.BytesText, BytesSent: d.BytesSent,
+	for i, n := range a.store.Ages(ageBounds) {
+		b.Ages = append(b.Ages, control.AgeBand{Upto: ageWords[i], Points: n})
 	}
+	return b
 }
 
 func deviceStatus(t taskState) control.Device {

@@ -10,7 +10,7 @@ tags=${TAGS:-gosnmp_nodebug}
 # build NAME GOARCH [GOARM]
 build() {
 	CGO_ENABLED=0 GOOS=linux GOARCH=$2 GOARM=${3:-} "$go" build -trimpath -buildvcs=false \
-		-tags "$tags" -ldflags "-s -w -X main.version=${VERSION:-dev}" \
+		-tags "$tags" -ldflags "-s -w -X main.version=${VERSION:-dev} -X main.built=${BUILT:-}" \
 		-o "dist/edgehold-linux-$1" ./cmd/edgehold
 }
 

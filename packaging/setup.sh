@@ -18,6 +18,7 @@ missing_for_test() {
 	# Older packages carry snmpsimd, newer ones snmpsim-command-responder.
 	has snmpsimd || has snmpsim-command-responder || echo snmpsim
 	has openssl || echo openssl
+	has chronyd || echo chrony
 	has strace || echo strace
 	has qemu-arm || echo qemu-user
 	has mkfs.ext4 || echo e2fsprogs

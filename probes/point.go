@@ -45,8 +45,14 @@ type Point struct {
 type Event struct {
 	Type       string // CUSTOM_INFO, ERROR_EVENT, ...
 	Title      string
-	Start, End Stamp
+	Start, End Stamp // a zero End: it still lasts, or it was a moment
 	Properties []Dimension
+	// EntitySelector names the entity it happened to, as in
+	// `type("CUSTOM_DEVICE"),entityName.equals("sw1")`; "" is the environment.
+	EntitySelector string
+	// Timeout is how long an event without an End stays open, at most six
+	// hours; 0 leaves it to the server.
+	Timeout time.Duration
 }
 
 // Record is one log record.
@@ -55,6 +61,14 @@ type Record struct {
 	Severity   string // INFO, WARN, ERROR, ...
 	Content    string
 	Attributes []Dimension
+	Numbers    []Number
+}
+
+// Number is an attribute that leaves as a number, not as text. Its value is
+// not a Summary.
+type Number struct {
+	Key   string
+	Value Value
 }
 
 // Batch is what one poll gives.

@@ -42,6 +42,10 @@ func Uint(u uint64) Value { return Value{bits: u, form: FormUint} }
 // Summarize makes a value of statistics.
 func Summarize(s Summary) Value { return Value{summary: &s, form: FormSummary} }
 
+// SummarizeAt makes a value of statistics that stay the caller's: they must
+// not change while the value is in use. It needs no memory of its own.
+func SummarizeAt(s *Summary) Value { return Value{summary: s, form: FormSummary} }
+
 // Form tells how the value is held, 0 for the zero Value.
 func (v Value) Form() Form { return v.form }
 

@@ -17,6 +17,7 @@ type Status struct {
 	Devices          []Device        `json:"devices"`
 	Configurations   []Configuration `json:"configurations"`
 	Buffer           Buffer          `json:"buffer"`
+	Clock            Clock           `json:"clock"`
 	Uplink           Uplink          `json:"uplink"`
 	Account          Account         `json:"account"`
 	Memory           Memory          `json:"memory"`
@@ -90,12 +91,20 @@ type Buffer struct {
 	Series            int       `json:"series"`
 	Oldest            time.Time `json:"oldest,omitzero"` // of the points that wait to be sent
 	BacklogAgeS       float64   `json:"backlog_age_s"`
+	Ages              []AgeBand `json:"ages"`               // of the points that wait to be sent
 	PendingPoints     int       `json:"pending_points"`     // in memory, not yet accepted
 	DroppedUnaccepted int64     `json:"dropped_unaccepted"` // from memory, before they were accepted
 	Refused           int64     `json:"refused"`            // points that no store takes
 	Alarm             string    `json:"alarm"`              // "" when healthy
 	Warnings          []string  `json:"warnings,omitempty"` // what makes the file less safe than it should be
 	Salvage           *Salvage  `json:"salvage,omitempty"`  // of the file that was found damaged last
+}
+
+// AgeBand is how many points wait that are younger than Upto and older than
+// the band before it.
+type AgeBand struct {
+	Upto   string `json:"upto"` // 2m, 1h, 24h, more
+	Points int64  `json:"points"`
 }
 
 // Salvage tells what became of a store's file that was found damaged: it is
@@ -110,8 +119,63 @@ type Salvage struct {
 	Done        bool      `json:"done"`
 }
 
+// Clock is what the agent knows of the time. While it is not trusted points are
+// kept, and nothing is sent.
+type Clock struct {
+	Trusted   bool      `json:"trusted"`
+	Source    string    `json:"source"` // who told: kernel, ntp, environment, saved; "" while not trusted
+	Since     time.Time `json:"since,omitzero"`
+	Time      time.Time `json:"time"`         // the best guess
+	ErrorS    float64   `json:"error_s"`      // how far it may be off
+	SystemOff float64   `json:"system_off_s"` // how far this machine's clock is ahead of it
+	Steps     int64     `json:"steps"`        // jumps of this machine's clock
+	Warnings  []string  `json:"warnings,omitempty"`
+}
+
+// Lane counts what one lane of the uplink has carried.
+type Lane struct {
+	Lane    string `json:"lane"` // live, events, window, logs, late
+	Posts   int64  `json:"posts"`
+	Lines   int64  `json:"lines"`  // accepted
+	Points  int64  `json:"points"` // in those lines
+	Refused int64  `json:"refused"`
+	Wire    int64  `json:"bytes_wire"`
+}
+
+// Cargo is how one endpoint of the uplink fares. One that holds, for want of a
+// scope of the token say, holds none of the others.
+type Cargo struct {
+	Cargo       string    `json:"cargo"` // metrics, events, logs
+	State       string    `json:"state"`
+	LastError   string    `json:"last_error,omitempty"`
+	LastErrorAt time.Time `json:"last_error_at,omitzero"`
+	NextTry     time.Time `json:"next_try,omitzero"`
+}
+
+// Budget is what the uplink may use beside its live points, in bytes on the
+// wire, and what it has used, live points included. 0 bounds nothing.
+type Budget struct {
+	Share    float64   `json:"share"`
+	Rate     int64     `json:"rate_bytes_per_s"`
+	Daily    int64     `json:"daily"`
+	Monthly  int64     `json:"monthly"`
+	Today    int64     `json:"used_today"`
+	Month    int64     `json:"used_this_month"`
+	Spent    string    `json:"spent"` // "day" or "month": that allowance is used up, only live points leave
+	ResetsAt time.Time `json:"resets_at,omitzero"`
+}
+
+// Late counts what became of late points of one class of age.
+type Late struct {
+	Upto    string `json:"upto"`
+	Logged  int64  `json:"logged"`
+	Dropped int64  `json:"dropped"`
+	Refused int64  `json:"refused"`
+}
+
 // Uplink is the state of the drain. Counts are since the start of the agent.
 type Uplink struct {
+	Kind           string    `json:"kind"` // dynatrace, otlp
 	URL            string    `json:"url"`
 	State          string    `json:"state"`
 	Since          time.Time `json:"since,omitzero"`
@@ -127,6 +191,17 @@ type Uplink struct {
 	ThrottledPosts int64     `json:"throttled_posts"`
 	BytesText      int64     `json:"bytes_text"`
 	BytesSent      int64     `json:"bytes_sent"` // the text, compressed
+	BytesWire      int64     `json:"bytes_wire"` // both ways, with headers and TLS
+	Lanes          []Lane    `json:"lanes"`
+	Cargos         []Cargo   `json:"cargos"`
+	Breaker        string    `json:"breaker"`
+	Rate           float64   `json:"rate_bytes_per_s"` // of the link, measured; 0: not yet
+	Batch          int       `json:"batch_bytes"`      // the most text of the next post
+	Budget         Budget    `json:"budget"`
+	SpreadUntil    time.Time `json:"spread_until,omitzero"` // the backlog waits until then, so that sites do not come all at once
+	PointsPerDay   int64     `json:"points_per_day"`        // data points that the environment took in a day
+	WholeDay       bool      `json:"points_per_day_full"`   // a day has passed since the start
+	Late           []Late    `json:"late"`                  // what became of late points since the start
 }
 
 // Account says where every accepted point is: Accepted is the sum of all the

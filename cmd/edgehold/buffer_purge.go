@@ -70,7 +70,7 @@ func (f *purgeFlags) run(cmd *cobra.Command) error {
 			return usage(cmd, fmt.Errorf("--before is %s, which is yet to come: to delete everything use --all", p.Before.Format(time.DateTime)))
 		}
 	}
-	if p == (buffer.Purge{}) {
+	if p.Before.IsZero() && !p.DeadLetters && !p.All {
 		return usage(cmd, errors.New("nothing is named to be purged: give --before, --dead-letters or --all"))
 	}
 	if err := f.confirm(cmd, p); err != nil {

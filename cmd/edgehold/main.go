@@ -5,10 +5,27 @@ package main
 
 import (
 	"os"
+	"strconv"
+	"time"
 )
 
-// version is set by the linker.
-var version = "dev"
+// Set by the linker: the version, and when it was built, in Unix seconds.
+var (
+	version = "dev"
+	built   = ""
+)
+
+// oldestBuild is believed of a build that was not told its time.
+const oldestBuild = 1_795_219_200 // 21 November 2026
+
+// buildTime is a moment that is surely past.
+func buildTime() time.Time {
+	seconds, err := strconv.ParseInt(built, 10, 64)
+	if err != nil || seconds < oldestBuild {
+		seconds = oldestBuild
+	}
+	return time.Unix(seconds, 0)
+}
 
 func main() {
 	os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr))

@@ -39,7 +39,7 @@ func newRun() *cobra.Command {
 			hangup := make(chan os.Signal, 1)
 			signal.Notify(hangup, syscall.SIGHUP)
 			defer signal.Stop(hangup)
-			a, err := agent.New(agent.Options{Path: path, Kinds: kinds(), Version: version, Hangup: hangup, NewLog: func(file config.Log) zerolog.Logger {
+			a, err := agent.New(agent.Options{Path: path, Kinds: kinds(), Version: version, Built: buildTime(), Hangup: hangup, NewLog: func(file config.Log) zerolog.Logger {
 				log, _ := newLog(flags, file) // both were checked
 				return log
 			}})

@@ -153,7 +153,7 @@ func TestAccountKeepsToTheLine(t *testing.T) {
 			t.Errorf("%d characters: %s", len(line), line)
 		}
 	}
-	if got, want := strings.Join(strings.Fields(out.String()), " "), fmt.Sprintf("account %[1]d accepted = %[1]d buffered + %[1]d delivered + %[1]d late + %[1]d dead letter + %[1]d evicted + %[1]d damaged + %[1]d purged", n); got != want {
+	if got, want := strings.Join(strings.Fields(out.String()), " "), fmt.Sprintf("account %[1]d accepted = %[1]d buffered + %[1]d delivered + %[1]d late + %[1]d dead letter + %[1]d evicted + %[1]d damaged + %[1]d purged", n); !strings.HasPrefix(got, want) {
 		t.Errorf("%q", got)
 	}
 }

@@ -57,6 +57,7 @@ func printStatus(w io.Writer, st control.Status, now time.Time) {
 			fmt.Fprintf(w, "  %-24s   left out: %s\n", "", warning)
 		}
 	}
+	printClock(w, st.Clock)
 	printStore(w, st)
 	printUplink(w, st.Uplink, now)
 	printAccount(w, st.Account)
@@ -87,6 +88,7 @@ func printStore(w io.Writer, st control.Status) {
 	if st.Account.Buffered > 0 {
 		fmt.Fprintf(w, "; oldest point %s old", span(time.Duration(b.BacklogAgeS*float64(time.Second))))
 	}
+	fmt.Fprint(w, waiting(b.Ages))
 	fmt.Fprintf(w, "\n  %d points in memory, not yet committed", b.PendingPoints)
 	if b.DroppedUnaccepted > 0 {
 		fmt.Fprintf(w, "; %d dropped before they could be accepted", b.DroppedUnaccepted)
@@ -115,42 +117,6 @@ func salvageText(x control.Salvage) string {
 		}
 	}
 	return text
-}
-
-func printUplink(w io.Writer, u control.Uplink, now time.Time) {
-	fmt.Fprintf(w, "\nuplink   %s\n  %s", u.URL, u.State)
-	if !u.Since.IsZero() {
-		fmt.Fprintf(w, " for %s", span(now.Sub(u.Since)))
-	}
-	if !u.LastSuccess.IsZero() {
-		fmt.Fprintf(w, "; last success %s ago", span(now.Sub(u.LastSuccess)))
-	}
-	if !u.NextTry.IsZero() {
-		fmt.Fprintf(w, "; next try in %s", span(max(0, u.NextTry.Sub(now))))
-	}
-	fmt.Fprintln(w)
-	if u.LastError != "" {
-		fmt.Fprintf(w, "  last error %s ago: %s\n", span(now.Sub(u.LastErrorAt)), u.LastError)
-	}
-	fmt.Fprintf(w, "  since the start: %d posts, %d lines accepted, %d refused, %d posts with no answer, %s sent\n",
-		u.Posts, u.LinesAccepted, u.LinesRefused, u.AmbiguousPosts, bytesText(u.BytesSent))
-}
-
-func printAccount(w io.Writer, a control.Account) {
-	line := fmt.Sprintf("account  %d accepted = %d buffered", a.Accepted, a.Buffered)
-	fmt.Fprintln(w)
-	for _, part := range []struct {
-		n    int64
-		name string
-	}{{a.Delivered, "delivered"}, {a.Late, "late"}, {a.DeadLetter, "dead letter"}, {a.Evicted, "evicted"}, {a.Damaged, "damaged"}, {a.Purged, "purged"}} {
-		text := fmt.Sprintf(" + %d %s", part.n, part.name)
-		if len(line)+len(text) >= 80 {
-			fmt.Fprintln(w, line)
-			line = strings.Repeat(" ", 8)
-		}
-		line += text
-	}
-	fmt.Fprintln(w, line)
 }
 
 // span prints a duration as people say it, with at most two units.

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/edgehold/edgehold/agent/control"
+)
+
+func printClock(w io.Writer, c control.Clock) {
+	fmt.Fprintf(w, "\nclock    %s", c.Time.UTC().Format("2006-01-02 15:04:05 UTC"))
+	switch {
+	case !c.Trusted:
+		fmt.Fprint(w, " is only a guess: points are kept, nothing is sent until the time is known")
+	case c.Source != "":
+		fmt.Fprintf(w, ", known from %s to %s", clockSource(c.Source), span(time.Duration(c.ErrorS*float64(time.Second))))
+	}
+	fmt.Fprintln(w)
+	if c.Trusted && (c.SystemOff > 1 || c.SystemOff < -1) {
+		word := "ahead"
+		if c.SystemOff < 0 {
+			word = "behind"
+		}
+		off := time.Duration(max(c.SystemOff, -c.SystemOff) * float64(time.Second))
+		fmt.Fprintf(w, "  this machine's own clock is %s %s; points carry the true time\n", span(off), word)
+	}
+	for _, warning := range c.Warnings {
+		fmt.Fprintf(w, "  warning: %s\n", warning)
+	}
+}
+
+// clockSource says who told the time.
+func clockSource(word string) string {
+	switch word {
+	case "kernel":
+		return "the kernel, which NTP keeps"
+	case "ntp":
+		return "an NTP server"
+	case "environment":
+		return "the Date of the environment"
+	case "saved":
+		return "what was known before the restart"
+	}
+	return word
+}
+
+// waiting tells how old the points are that wait, where some do for long.
+func waiting(bands []control.AgeBand) string {
+	var parts []string
+	for i, b := range bands {
+		if b.Points == 0 {
+			continue
+		}
+		words := "younger than " + b.Upto
+		if i > 0 {
+			words = bands[i-1].Upto + " to " + b.Upto
+		}
+		if b.Upto == "more" {
+			words = "older"
+		}
+		parts = append(parts, fmt.Sprintf("%d %s", b.Points, words))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "\n  waiting: " + strings.Join(parts, ", ")
+}
+
+func printUplink(w io.Writer, u control.Uplink, now time.Time) {
+	fmt.Fprintf(w, "\nuplink   %s\n  %s", u.URL, u.State)
+	if !u.Since.IsZero() {
+		fmt.Fprintf(w, " for %s", span(now.Sub(u.Since)))
+	}
+	if !u.LastSuccess.IsZero() {
+		fmt.Fprintf(w, "; last success %s ago", span(now.Sub(u.LastSuccess)))
+	}
+	if !u.NextTry.IsZero() {
+		fmt.Fprintf(w, "; next try in %s", span(max(0, u.NextTry.Sub(now))))
+	}
+	if now.Before(u.SpreadUntil) {
+		fmt.Fprintf(w, "; the backlog waits %s, so that not all sites come at once", span(u.SpreadUntil.Sub(now)))
+	}
+	fmt.Fprintln(w)
+	if u.LastError != "" {
+		fmt.Fprintf(w, "  last error %s ago: %s\n", span(now.Sub(u.LastErrorAt)), u.LastError)
+	}
+	for _, c := range u.Cargos {
+		if c.LastError != "" && c.LastError != u.LastError {
+			fmt.Fprintf(w, "  %s: %s, %s\n", c.Cargo, c.State, c.LastError)
+		}
+	}
+	fmt.Fprintf(w, "  since the start: %d posts, %d lines accepted, %d refused, %d posts with no answer, %s sent, %s on the wire\n",
+		u.Posts, u.LinesAccepted, u.LinesRefused, u.AmbiguousPosts, bytesText(u.BytesSent), bytesText(u.BytesWire))
+	printLanes(w, u.Lanes)
+	printPace(w, u)
+}
+
+// printLanes is one line with what each lane has carried, for those that have.
+func printLanes(w io.Writer, lanes []control.Lane) {
+	var parts []string
+	for _, l := range lanes {
+		if l.Lines+l.Refused == 0 {
+			continue
+		}
+		text := fmt.Sprintf("%s %d", l.Lane, l.Lines)
+		if l.Points > l.Lines {
+			text += fmt.Sprintf(" (of %d points)", l.Points)
+		}
+		parts = append(parts, text)
+	}
+	if len(parts) > 0 {
+		fmt.Fprintf(w, "  lanes: %s\n", strings.Join(parts, ", "))
+	}
+}
+
+// printPace tells what the link carries and what it costs.
+func printPace(w io.Writer, u control.Uplink) {
+	if u.PointsPerDay > 0 {
+		about := ""
+		if !u.WholeDay {
+			about = "about "
+		}
+		fmt.Fprintf(w, "  cost: %s%d data points a day\n", about, u.PointsPerDay)
+	}
+	if u.Rate > 0 {
+		fmt.Fprintf(w, "  link: about %s/s, posts of up to %s of text\n", bytesText(int64(u.Rate)), bytesText(int64(u.Batch)))
+	}
+	b := u.Budget
+	for _, a := range []struct {
+		word        string
+		used, limit int64
+	}{{"today", b.Today, b.Daily}, {"this month", b.Month, b.Monthly}} {
+		if a.limit > 0 {
+			fmt.Fprintf(w, "  budget: %s of %s used %s\n", bytesText(a.used), bytesText(a.limit), a.word)
+		}
+	}
+	if b.Spent != "" {
+		fmt.Fprintf(w, "  the allowance of the %s is used up: only live points leave until %s\n", b.Spent, b.ResetsAt.Local().Format(time.DateTime))
+	}
+	for _, l := range u.Late {
+		if l.Logged+l.Dropped+l.Refused > 0 {
+			fmt.Fprintf(w, "  late points up to %s old: %d left as log records, %d dropped, %d refused\n", l.Upto, l.Logged, l.Dropped, l.Refused)
+		}
+	}
+}
+
+func printAccount(w io.Writer, a control.Account) {
+	line := fmt.Sprintf("account  %d accepted = %d buffered", a.Accepted, a.Buffered)
+	fmt.Fprintln(w)
+	for _, part := range []struct {
+		n    int64
+		name string
+	}{{a.Delivered, "delivered"}, {a.Late, "late"}, {a.DeadLetter, "dead letter"}, {a.Evicted, "evicted"}, {a.Damaged, "damaged"}, {a.Purged, "purged"}} {
+		text := fmt.Sprintf(" + %d %s", part.n, part.name)
+		if len(line)+len(text) >= 80 {
+			fmt.Fprintln(w, line)
+			line = strings.Repeat(" ", 8)
+		}
+		line += text
+	}
+	fmt.Fprintln(w, line)
+	if a.LateLogged+a.LateDropped > 0 {
+		fmt.Fprintf(w, "         late: %d kept, %d left as log records, %d dropped\n", a.LateArchived, a.LateLogged, a.LateDropped)
+	}
+	if a.DeadLetter > 0 {
+		fmt.Fprintln(w, "         `edgehold dead-letter ls` shows the dead letters and why they were refused")
+	}
+}
