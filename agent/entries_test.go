@@ -198,7 +198,7 @@ func TestSelfMonitoringGoesTheSameWay(t *testing.T) {
 			{Task: probes.Task{Device: "192.0.2.2", Config: "c", Interval: time.Minute}, Last: result{Status: probes.StatusPending}},
 		}
 	}
-	p := &selfProbe{clock: clock, store: store, states: states}
+	p := &selfProbe{clock: clock, store: store, states: states, floor: time.Now}
 	task := newSelfTask(p)
 	series := probes.NewSeries("m", probes.Gauge)
 	if err := store.Append(t.Context(), []probes.Point{{Series: series, Value: probes.Int(1), Stamp: clock.Now()}}); err != nil {

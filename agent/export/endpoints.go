@@ -39,7 +39,7 @@ type verifyLine struct {
 
 // Endpoints serve the store of a running agent, whose file is at path.
 func Endpoints(s Purger, path string) []Endpoint {
-	return []Endpoint{
+	return append([]Endpoint{
 		{Method: "GET", Path: pathStat, Quick: true, Serve: func(_ context.Context, _ url.Values, w io.Writer) error {
 			return json.NewEncoder(w).Encode(statOf(s, path, true))
 		}},
@@ -52,7 +52,7 @@ func Endpoints(s Purger, path string) []Endpoint {
 		{Method: "POST", Path: pathPurge, Serve: func(ctx context.Context, query url.Values, w io.Writer) error {
 			return servePurge(ctx, s, query, w)
 		}},
-	}
+	}, letterEndpoints(s)...)
 }
 
 // serveVerify tells the progress a few times a second.

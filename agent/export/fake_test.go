@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 
@@ -27,6 +28,8 @@ type fakeStore struct {
 	stop    int // Read fails before this record; 0: never
 	damage  error
 	purged  buffer.Purge
+	letters []buffer.Letter
+	revived []buffer.Revived
 }
 
 var errStopped = errors.New("stopped by the test")
@@ -71,7 +74,36 @@ func (s *fakeStore) VerifyProgress(_ context.Context, progress func(done, of int
 
 func (s *fakeStore) Purge(_ context.Context, p buffer.Purge) (int64, error) {
 	s.purged = p
+	s.letters = slices.DeleteFunc(s.letters, func(x buffer.Letter) bool { return slices.Contains(p.Letters, x.Number) })
 	return 4, nil
+}
+
+func (s *fakeStore) DeadLetters(fn func(buffer.Letter) error) error {
+	for _, x := range s.letters {
+		if err := fn(x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *fakeStore) RetryLetters(_ context.Context, numbers []uint64, revive func(buffer.Letter) (buffer.Revived, error)) (n int, err error) {
+	for _, x := range slices.Clone(s.letters) {
+		if numbers != nil && !slices.Contains(numbers, x.Number) {
+			continue
+		}
+		r, err := revive(x)
+		if err != nil {
+			return n, err
+		}
+		if r == (buffer.Revived{}) {
+			continue
+		}
+		n++
+		s.revived = append(s.revived, r)
+		s.letters = slices.DeleteFunc(s.letters, func(y buffer.Letter) bool { return y.Number == x.Number })
+	}
+	return n, nil
 }
 
 func (s *fakeStore) Close() error { return nil }

@@ -17,12 +17,14 @@ type Store interface {
 	Stat() buffer.Stat
 	Read(ctx context.Context, sel buffer.Selection, fn func(buffer.Page) error) error
 	VerifyProgress(ctx context.Context, progress func(done, of int64)) (buffer.Account, error)
+	DeadLetters(fn func(buffer.Letter) error) error
 }
 
 // Purger is a store that is open for writing.
 type Purger interface {
 	Store
 	Purge(ctx context.Context, p buffer.Purge) (int64, error)
+	RetryLetters(ctx context.Context, numbers []uint64, revive func(buffer.Letter) (buffer.Revived, error)) (int, error)
 }
 
 // Source is where the commands read from.
@@ -34,6 +36,10 @@ type Source interface {
 	// Verify returns a *Damage where it finds some.
 	Verify(ctx context.Context, progress func(done, of int64)) (buffer.Account, error)
 	Purge(ctx context.Context, p buffer.Purge) (Purged, error)
+	// Letters gives the dead letters that fit, oldest first.
+	Letters(ctx context.Context, f LetterFilter, fn func(buffer.Letter) error) error
+	// Retry makes the dead letters that fit wait to be sent again.
+	Retry(ctx context.Context, f LetterFilter) (Retried, error)
 	Close() error
 }
 

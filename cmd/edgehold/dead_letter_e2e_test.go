@@ -126,7 +126,7 @@ func TestE2EDeadLetters(t *testing.T) {
 
 	s.start()
 	done := decoded[export.Retried](t, letters("retry", "--series", "n=1", "--json"))
-	if done.Retried != 1 || len(done.Failed) != 0 || done.Account.DeadLetter != 2 || done.Account.Check() != nil {
+	if done.Retried != 1 || done.Same != 0 || len(done.Failed) != 0 || done.Account.DeadLetter != 2 || done.Account.Check() != nil {
 		t.Errorf("retried of the running agent: %+v", done)
 	}
 	isIt := func(l draintest.Line) bool { return l.Key == "e2e.retry" }

@@ -119,7 +119,7 @@ var makers = []string{
 }
 
 // checkVariables allows package variables for errors, tables, embedded files
-// and the link-time version. A table is a literal of no locking type.
+// and what the linker sets. A table is a literal of no locking type.
 func checkVariables(s source) []string {
 	var findings []string
 	for _, d := range s.file.Decls {
@@ -140,7 +140,7 @@ func checkVariables(s source) []string {
 
 func allowedVariable(s source, g *ast.GenDecl, v *ast.ValueSpec) bool {
 	name := v.Names[0].Name
-	link := name == "version" && strings.HasPrefix(s.room, "cmd/")
+	link := (name == "version" || name == "built") && strings.HasPrefix(s.room, "cmd/")
 	if name == "_" || link || embeds(g.Doc) || embeds(v.Doc) {
 		return true
 	}
