@@ -29,10 +29,12 @@ type Account struct {
 func (a Account) Check() error {
 	states := []int64{a.Buffered, a.Delivered, a.Late, a.DeadLetter, a.Evicted, a.Damaged, a.Purged}
 	var sum int64
-	for _, n := range states {
+	for _, n := range append(states, a.LateLogged, a.LateDropped, a.archived()) {
 		if n < 0 {
 			return fmt.Errorf("account has a state below zero: %+v", a)
 		}
+	}
+	for _, n := range states {
 		sum += n
 	}
 	if sum != a.Accepted {
@@ -42,9 +44,12 @@ func (a Account) Check() error {
 }
 
 func (a Account) withSubStates() Account {
-	a.LateArchived = a.Late
+	a.LateArchived = a.archived()
 	return a
 }
+
+// archived is how many late points are open, and so in the file.
+func (a Account) archived() int64 { return a.Late - a.LateLogged - a.LateDropped }
 
 // held is the counter in which a record's open points are.
 func (a *Account) held(late bool) *int64 {
@@ -70,6 +75,10 @@ type ledger struct {
 	Account     Account  `json:"account"`
 	Salvage     *salvage `json:"salvage,omitempty"`
 
+	Guesses guesses      `json:"guesses,omitempty"` // records whose wall times are not true as they stand
+	Anchor  *savedAnchor `json:"anchor,omitempty"`  // the last one that was set
+	Gap     *Gap         `json:"gap,omitempty"`     // what became late since the last report
+
 	settled numbers // Settled, in memory
 }
 
@@ -93,12 +102,14 @@ func parseLedger(content []byte) (l ledger, err error) {
 	if err = json.Unmarshal(content, &l); err != nil {
 		return l, fmt.Errorf("%w: %w", errDamaged, err)
 	}
-	l.settled, err = parseSet[uint64](l.Settled, math.MaxUint64)
-	return l, err
+	if l.settled, err = parseSet[uint64](l.Settled, math.MaxUint64); err != nil {
+		return l, err
+	}
+	return l, l.Guesses.unpack()
 }
 
 func writeLedger(tx *bbolt.Tx, l ledger) error {
-	l.Format, l.Settled = format, l.settled.appendTo(nil)
+	l.Format, l.Settled, l.Guesses = format, l.settled.appendTo(nil), l.Guesses.pack()
 	content, err := json.Marshal(l)
 	if err != nil {
 		return fmt.Errorf("write the account: %w", err)

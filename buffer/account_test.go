@@ -39,7 +39,7 @@ var transitions = map[string]func(t *testing.T) (*rig, Account){
 		r.flush()
 		return r, Account{Accepted: 10, Buffered: 6, DeadLetter: 4}
 	},
-	"buffered -> late": func(t *testing.T) (*rig, Account) {
+	"buffered -> late_archived": func(t *testing.T) (*rig, Account) {
 		r := start(t, nil)
 		r.append(r.points(0, 10)...)
 		r.settle(r.lease(4), Settlement{Outcome: Delivered})
@@ -57,7 +57,7 @@ var transitions = map[string]func(t *testing.T) (*rig, Account){
 		}
 		return r, Account{Accepted: n, Buffered: n - a.Evicted, Evicted: a.Evicted}
 	},
-	"late -> evicted": func(t *testing.T) (*rig, Account) {
+	"late_archived -> evicted": func(t *testing.T) (*rig, Account) {
 		r := start(t, func(o *Options) { o.MaxSize = leastMaxSize })
 		r.append(r.points(0, 10)...)
 		r.clock.add(2 * time.Hour)
@@ -93,7 +93,7 @@ var transitions = map[string]func(t *testing.T) (*rig, Account){
 		r.flush()
 		return r, Account{Accepted: 15, Buffered: 5, Delivered: 4, Damaged: 6}
 	},
-	"late -> damaged": func(t *testing.T) (*rig, Account) {
+	"late_archived -> damaged": func(t *testing.T) (*rig, Account) {
 		r := start(t, func(o *Options) { o.EntryWindow = 3 * time.Hour })
 		r.append(r.points(0, 10)...)
 		r.append(r.points(10, 5)...)
@@ -106,6 +106,31 @@ var transitions = map[string]func(t *testing.T) (*rig, Account){
 		}
 		r.flush()
 		return r, Account{Accepted: 16, Late: 10, Damaged: 6}
+	},
+	"late_archived -> late_logged": func(t *testing.T) (*rig, Account) {
+		return settledLate(t, Logged), Account{Accepted: 10, Late: 10, LateLogged: 4}
+	},
+	"late_archived -> late_dropped": func(t *testing.T) (*rig, Account) {
+		return settledLate(t, Dropped), Account{Accepted: 10, Late: 10, LateDropped: 4}
+	},
+	"late_archived -> dead_letter": func(t *testing.T) (*rig, Account) {
+		return settledLate(t, Refused), Account{Accepted: 10, Late: 6, DeadLetter: 4}
+	},
+	"dead_letter -> buffered": func(t *testing.T) (*rig, Account) {
+		r := start(t, nil)
+		r.append(r.points(0, 10)...)
+		r.settle(r.lease(4), Settlement{Outcome: Refused, Line: "l", Reason: "r"})
+		r.flush()
+		n, err := r.RetryLetters(context.Background(), []uint64{1, 2, 77}, func(x Letter) (Revived, error) {
+			return Revived{Point: &r.points(int(x.Number), 1)[0]}, nil
+		})
+		if n != 2 || err != nil {
+			t.Errorf("%d retried, %v", n, err)
+		}
+		if got := values(r.lease(100)); !slices.Equal(got, append(sequence(4, 6), 1, 2)) {
+			t.Errorf("leased %v", got)
+		}
+		return r, Account{Accepted: 10, Buffered: 8, DeadLetter: 2}
 	},
 	"damaged -> buffered": func(t *testing.T) (*rig, Account) {
 		r := start(t, nil)
@@ -133,7 +158,7 @@ var transitions = map[string]func(t *testing.T) (*rig, Account){
 		r.purge(Purge{Before: middle}, 10)
 		return r, Account{Accepted: 15, Buffered: 5, Purged: 10}
 	},
-	"late -> purged": func(t *testing.T) (*rig, Account) {
+	"late_archived -> purged": func(t *testing.T) (*rig, Account) {
 		r := start(t, nil)
 		r.append(r.points(0, 10)...)
 		r.clock.add(2 * time.Hour)
@@ -146,9 +171,31 @@ var transitions = map[string]func(t *testing.T) (*rig, Account){
 		r.append(r.points(0, 10)...)
 		r.settle(r.lease(4), Settlement{Outcome: Refused, Line: "l", Reason: "r"})
 		r.flush()
-		r.purge(Purge{DeadLetters: true}, 4)
+		r.purge(Purge{Letters: []uint64{0, 3, 9}}, 2)
+		r.purge(Purge{DeadLetters: true}, 2)
 		return r, Account{Accepted: 10, Buffered: 6, Purged: 4}
 	},
+}
+
+// lateLease gives up to four late points.
+func (r *rig) lateLease() *Lease {
+	r.t.Helper()
+	l, err := r.Lease(Query{Max: 4, Late: true})
+	if err != nil || l == nil {
+		r.t.Fatalf("no late lease, %v", err)
+	}
+	return l
+}
+
+// settledLate has ten late points, four of which came to an outcome.
+func settledLate(t *testing.T, o Outcome) *rig {
+	r := start(t, nil)
+	r.append(r.points(0, 10)...)
+	r.clock.add(2 * time.Hour)
+	r.flush()
+	r.settle(r.lateLease(), Settlement{Outcome: o, Line: "l", Kind: "log"})
+	r.flush()
+	return r
 }
 
 // purge purges and checks how many went.
@@ -245,6 +292,9 @@ func TestVerifyBites(t *testing.T) {
 		"records":   func(l *ledger) { l.Records++ },
 		"segments":  func(l *ledger) { l.Segments++ },
 		"settled":   func(l *ledger) { l.settled = l.settled.add(spanOf[uint64]{0, 1}) },
+		"logged":    func(l *ledger) { l.Account.LateLogged++ },
+		"dropped":   func(l *ledger) { l.Account.LateDropped--; l.Account.LateLogged++ },
+		"guesses":   func(l *ledger) { l.Guesses = l.Guesses.add(0, boot(1), 5) },
 		"next":      func(l *ledger) { l.NextRecord++ },
 		"deadbytes": func(l *ledger) { l.DeadBytes++ },
 	} {
@@ -468,6 +518,14 @@ func FuzzSpans(f *testing.F) {
 		}
 		if !slices.Equal(rebuilt, s) {
 			t.Fatalf("%v is not in order, it should be %v", s, rebuilt)
+		}
+		shifted, want := spans(nil), slices.Clone(s)
+		for _, x := range s {
+			shifted = append(shifted, span{x.from + 1, x.to + 1})
+			want = want.add(span{x.from + 1, x.to + 1})
+		}
+		if got := s.union(shifted); !slices.Equal(got, want) {
+			t.Fatalf("%v and %v make %v, want %v", s, shifted, got, want)
 		}
 	})
 }

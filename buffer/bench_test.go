@@ -227,3 +227,55 @@ func line(p probes.Point) []byte {
 	}
 	return fmt.Appendf(out, " %v,%v %d", p.Series.Type(), p.Value.Float64(), p.Stamp.Wall)
 }
+
+// BenchmarkLanes drains a site as the lanes of the uplink do: whole series of a
+// minute, and some series only.
+func BenchmarkLanes(b *testing.B) {
+	even := func(s *probes.Series) bool { return s.Key()[len(s.Key())-1]%2 == 0 }
+	for name, queries := range map[string][]Query{
+		"plain": {{Max: 5000}},
+		"whole": {{Max: 30_000, Whole: time.Minute}},
+		"match": {{Max: 5000, Match: even}, {Max: 5000}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for range b.N {
+				benchLanes(b, queries)
+			}
+		})
+	}
+}
+
+func benchLanes(b *testing.B, queries []Query) {
+	site := newSite(4000)
+	s, err := Open(Options{Path: filepath.Join(b.TempDir(), "buffer.db"), Now: func() time.Time { return site.now }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	for range 300 {
+		if err := s.Append(context.Background(), site.poll()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	from, drained := time.Now(), 0
+	begin := newSite(0).now
+	for i := range 102 * len(queries) { // two minutes at a time, as the newest points are drained
+		q := queries[i%len(queries)]
+		q.Oldest = begin.Add(time.Duration(i/len(queries)) * 30 * time.Second)
+		q.Newest = q.Oldest.Add(2*time.Minute - time.Millisecond)
+		for l, err := s.Lease(q); l != nil || err != nil; l, err = s.Lease(q) {
+			if err == nil {
+				drained += len(l.Points)
+				err = s.Settle(l, []Settlement{{Outcome: Delivered}})
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	if drained != 300*4000 {
+		b.Fatalf("drained %d points", drained)
+	}
+	b.ReportMetric(float64(drained)/time.Since(from).Seconds(), "drain-points/s")
+	b.ReportMetric(0, "ns/op")
+}

@@ -7,12 +7,16 @@ import (
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/edgehold/edgehold/buffer/arc"
+	"github.com/edgehold/edgehold/probes"
 )
 
 // work is one commit: what it brings, and what came of it.
 type work struct {
 	drafts      []draft
 	names       []nameBlock
+	notes       map[string][]byte
 	series      int // how many the file has the names of afterwards
 	settlements []settlement
 	damaged     map[uint64]bool
@@ -25,7 +29,9 @@ type work struct {
 	touched map[uint64]bool // first records of segments that may be wholly settled now
 	busy    map[uint64]bool // records with leases out: neither late nor evicted now
 	cutoffs cutoffs
-	sweep   bool  // look for late records out of order too
+	sweep   bool // look for late records out of order too
+	anchor  *probes.Anchor
+	over    bool  // the anchor is of this boot: others have ended
 	letters int64 // most bytes of dead letters
 
 	commit uint64 // number of the try, 0 before the first
@@ -94,7 +100,7 @@ func (s *Store) commitLast() error {
 	}
 	if err == nil {
 		s.mu.Lock()
-		state, clean := s.saved, s.ledger.Clean
+		state, clean := s.saved, s.ledger.Clean && len(s.unsaved) == 0 && s.ledger.hasAnchor(s.anchor)
 		s.mu.Unlock()
 		if _, pending := s.due(); !pending && state == nil && clean {
 			return nil
@@ -165,22 +171,32 @@ func (s *Store) begin(state map[string][]byte) error {
 			s.queue.finish(err)
 			return err
 		}
-		w.settlements = s.holds.take()
+		w.settlements, w.notes = s.holds.take(), s.takeNotes()
 		s.running = w
 	}
 	w := s.running
 	w.letters = mostLetters(s.o.MaxSize)
+	s.mu.Lock()
+	w.anchor, w.over = s.anchor, s.anchored
+	s.mu.Unlock()
 	w.cutoffs = s.cutoffs()
 	w.busy = s.holds.begin(w.cutoffs)
 	step := s.o.Window.Milliseconds() / sweeps
-	w.sweep = w.cutoffs.points >= s.swept+step || w.cutoffs.points < s.swept-step
+	w.sweep = w.cutoffs.points != never && (w.cutoffs.points >= s.swept+step || w.cutoffs.points < s.swept-step)
 	return nil
 }
 
 // pack makes records of the tickets.
 func (s *Store) pack(w *work, tickets []*Ticket) error {
 	v := s.volume()
-	groups := group(v.names, tickets)
+	s.mu.Lock()
+	next, st := s.ledger.NextRecord, newStamper(s.anchor, s.ledger.Guesses)
+	s.mu.Unlock()
+	kins := st.kins(tickets)
+	groups := make([][]arc.Group, len(kins))
+	for i, k := range kins {
+		groups[i] = group(v.names, tickets, st, k)
+	}
 	w.series = v.names.len()
 	var err error
 	if w.names, err = v.names.blocks(v.codec, s.written, w.series); err != nil {
@@ -189,21 +205,23 @@ func (s *Store) pack(w *work, tickets []*Ticket) error {
 	s.written = w.series // blocks are made once
 	s.pending = append(s.pending, w.names...)
 	w.names = s.pending
-	s.mu.Lock()
-	next := s.ledger.NextRecord
-	s.mu.Unlock()
 	if s.tailDone && s.packer.records >= sealRecords/2 {
 		s.packer.seal()
 	}
 	names := dictionaryState{print: v.names.print, grown: len(w.names) > 0}
-	if w.drafts, err = s.packer.points(next, groups, names); err != nil {
-		return err
+	for i, k := range kins {
+		s.packer.turn(k)
+		points, err := s.packer.points(next+uint64(len(w.drafts)), groups[i], names)
+		if err != nil {
+			return err
+		}
+		w.draft(points, k, st)
+		entries, err := s.packer.entries(next+uint64(len(w.drafts)), collect(tickets, st, k), names)
+		if err != nil {
+			return err
+		}
+		w.draft(entries, k, st)
 	}
-	entries, err := s.packer.entries(next+uint64(len(w.drafts)), collect(tickets), names)
-	if err != nil {
-		return err
-	}
-	w.drafts = append(w.drafts, entries...)
 	for _, t := range tickets {
 		if t.change != nil {
 			w.changes = append(w.changes, t.change)
@@ -211,6 +229,14 @@ func (s *Store) pack(w *work, tickets []*Ticket) error {
 	}
 	w.open, w.isOpen = s.packer.open, s.packer.records > 0
 	return nil
+}
+
+// draft adds records whose stamps are kin.
+func (w *work) draft(drafts []draft, k kin, st *stamper) {
+	for _, d := range drafts {
+		d.boot, d.ahead = k.boot, st.bases[k.boot]
+		w.drafts = append(w.drafts, d)
+	}
 }
 
 // try brings the work into the file. After an error the outcome is unknown:
@@ -292,10 +318,12 @@ func (s *Store) apply(tx *bbolt.Tx, l *ledger, w *work) error {
 		{"write series", func() error { return putNames(tx, w.names) }},
 		{"add records", func() error { return add(tx, l, w) }},
 		{"change the buffer", func() error { return change(tx, l, w) }},
+		{"date records", func() error { w.sweep = l.date(w.anchor, w.over) || w.sweep; return nil }},
 		{"move to late", func() error { return moveLate(tx, l, w) }},
 		{"evict", func() error { return s.evictAll(tx, l, w) }},
 		{"delete settled segments", func() error { return dropSettled(tx, l, w) }},
 		{"seal records", func() error { return sealTail(tx, l) }},
+		{"save notes", func() error { return putNotes(tx, w.notes) }},
 		{"save state", func() error { return s.writeState(tx, w.state) }},
 	}
 	for _, step := range steps {
@@ -331,6 +359,9 @@ func add(tx *bbolt.Tx, l *ledger, w *work) error {
 			l.Open = d.base
 			l.Segments++
 		}
+		if d.guess {
+			l.Guesses = l.Guesses.add(d.number(), d.boot, d.ahead)
+		}
 		l.NextRecord = d.number() + 1
 		l.Records++
 		l.Account.Accepted += int64(d.count)
@@ -358,10 +389,12 @@ func settle(tx *bbolt.Tx, l *ledger, w *work, st settlement) error {
 	if err != nil {
 		return err
 	}
-	delivered, refused := st.delivered.count(), st.refused.count()
+	delivered, refused := st.by[Delivered].count(), st.by[Refused].count()
 	*l.Account.held(m.late || st.record.number() < l.LateThrough) -= delivered + refused
 	l.Account.Delivered += delivered
 	l.Account.DeadLetter += refused
+	l.Account.LateLogged += st.by[Logged].count() // and stay late
+	l.Account.LateDropped += st.by[Dropped].count()
 	for _, x := range st.letters {
 		if err := x.put(tx, l); err != nil {
 			return err
@@ -370,7 +403,7 @@ func settle(tx *bbolt.Tx, l *ledger, w *work, st settlement) error {
 			return err
 		}
 	}
-	m.settled = m.settled.union(st.delivered, st.refused)
+	m.settled = m.settled.union(st.by[:]...)
 	if m.settled.count() < int64(st.record.count) {
 		return writeMark(tx, l.Commit, st.record.number(), m)
 	}
@@ -406,6 +439,9 @@ func (s *Store) finish(w *work) {
 	}
 	s.mu.Lock()
 	s.ledger = w.ledger
+	if s.anchor == nil {
+		s.anchor = w.ledger.Anchor.anchor() // of a file that was set aside
+	}
 	s.mu.Unlock()
 	err := s.measure()
 	s.holds.finish(w, err)

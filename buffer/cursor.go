@@ -27,7 +27,8 @@ type cursor struct {
 	next  uint32 // index of the next record; 0: none was decoded
 	used  uint64 // when, for choosing among cursors
 
-	groups  []arc.Group // of the record before next
+	guess   bool        // the record before next is one
+	groups  []arc.Group // of that record
 	entries []arc.Entry
 }
 
@@ -88,7 +89,7 @@ func (c *cursor) decode(r record, series int) error {
 }
 
 func (c *cursor) unpack(r record, series int) (err error) {
-	c.groups, c.entries = nil, nil
+	c.guess, c.groups, c.entries = r.guess, nil, nil
 	if err = r.frame.check(); err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/edgehold/edgehold/buffer/arc"
 	"github.com/edgehold/edgehold/probes"
@@ -63,22 +62,21 @@ func checkEntry(e Entry) error {
 	return nil
 }
 
-// collect gives the entries of tickets in the order of their wall times.
-func collect(tickets []*Ticket) []arc.Entry {
+// collect gives the entries of tickets that are kin, in the order of their
+// wall times.
+func collect(tickets []*Ticket, st *stamper, of kin) []arc.Entry {
 	var out []arc.Entry
 	for _, t := range tickets {
 		for _, e := range t.entries {
-			out = append(out, arc.Entry{Kind: uint8(e.Kind), Stamp: toStamp(e.Stamp), Data: e.Data})
+			if stamp, k := st.stamp(e.Stamp); k == of {
+				out = append(out, arc.Entry{Kind: uint8(e.Kind), Stamp: stamp, Data: e.Data})
+			}
 		}
 	}
 	slices.SortStableFunc(out, func(a, b arc.Entry) int { return cmp.Compare(a.Stamp.Wall, b.Stamp.Wall) })
 	return out
 }
 
-func fromEntry(e arc.Entry) Entry {
-	return Entry{Kind: EntryKind(e.Kind), Stamp: fromStamp(e.Stamp), Data: e.Data}
-}
-
-func fromStamp(s arc.Stamp) probes.Stamp {
-	return probes.Stamp{Boot: s.Boot, Uptime: time.Duration(s.Uptime) * time.Millisecond, Wall: s.Wall}
+func fromEntry(e arc.Entry, d dating) Entry {
+	return Entry{Kind: EntryKind(e.Kind), Stamp: fromStamp(e.Stamp, d), Data: e.Data}
 }

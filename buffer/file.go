@@ -23,8 +23,9 @@ import (
 //
 //	chunks       a bucket for each chunk of sealed records
 //	dead         number -> a refused line
+//	kept         name -> a small note of the agent; made when there is one
 //	marks        record number -> which of its points are settled, whether it is late
-//	meta         format -> "2"
+//	meta         format -> "3"
 //	names        first number -> a block of series
 //	names-copy   the same again
 //	state        name -> what the agent wants back after a planned stop
@@ -39,6 +40,7 @@ var (
 	bucketMeta      = []byte("meta")
 	bucketNames     = []byte("names")
 	bucketNamesCopy = []byte("names-copy")
+	bucketNotes     = []byte("kept")
 	bucketState     = []byte("state")
 	bucketLedger    = []byte("zledger")
 
@@ -47,7 +49,8 @@ var (
 )
 
 const (
-	format    = 2
+	format    = 3
+	oldFormat = 2    // the oldest that can be read; it lacks guesses, notes and gaps
 	pageSize  = 4096 // also where the system's pages are larger: they triple the bytes written
 	allocSize = 1 << 20
 	lockWait  = time.Second
@@ -136,20 +139,33 @@ func buckets() [][]byte {
 	return [][]byte{bucketChunks, bucketDead, bucketMarks, bucketMeta, bucketNames, bucketNamesCopy, bucketLedger}
 }
 
-// prepare checks the format, and writes to the file only if it is new.
+// prepare checks the format, and writes to the file only if it is new or of an
+// older format, which programs that know only that must not touch any more.
 func prepare(db *bbolt.DB, start ledger) error {
-	fresh := false
+	fresh, known := false, format
 	err := guard(func() error {
-		return db.View(func(tx *bbolt.Tx) error {
+		return db.View(func(tx *bbolt.Tx) (err error) {
 			first, _ := tx.Cursor().First()
 			if fresh = first == nil; fresh {
 				return nil
 			}
-			return checkFormat(tx)
+			known, err = checkFormat(tx)
+			return err
 		})
 	})
-	if err != nil || !fresh {
+	switch {
+	case err != nil:
 		return err
+	case known != format:
+		return db.Update(func(tx *bbolt.Tx) error {
+			l, err := readLedger(tx)
+			if err != nil {
+				return err
+			}
+			return writeFormat(tx, l)
+		})
+	case !fresh:
+		return nil
 	}
 	return db.Update(func(tx *bbolt.Tx) error {
 		for _, name := range buckets() {
@@ -157,36 +173,42 @@ func prepare(db *bbolt.DB, start ledger) error {
 				return err
 			}
 		}
-		if err := tx.Bucket(bucketMeta).Put(keyFormat, []byte(strconv.Itoa(format))); err != nil {
-			return err
-		}
-		return writeLedger(tx, start)
+		return writeFormat(tx, start)
 	})
 }
 
-func checkFormat(tx *bbolt.Tx) error {
+// writeFormat writes the number of the format in both of its places.
+func writeFormat(tx *bbolt.Tx, l ledger) error {
+	if err := tx.Bucket(bucketMeta).Put(keyFormat, []byte(strconv.Itoa(format))); err != nil {
+		return err
+	}
+	return writeLedger(tx, l)
+}
+
+// checkFormat gives the number of the format if it is one that can be read.
+func checkFormat(tx *bbolt.Tx) (int, error) {
 	meta := tx.Bucket(bucketMeta)
 	if meta == nil {
-		return errForeign
+		return 0, errForeign
 	}
 	n, err := strconv.Atoi(string(bytes.TrimSpace(meta.Get(keyFormat))))
 	l, broken := readLedger(tx)
 	switch {
-	case n != format && broken == nil && l.Format == format:
-		return fmt.Errorf("the number of the format is %d in one place and %d in another: %w", n, format, errDamaged)
+	case broken == nil && n != l.Format && l.Format >= oldFormat && l.Format <= format:
+		return 0, fmt.Errorf("the number of the format is %d in one place and %d in another: %w", n, l.Format, errDamaged)
 	case err != nil:
-		return errForeign
+		return 0, errForeign
 	case n > format:
-		return fmt.Errorf("%w (format %d, this one knows %d)", errNewer, n, format)
-	case n < format:
-		return fmt.Errorf("%w (format %d, this one knows %d)", errOlder, n, format)
+		return 0, fmt.Errorf("%w (format %d, this one knows %d)", errNewer, n, format)
+	case n < oldFormat:
+		return 0, fmt.Errorf("%w (format %d, this one knows %d)", errOlder, n, format)
 	}
 	for _, name := range buckets() {
 		if tx.Bucket(name) == nil {
-			return errForeign
+			return 0, errForeign
 		}
 	}
-	return nil
+	return n, nil
 }
 
 // openError adds the path and the mend.

@@ -19,10 +19,11 @@ import (
 	"github.com/edgehold/edgehold/probes"
 )
 
-const (
-	fixture = "testdata/format-2.db.gz"
-	golden  = "testdata/format-2.golden"
-)
+// fixture is the files of a format: what a build has written, and what it reads.
+func fixture(format int) (packed, golden string) {
+	name := fmt.Sprintf("testdata/format-%d", format)
+	return name + ".db.gz", name + ".golden"
+}
 
 // makeFixture fills a store with everything that the format has.
 func makeFixture(t *testing.T) []byte {
@@ -59,9 +60,10 @@ func makeFixture(t *testing.T) []byte {
 	l := r.lease(9)
 	each := make([]Settlement, 9)
 	for i := range each {
-		each[i] = Settlement{Outcome: Outcome(1 + i%3), Line: fmt.Sprint("line ", i), Reason: "because"}
+		each[i] = Settlement{Outcome: Outcome(1 + i%3), Line: fmt.Sprint("line ", i), Reason: "because", Kind: []string{"", "log", "event"}[i/3]}
 	}
 	r.settle(l, each...)
+	r.fixtureTimes()
 	r.flush()
 	err := r.volume().view(func(tx *bbolt.Tx) error {
 		for _, name := range [][]byte{bucketChunks, bucketMarks, bucketDead, bucketNamesCopy} {
@@ -82,6 +84,43 @@ func makeFixture(t *testing.T) []byte {
 	return b
 }
 
+// fixtureAnchor is that of boot 9 of the fixture.
+var fixtureAnchor = probes.Anchor{Boot: probes.BootID{9}, Offset: 1_767_232_000_000, Error: 3 * time.Second, Source: "ntp"}
+
+// fixtureTimes adds points whose times were guessed: of a boot that ended
+// without an anchor, of one that got its anchor, and of one that waits for it.
+// Of the first some are logged, some dropped.
+func (r *rig) fixtureTimes() {
+	r.append(r.guessed(boot(8), 1_000_000, 0, 5)...)
+	r.append(r.guessed(boot(9), 2_000_000, 10, 5)...)
+	r.enter(Entry{Kind: LogEntry, Stamp: probes.Stamp{Boot: boot(9), Uptime: time.Minute, Wall: 2_060_000, Guess: true}, Data: []byte("guessed")})
+	r.SetAnchor(fixtureAnchor)
+	r.flush()
+	l, err := r.Lease(Query{Max: 4, Late: true})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.settle(l, Settlement{Outcome: Logged}, Settlement{Outcome: Dropped}, Settlement{Outcome: Refused, Line: "late"}, Settlement{Outcome: Later})
+	r.Keep("budget", []byte("a note"))
+	r.append(r.noise(9000, 5)...)
+	r.reopen() // no anchor was set in this run: another boot may be over or not
+	r.append(r.guessed(boot(7), 3_000_000, 20, 5)...)
+}
+
+func boot(n byte) probes.BootID { return probes.BootID{n} }
+
+// guessed are points of series 0 that a process without the time has measured,
+// a second after each other from a second of its boot on.
+func (r *rig) guessed(boot probes.BootID, base int64, second, n int) []probes.Point {
+	out := make([]probes.Point, n)
+	for i := range out {
+		up := time.Duration(second+i) * time.Second
+		out[i] = probes.Point{Series: series(0), Value: probes.Uint(uint64(second + i)),
+			Stamp: probes.Stamp{Boot: boot, Uptime: up, Wall: base + up.Milliseconds(), Guess: true}}
+	}
+	return out
+}
+
 // nextLease leases the point that was appended for it.
 func nextLease(r *rig) *Lease {
 	r.append(r.points(0, 1)...)
@@ -95,11 +134,11 @@ func describe(t *testing.T, read func(context.Context, Selection, func(Page) err
 	err := read(context.Background(), Selection{Settled: true}, func(p Page) error {
 		var lines strings.Builder
 		for i, x := range p.Points {
-			fmt.Fprintf(&lines, "  %s %s %s %d %d %x %v %d %+v\n", p.State[i], x.Series.Key(), x.Series.Dims(), x.Series.Type(),
-				x.Value.Form(), math.Float64bits(x.Value.Float64()), x.Stamp.Uptime, x.Stamp.Wall, valueText(x.Value))
+			fmt.Fprintf(&lines, "  %s %s %s %d %d %x %v %s %+v\n", p.State[i], x.Series.Key(), x.Series.Dims(), x.Series.Type(),
+				x.Value.Form(), math.Float64bits(x.Value.Float64()), x.Stamp.Uptime, wallText(x.Stamp), valueText(x.Value))
 		}
 		for i, e := range p.Entries {
-			fmt.Fprintf(&lines, "  %s kind %d %v %d %.40q, %d bytes\n", p.State[i], e.Kind, e.Stamp.Uptime, e.Stamp.Wall, e.Data, len(e.Data))
+			fmt.Fprintf(&lines, "  %s kind %d %v %s %.40q, %d bytes\n", p.State[i], e.Kind, e.Stamp.Uptime, wallText(e.Stamp), e.Data, len(e.Data))
 		}
 		text := lines.String()
 		if len(p.State) > 10 {
@@ -110,7 +149,7 @@ func describe(t *testing.T, read func(context.Context, Selection, func(Page) err
 	})
 	if err == nil {
 		err = letters(func(x Letter) error {
-			fmt.Fprintf(&out, "letter %d %s %q %q\n", x.Number, x.Time.UTC(), x.Line, x.Reason)
+			fmt.Fprintf(&out, "letter %d %s %s%q %q\n", x.Number, x.Time.UTC(), x.Kind, x.Line, x.Reason)
 			return nil
 		})
 	}
@@ -118,6 +157,13 @@ func describe(t *testing.T, read func(context.Context, Selection, func(Page) err
 		t.Fatal(err)
 	}
 	return out.String()
+}
+
+func wallText(s probes.Stamp) string {
+	if s.Guess {
+		return fmt.Sprint(s.Wall, " guessed")
+	}
+	return fmt.Sprint(s.Wall)
 }
 
 func valueText(v probes.Value) string {
@@ -132,13 +178,20 @@ func valueText(v probes.Value) string {
 	return fmt.Sprint(v.Float64())
 }
 
-// TestFormat reads a file that an earlier build has written.
+// TestFormat reads files that earlier builds have written.
 func TestFormat(t *testing.T) {
 	if os.Getenv("UPDATE_FIXTURE") != "" {
 		updateFixture(t)
 	}
+	for n := oldFormat; n <= format; n++ {
+		t.Run(fmt.Sprint(n), func(t *testing.T) { testFormat(t, n) })
+	}
+}
+
+func testFormat(t *testing.T, n int) {
 	path := filepath.Join(t.TempDir(), "buffer.db")
-	unpackFixture(t, path)
+	unpackFixture(t, path, n)
+	_, golden := fixture(n)
 	want, err := os.ReadFile(golden)
 	if err != nil {
 		t.Fatal(err)
@@ -173,6 +226,28 @@ func TestFormat(t *testing.T) {
 	}
 	r.append(r.points(0, 10)...)
 	r.verify()
+	err = r.volume().view(func(tx *bbolt.Tx) error {
+		now, err := checkFormat(tx)
+		if now != format {
+			t.Errorf("the file has format %d now, want %d", now, format)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n == oldFormat {
+		return
+	}
+	if a, ok := r.Anchor(); !ok || a != fixtureAnchor {
+		t.Errorf("anchor %+v", a)
+	}
+	if g, ok := r.Gap(); !ok || g.Points == 0 {
+		t.Errorf("gap %+v", g)
+	}
+	if got := string(r.Kept("budget")); got != "a note" {
+		t.Errorf("note %q", got)
+	}
 }
 
 func fixtureText(t *testing.T, a Account, read func(context.Context, Selection, func(Page) error) error, letters func(func(Letter) error) error) string {
@@ -180,9 +255,10 @@ func fixtureText(t *testing.T, a Account, read func(context.Context, Selection, 
 	return fmt.Sprintf("account %+v\n", a) + describe(t, read, letters)
 }
 
-func unpackFixture(t *testing.T, path string) {
+func unpackFixture(t *testing.T, path string, format int) {
 	t.Helper()
-	packed, err := os.ReadFile(fixture)
+	name, _ := fixture(format)
+	packed, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,6 +278,7 @@ func unpackFixture(t *testing.T, path string) {
 // updateFixture writes the files anew. Only a new format may do that.
 func updateFixture(t *testing.T) {
 	t.Helper()
+	name, golden := fixture(format)
 	var packed bytes.Buffer
 	z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
 	if err == nil {
@@ -214,13 +291,13 @@ func updateFixture(t *testing.T) {
 		err = os.MkdirAll("testdata", 0o755)
 	}
 	if err == nil {
-		err = os.WriteFile(fixture, packed.Bytes(), 0o644)
+		err = os.WriteFile(name, packed.Bytes(), 0o644)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "buffer.db")
-	unpackFixture(t, path)
+	unpackFixture(t, path, format)
 	r, err := OpenReader(path)
 	if err != nil {
 		t.Fatal(err)

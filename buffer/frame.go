@@ -20,6 +20,7 @@ const (
 	frameMark   frameKind = 'M'
 	frameLetter frameKind = 'D'
 	frameState  frameKind = 'S'
+	frameNote   frameKind = 'K'
 
 	magicSize    = 4
 	maxFrameBody = 64 << 20

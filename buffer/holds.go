@@ -20,6 +20,7 @@ type holds struct {
 	epoch   int // changes when the file is replaced: older leases mean nothing then
 	records map[uint64]*hold
 	cursors [2]*cursor // one for each lane
+	late    *cursor    // for late points; nil while nobody leases them
 
 	since   time.Time // when the first settlement or damage came that waits
 	backlog bool      // some of them are not of the freshest points
@@ -33,15 +34,29 @@ type holds struct {
 type hold struct {
 	record     record // its head
 	leased     spans
-	delivered  spans // since the last commit
-	refused    spans // since the last commit
+	by         outcomes // since the last commit
 	letters    []Letter
 	committing spans // in the running commit
 }
 
-func (h *hold) idle() bool {
-	return len(h.leased)+len(h.delivered)+len(h.refused)+len(h.committing) == 0
+// outcomes are points by what became of them; there are none at Later.
+type outcomes [Dropped + 1]spans
+
+func (o *outcomes) empty() bool {
+	for _, points := range o {
+		if len(points) > 0 {
+			return false
+		}
+	}
+	return true
 }
+
+func (h *hold) idle() bool {
+	return len(h.leased)+len(h.committing) == 0 && h.by.empty()
+}
+
+// gone is the points that are settled, but not yet in the file.
+func (h *hold) gone() spans { return h.committing.union(h.by[:]...) }
 
 func (h *holds) of(r record) *hold {
 	if h.records[r.number()] == nil {
@@ -53,7 +68,13 @@ func (h *holds) of(r record) *hold {
 
 // cursor picks the one for the record: that which is nearest before it, else
 // the one that was not used for longer.
-func (h *holds) cursor(r record) *cursor {
+func (h *holds) cursor(r record, late bool) *cursor {
+	if late {
+		if h.late == nil {
+			h.late = newCursor(h.cursors[0].codec)
+		}
+		return h.late
+	}
 	a, b := h.cursors[0], h.cursors[1]
 	switch {
 	case b.reaches(r) && (!a.reaches(r) || b.next > a.next):
@@ -63,6 +84,13 @@ func (h *holds) cursor(r record) *cursor {
 	}
 	a.used = max(a.used, b.used) + 1
 	return a
+}
+
+// freeLate gives the memory back that reading late points took.
+func (h *holds) freeLate(late bool) {
+	if late {
+		h.late = nil
+	}
 }
 
 func (h *holds) touch(backlog bool) {
@@ -77,12 +105,8 @@ func (h *holds) settle(at position, n uint32, o Outcome) {
 	r := h.records[at.record]
 	part := span{at.index, at.index + n}
 	r.leased = r.leased.remove(part)
-	switch o {
-	case Delivered:
-		r.delivered = r.delivered.add(part)
-		h.touch(at.record < h.fresh)
-	case Refused:
-		r.refused = r.refused.add(part)
+	if o != Later {
+		r.by[o] = r.by[o].add(part)
 		h.touch(at.record < h.fresh)
 	}
 	if r.idle() {
@@ -92,9 +116,9 @@ func (h *holds) settle(at position, n uint32, o Outcome) {
 
 // settlement is what a commit does to one record.
 type settlement struct {
-	record             record
-	delivered, refused spans
-	letters            []Letter
+	record  record
+	by      outcomes
+	letters []Letter
 }
 
 // takeDamaged moves what was found damaged into the running commit.
@@ -111,12 +135,12 @@ func (h *holds) take() (settlements []settlement) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, r := range h.records {
-		if len(r.delivered)+len(r.refused) == 0 {
+		if r.by.empty() {
 			continue
 		}
-		settlements = append(settlements, settlement{r.record, r.delivered, r.refused, r.letters})
-		r.committing = r.delivered.union(r.refused)
-		r.delivered, r.refused, r.letters = nil, nil, nil
+		settlements = append(settlements, settlement{r.record, r.by, r.letters})
+		r.committing = spans{}.union(r.by[:]...)
+		r.by, r.letters = outcomes{}, nil
 	}
 	slices.SortFunc(settlements, func(a, b settlement) int { return cmp.Compare(a.record.number(), b.record.number()) })
 	h.since, h.backlog = time.Time{}, false
@@ -187,7 +211,7 @@ func (h *holds) moved(v *volume, emptied bool) {
 		h.epoch++
 	}
 	h.records = make(map[uint64]*hold)
-	h.cursors = [2]*cursor{newCursor(v.codec), newCursor(v.codec)}
+	h.cursors, h.late = [2]*cursor{newCursor(v.codec), newCursor(v.codec)}, nil
 	h.damaged, h.broken, h.since, h.backlog, h.fresh = nil, nil, time.Time{}, false, 0
 }
 

@@ -64,7 +64,8 @@ func inspectOpen(path string) error {
 		if first, _ := tx.Cursor().First(); first == nil {
 			return nil // made, but nothing was committed yet
 		}
-		return checkFormat(tx)
+		_, err := checkFormat(tx)
+		return err
 	})
 }
 

@@ -30,7 +30,7 @@ func (v *volume) crossCheck(l *ledger) error {
 			return err
 		}
 		a := l.Account
-		if t.buffered != a.Buffered+a.Late || t.records != l.Records || t.segments != l.Segments || t.dead != a.DeadLetter || a.Check() != nil {
+		if t.buffered != a.Buffered+a.archived() || t.records != l.Records || t.segments != l.Segments || t.dead != a.DeadLetter || t.guesses != l.Guesses.total() || a.Check() != nil {
 			return fmt.Errorf("the account says %d segments, %d records, %+v; the file holds %d segments, %d records, %d open points, %d dead letters: %w",
 				l.Segments, l.Records, a, t.segments, t.records, t.buffered, t.dead, errDamaged)
 		}
@@ -59,6 +59,7 @@ func countUnits(tx *bbolt.Tx, l *ledger, t *totals) error {
 			t.segments++
 		}
 		before, next = u, u.span().to
+		t.guesses += l.Guesses.count(u.span())
 		open := l.settled.free(u.span()).count()
 		t.records += open
 		if open == int64(u.records) {

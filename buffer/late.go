@@ -20,8 +20,19 @@ func (c cutoffs) of(entries bool) int64 {
 	return c.points
 }
 
+// never is the cut-off while the time is unknown.
+const never = math.MinInt64
+
+// passed tells whether a record is late. What has no time, and never will, is.
+func (c cutoffs) passed(r record, d dating) bool {
+	return d.state == undated || d.state == timed && d.wall(r.max) < c.of(r.entries)
+}
+
 func (s *Store) cutoffs() cutoffs {
 	now := s.o.Now()
+	if now.IsZero() {
+		return cutoffs{never, never}
+	}
 	return cutoffs{now.Add(-s.o.Window).UnixMilli(), now.Add(-s.o.EntryWindow).UnixMilli()}
 }
 
@@ -44,14 +55,12 @@ func moveLate(tx *bbolt.Tx, l *ledger, w *work) error {
 		if err != nil {
 			return false, err
 		}
-		if !m.late && (r.max >= w.cutoffs.of(r.entries) || w.busy[r.number()]) {
+		if !m.late && (!w.cutoffs.passed(r, l.Guesses.of(r.number())) || w.busy[r.number()]) {
 			inOrder = false
 			return w.sweep, nil
 		}
 		if !m.late {
-			open := int64(r.count) - m.settled.count()
-			l.Account.Buffered -= open
-			l.Account.Late += open
+			l.lateNow(r, int64(r.count)-m.settled.count())
 		}
 		if inOrder {
 			l.LateThrough = r.number() + 1
@@ -71,19 +80,24 @@ const noTime = math.MaxInt64
 // time but for those of a clock that was ahead: they count only where no other
 // does.
 func (s *Store) oldest(tx *bbolt.Tx, l *ledger) (int64, error) {
-	first, now, cutoff := int64(noTime), s.o.Now().UnixMilli(), s.cutoffs()
+	first, now, cutoff := int64(noTime), int64(noTime), s.cutoffs()
+	if t := s.o.Now(); !t.IsZero() {
+		now = t.UnixMilli()
+	}
+	var d dating // of the unit
 	visit := func(r record) (bool, error) {
-		if r.number() < l.LateThrough || r.max < cutoff.of(r.entries) || r.min >= first || l.settled.has(r.span()) {
+		if r.number() < l.LateThrough || cutoff.passed(r, d) || d.wall(r.min) >= first || l.settled.has(r.span()) {
 			return true, nil
 		}
 		m, err := readMark(tx, r.number())
 		if err == nil && !m.late {
-			first = r.min
+			first = d.wall(r.min)
 		}
 		return first > now, err
 	}
 	err := units(tx, l.LateThrough, func(u unit) (bool, error) {
-		if u.max < min(cutoff.points, cutoff.entries) || u.min >= first || l.settled.has(u.span()) {
+		d = l.Guesses.of(u.first)
+		if d.state != timed || d.wall(u.max) < min(cutoff.points, cutoff.entries) || d.wall(u.min) >= first || l.settled.has(u.span()) {
 			return true, nil
 		}
 		return u.each(tx, visit)

@@ -3,28 +3,29 @@ package buffer
 import (
 	"errors"
 	"fmt"
-	"math"
 	"sort"
 	"time"
 
-	"go.etcd.io/bbolt"
-
-	"github.com/edgehold/edgehold/buffer/arc"
 	"github.com/edgehold/edgehold/probes"
 )
 
 // Query says which points to lease: those with a wall time from Oldest to
 // Newest, both included, at most Max of them. A zero Newest is no bound. With
 // Entries it is events and log records instead of points, with Late what the
-// window has passed and the file still keeps.
+// window has passed and the file still keeps. Late points that will never have
+// a true time count as older than any Oldest but a zero one.
 type Query struct {
 	Oldest, Newest time.Time
 	Max            int
 	Entries        bool
+	Kind           EntryKind // of the entries; 0: both
 	Late           bool
 	Match          func(*probes.Series) bool // nil: all series
 	// Whole makes a lease hold, for each series in it, all open points of one
-	// period (aligned to 1970), or none of them. 0: points go one by one.
+	// period (aligned to 1970), the same for all, or none of them; a period that
+	// Newest cuts, or of which a part is not late yet where Late is asked for, is
+	// none. A series with more than Max points comes alone. 0: points go one by
+	// one. Match and Whole mean nothing for entries.
 	Whole time.Duration
 }
 
@@ -34,6 +35,7 @@ type Lease struct {
 	Points  []probes.Point
 	Entries []Entry
 	at      []position // of each point or entry
+	late    bool
 	epoch   int
 	settled bool
 }
@@ -61,9 +63,11 @@ const (
 
 // Settlement is the outcome of one point. Line and Reason are for Refused:
 // the line as it was sent and why it can never be taken.
+// Kind is that of the dead letter.
 type Settlement struct {
 	Outcome      Outcome
 	Line, Reason string
+	Kind         string
 }
 
 var (
@@ -71,8 +75,9 @@ var (
 	errWaiting = errors.New("lease points: too many settlements wait for the disk")
 )
 
-// Lease gives points that are neither late, settled nor leased, record by
-// record from the oldest; nil if there are none.
+// Lease gives points that are neither settled nor leased, record by record
+// from the oldest; nil if there are none. They are not late, or late where the
+// query says so. Points that wait for their boot's anchor are left alone.
 func (s *Store) Lease(q Query) (*Lease, error) {
 	if q.Max <= 0 {
 		return nil, fmt.Errorf("lease points: cannot lease %d points", q.Max)
@@ -87,21 +92,21 @@ func (s *Store) Lease(q Query) (*Lease, error) {
 		return nil, errWaiting
 	}
 	v := s.volume()
-	p := picker{
-		holds: h, series: v.names.all(), lease: &Lease{epoch: h.epoch}, most: q.Max, entries: q.Entries,
-		oldest: max(q.Oldest.UnixMilli(), s.cutoffs().of(q.Entries), h.cutoffs.of(q.Entries)), newest: math.MaxInt64,
-	}
-	if !q.Newest.IsZero() {
-		p.newest = q.Newest.UnixMilli()
+	p := newPicker(q, h, max(s.cutoffs().of(q.Entries), h.cutoffs.of(q.Entries)))
+	p.series = v.names.all()
+	pick := p.pick
+	if q.Whole > 0 && !q.Entries {
+		pick = p.pickWhole
 	}
 	for more := true; more; {
 		var err error
-		if more, err = s.reportDamage(v.view(p.pick)); err != nil {
+		if more, err = s.reportDamage(v.view(pick)); err != nil {
 			s.undo(p.lease)
 			return nil, fmt.Errorf("lease points: %w", err)
 		}
 	}
 	if p.lease.len() == 0 {
+		h.freeLate(q.Late)
 		return nil, nil
 	}
 	p.lease.sort()
@@ -136,115 +141,14 @@ func isDamage(err error) bool {
 	return errors.Is(err, errDamaged) || errors.Is(err, errPages)
 }
 
-// picker fills one lease.
-type picker struct {
-	holds          *holds
-	series         []*probes.Series
-	settled        numbers
-	lease          *Lease
-	from           uint64
-	most           int
-	entries        bool
-	oldest, newest int64
-}
-
-func (p *picker) pick(tx *bbolt.Tx) error {
-	l, err := readLedger(tx)
-	if err != nil {
-		return err
-	}
-	p.from, p.settled = l.LateThrough, l.settled
-	return units(tx, p.from, func(u unit) (bool, error) {
-		if u.max < p.oldest || u.min > p.newest || p.settled.has(u.span()) {
-			return true, nil
-		}
-		return u.each(tx, func(r record) (bool, error) { return p.visit(tx, r) })
-	})
-}
-
-// visit leases from one record. Records behind a damaged one in its segment
-// are left alone.
-func (p *picker) visit(tx *bbolt.Tx, r record) (bool, error) {
-	if r.number() < p.from || r.entries != p.entries || r.max < p.oldest || r.min > p.newest || p.settled.has(r.span()) {
-		return true, nil
-	}
-	for n := range p.holds.damaged {
-		if n >= r.base && n <= r.number() {
-			return true, nil
-		}
-	}
-	m, err := readMark(tx, r.number())
-	if err != nil || m.late {
-		return true, err
-	}
-	taken := m.settled
-	if h := p.holds.records[r.number()]; h != nil {
-		taken = taken.union(h.leased, h.delivered, h.refused, h.committing)
-	}
-	if taken.count() >= int64(r.count) {
-		return true, nil
-	}
-	c := p.holds.cursor(r)
-	if err := c.seek(tx, r, len(p.series)); err != nil {
-		return false, err
-	}
-	if r.entries {
-		p.takeEntries(r, c.entries, taken)
-	} else {
-		p.take(r, c.groups, taken)
-	}
-	return p.lease.len() < p.most, nil
-}
-
-// take leases points of one record.
-func (p *picker) take(r record, groups []arc.Group, taken spans) {
-	start := uint32(0)
-	for _, g := range groups {
-		first := start
-		start += uint32(len(g.IDs))
-		if g.Stamp.Wall < p.oldest || g.Stamp.Wall > p.newest {
-			continue
-		}
-		for _, gap := range taken.free(span{first, start}) {
-			got := p.hold(r, gap)
-			for i := got.from; i < got.to; i++ {
-				p.lease.Points = append(p.lease.Points, toPoint(g, int(i-first), p.series))
-			}
-		}
-	}
-}
-
-// takeEntries leases entries of one record.
-func (p *picker) takeEntries(r record, entries []arc.Entry, taken spans) {
-	for i, e := range entries {
-		at := span{uint32(i), uint32(i) + 1}
-		if e.Stamp.Wall < p.oldest || e.Stamp.Wall > p.newest || len(taken.free(at)) == 0 {
-			continue
-		}
-		if got := p.hold(r, at); got.from < got.to {
-			p.lease.Entries = append(p.lease.Entries, fromEntry(e))
-		}
-	}
-}
-
-// hold leases as many of the positions as the lease has room for, and tells
-// which.
-func (p *picker) hold(r record, part span) span {
-	part.to = part.from + uint32(min(int64(part.to-part.from), int64(p.most-p.lease.len())))
-	if part.from == part.to {
-		return part
-	}
-	h := p.holds.of(r)
-	h.leased = h.leased.add(part)
-	for i := part.from; i < part.to; i++ {
-		p.lease.at = append(p.lease.at, position{r.number(), i})
-	}
-	return part
-}
-
 // sort brings the points into the order of their wall times. It has work only
-// where the clock went back.
+// where the clock went back. Guesses stay as they were written.
 func (l *Lease) sort() {
+	for i := range l.Points {
+		if l.Points[i].Stamp.Guess {
+			return
+		}
+	}
 	if !sort.IsSorted((*byWall)(l)) {
 		sort.Stable((*byWall)(l))
 	}
@@ -267,8 +171,8 @@ func (s *Store) Settle(l *Lease, each []Settlement) error {
 		return fmt.Errorf("settle lease: %d settlements for %d points", len(each), len(l.at))
 	}
 	for i, e := range each {
-		if e.Outcome < Delivered || e.Outcome > Later {
-			return fmt.Errorf("settle lease: settlement %d has no outcome", i)
+		if !l.allows(e.Outcome) {
+			return fmt.Errorf("settle lease: settlement %d has outcome %d, which these points cannot have", i, e.Outcome)
 		}
 	}
 	h := &s.holds
@@ -290,12 +194,24 @@ func (s *Store) Settle(l *Lease, each []Settlement) error {
 		h.settle(l.at[from], uint32(to-from), pick(each, from).Outcome)
 		for i := from; i < to && pick(each, i).Outcome == Refused; i++ {
 			r := h.records[l.at[i].record]
-			r.letters = append(r.letters, Letter{Time: now, Line: pick(each, i).Line, Reason: pick(each, i).Reason})
+			r.letters = append(r.letters, Letter{Time: now, Kind: pick(each, i).Kind, Line: pick(each, i).Line, Reason: pick(each, i).Reason})
 		}
 		from = to
 	}
 	s.wakeUp()
 	return nil
+}
+
+// allows tells whether the points may come to that: late ones are not
+// delivered, others neither logged nor dropped.
+func (l *Lease) allows(o Outcome) bool {
+	switch o {
+	case Delivered:
+		return !l.late
+	case Logged, Dropped:
+		return l.late
+	}
+	return o == Refused || o == Later
 }
 
 func pick(each []Settlement, i int) Settlement { return each[min(i, len(each)-1)] }

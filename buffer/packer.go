@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/buffer/arc"
+	"github.com/edgehold/edgehold/probes"
 )
 
 // A new record begins where these are exceeded.
@@ -33,6 +34,7 @@ type packer struct {
 	records uint32 // of the open segment; 0: the next record begins a new one
 	sealed  bool   // all records of it
 	bytes   int64
+	kin     kin // of the stamps in the open segment
 }
 
 func newPacker(codec *arc.Codec, quota int64) *packer {
@@ -41,6 +43,14 @@ func newPacker(codec *arc.Codec, quota int64) *packer {
 
 // seal ends the open segment.
 func (p *packer) seal() { p.records = 0 }
+
+// turn ends the open segment where its stamps are of another kind.
+func (p *packer) turn(to kin) {
+	if p.kin != to {
+		p.seal()
+	}
+	p.kin = to
+}
 
 // full tells when to begin a new segment. If it can it waits for the tail to be
 // sealed: a segment that ends soon after would leave a chunk of few records.
@@ -57,6 +67,8 @@ func (p *packer) full() bool {
 type draft struct {
 	record
 	framed []byte
+	boot   probes.BootID // of guesses
+	ahead  int64         // what their wall times are more than the uptime, milliseconds
 }
 
 // draft packs one record. With names it says which dictionary it needs.
@@ -66,7 +78,7 @@ func (p *packer) draft(number uint64, r record, pack func(dst []byte) ([]byte, e
 		p.open, p.records, p.bytes = segment{base: number, nonce: rand.Uint32()}, 0, 0
 		r.hasNames = true
 	}
-	r.segment, r.index = p.open, p.records
+	r.segment, r.index, r.guess = p.open, p.records, p.kin.guess
 	var err error
 	if r.payload, err = pack(nil); err != nil {
 		p.seal()

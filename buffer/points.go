@@ -10,14 +10,17 @@ import (
 	"github.com/edgehold/edgehold/probes"
 )
 
-// group puts points of one stamp together, with ascending numbers of series,
-// and the groups in the order of their wall times.
-func group(names *dictionary, tickets []*Ticket) []arc.Group {
+// group puts points of one stamp together, of those that are kin, with
+// ascending numbers of series, and the groups in the order of their wall times.
+func group(names *dictionary, tickets []*Ticket, st *stamper, of kin) []arc.Group {
 	var groups []arc.Group
 	open := make(map[arc.Stamp]int)
 	for _, t := range tickets {
 		for _, p := range t.points {
-			stamp := toStamp(p.Stamp)
+			stamp, k := st.stamp(p.Stamp)
+			if k != of {
+				continue
+			}
 			i, ok := open[stamp]
 			if !ok || len(groups[i].IDs) == maxRecordPoints {
 				i = len(groups)
@@ -80,11 +83,6 @@ func ascend(g *arc.Group) []arc.Group {
 	return rounds
 }
 
-// toStamp keeps the uptime to the millisecond, as finely as any uplink tells time.
-func toStamp(s probes.Stamp) arc.Stamp {
-	return arc.Stamp{Boot: s.Boot, Uptime: s.Uptime.Milliseconds(), Wall: s.Wall}
-}
-
 func toValue(v probes.Value) arc.Value {
 	switch v.Form() {
 	case probes.FormInt:
@@ -110,10 +108,10 @@ func fromValue(v arc.Value) probes.Value {
 	return probes.Float(math.Float64frombits(v.Bits))
 }
 
-func toPoint(g arc.Group, i int, series []*probes.Series) probes.Point {
+func toPoint(g arc.Group, i int, series []*probes.Series, d dating) probes.Point {
 	return probes.Point{
 		Series: series[g.IDs[i]],
 		Value:  fromValue(g.Values[i]),
-		Stamp:  fromStamp(g.Stamp),
+		Stamp:  fromStamp(g.Stamp, d),
 	}
 }

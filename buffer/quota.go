@@ -1,9 +1,7 @@
 package buffer
 
 import (
-	"encoding/json"
 	"fmt"
-	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -15,6 +13,9 @@ func (w *work) bytes() (n int64) {
 	}
 	for _, b := range w.names {
 		n += 2 * footprint(len(b.value))
+	}
+	for _, data := range w.notes {
+		n += footprint(len(data))
 	}
 	letters := int64(0)
 	for _, st := range w.settlements {
@@ -72,7 +73,7 @@ func evict(tx *bbolt.Tx, l *ledger, w *work, bytes int64) error {
 	if bytes <= 0 {
 		return nil
 	}
-	bytes, err := evictSegments(tx, l, w, evictRule{bytes: bytes, archive: true})
+	bytes, err := evictSegments(tx, l, w, evictRule{bytes: bytes, archive: true, spare: w.busy})
 	if err != nil || bytes <= 0 {
 		return err
 	}
@@ -86,8 +87,8 @@ func evict(tx *bbolt.Tx, l *ledger, w *work, bytes int64) error {
 	return err
 }
 
-// evictRule says which segments go: those that are late as a whole, or any
-// that have no record to spare.
+// evictRule says which segments go: those that are late as a whole, or any,
+// and which records are to be spared.
 type evictRule struct {
 	bytes   int64
 	archive bool
@@ -183,72 +184,4 @@ func evictSegment(tx *bbolt.Tx, l *ledger, w *work, base uint64) error {
 		}
 	}
 	return nil // dropSettled deletes it
-}
-
-// evictLetters deletes the oldest dead letters until enough bytes are free.
-func evictLetters(tx *bbolt.Tx, l *ledger, bytes int64) (left int64, err error) {
-	c := tx.Bucket(bucketDead).Cursor()
-	for k, v := c.First(); k != nil && bytes > 0; k, v = c.First() {
-		bytes -= footprint(len(v))
-		l.DeadBytes -= int64(len(v))
-		l.Account.DeadLetter--
-		l.Account.Evicted++
-		if err := c.Delete(); err != nil {
-			return bytes, err
-		}
-	}
-	return bytes, nil
-}
-
-// Letter is a point that can never be sent, as it was sent.
-type Letter struct {
-	Number uint64    `json:"number"`
-	Time   time.Time `json:"time"`
-	Line   string    `json:"line"`
-	Reason string    `json:"reason"`
-}
-
-// Limits of the dead letters: a line is at most what the endpoint would have
-// read, a reason what a person would.
-const (
-	maxDead       = 10_000
-	maxDeadBytes  = 4 << 20
-	maxLineBytes  = 64 << 10
-	maxReasonSize = 1 << 10
-)
-
-func (x Letter) put(tx *bbolt.Tx, l *ledger) error {
-	x.Line = x.Line[:min(len(x.Line), maxLineBytes)]
-	x.Reason = x.Reason[:min(len(x.Reason), maxReasonSize)]
-	x.Number = l.NextDead
-	content, err := json.Marshal(x)
-	if err != nil {
-		return err
-	}
-	dead, key := tx.Bucket(bucketDead), number(l.NextDead)
-	dead.FillPercent = 1
-	sealed := keyed(frameLetter, key, content)
-	l.NextDead++
-	l.DeadBytes += int64(len(sealed))
-	return dead.Put(key, sealed)
-}
-
-func mostLetters(quota int64) int64 { return min(maxDeadBytes, quota/16) }
-
-// capDead evicts the oldest dead letters beyond the limits.
-func capDead(tx *bbolt.Tx, l *ledger, most int64) error {
-	c := tx.Bucket(bucketDead).Cursor()
-	for l.Account.DeadLetter > maxDead || l.DeadBytes > most {
-		key, value := c.First()
-		if key == nil {
-			return nil
-		}
-		l.DeadBytes -= int64(len(value))
-		l.Account.DeadLetter--
-		l.Account.Evicted++
-		if err := c.Delete(); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -3,7 +3,6 @@ package buffer
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -47,7 +46,8 @@ func (s PointState) String() string {
 }
 
 // Page is what Read gives of one record. It is valid until the function that
-// gets it returns.
+// gets it returns. What has no true time has a stamp that is a guess, and comes
+// only where the selection has no bounds in time.
 type Page struct {
 	Record   uint64 // its number; Selection.From = Record+1 goes on behind it
 	Done, Of int64  // bytes of records read so far, and of all there were at the start
@@ -110,6 +110,7 @@ type reading struct {
 	frames  []byte
 	late    uint64
 	series  []*probes.Series
+	guesses guesses
 	lost    error // of the first open record that cannot be read
 }
 
@@ -117,6 +118,7 @@ type reading struct {
 type held struct {
 	record
 	mark
+	dating
 	closed bool // it has no open points
 }
 
@@ -188,7 +190,7 @@ func (r *reading) load(from uint64) (next uint64, err error) {
 		if err != nil {
 			return err
 		}
-		r.late, r.series = l.LateThrough, r.v.names.all()
+		r.late, r.series, r.guesses = l.LateThrough, r.v.names.all(), l.Guesses
 		return units(tx, from, func(u unit) (bool, error) {
 			if u.first >= r.end {
 				return false, nil
@@ -215,11 +217,12 @@ func (r *reading) needs(tx *bbolt.Tx, u unit, l *ledger) (needed bool, err error
 	if u.first != u.base && !(r.cursor.at == u.segment && r.cursor.next > 0) {
 		return false, nil
 	}
+	d := r.guesses.of(u.first) // and of all its segment
 	err = units(tx, u.first, func(x unit) (bool, error) {
 		if x.segment != u.segment {
 			return false, nil
 		}
-		needed = x.max >= r.old && x.min <= r.new && x.span().to > r.sel.From && (r.sel.Settled || !l.settled.has(x.span()))
+		needed = r.within(d, x.min, x.max) && x.span().to > r.sel.From && (r.sel.Settled || !l.settled.has(x.span()))
 		return !needed, nil
 	})
 	return needed, err
@@ -233,7 +236,7 @@ func (r *reading) copy(tx *bbolt.Tx, u unit, l *ledger) error {
 	r.frames = bytes.Clone(b)
 	rest := r.frames
 	_, err = u.each(tx, func(record) (bool, error) {
-		x := held{}
+		x := held{dating: r.guesses.of(u.first)}
 		if x.record, rest, err = cutRecord(rest); err != nil {
 			return false, err
 		}
@@ -267,7 +270,7 @@ func (r *reading) emit(x held) error {
 		}
 		return nil
 	}
-	if given || x.number() < r.sel.From || x.max < r.old || x.min > r.new || x.closed && !r.sel.Settled {
+	if given || x.number() < r.sel.From || !r.within(x.dating, x.min, x.max) || x.closed && !r.sel.Settled {
 		return nil
 	}
 	r.page.Record = x.number()
@@ -279,7 +282,7 @@ func (r *reading) emit(x held) error {
 	}
 	for i, e := range r.cursor.entries {
 		if state, ok := r.state(x, uint32(i), e.Stamp); ok {
-			r.page.Entries, r.page.State = append(r.page.Entries, fromEntry(e)), append(r.page.State, state)
+			r.page.Entries, r.page.State = append(r.page.Entries, fromEntry(e, x.dating)), append(r.page.State, state)
 		}
 	}
 	if len(r.page.State) == 0 {
@@ -292,14 +295,23 @@ func (r *reading) group(x held, g arc.Group, at uint32) {
 	for i, id := range g.IDs {
 		state, ok := r.state(x, at+uint32(i), g.Stamp)
 		if ok && (r.sel.Match == nil || r.sel.Match(r.series[id])) {
-			r.page.Points, r.page.State = append(r.page.Points, toPoint(g, i, r.series)), append(r.page.State, state)
+			r.page.Points, r.page.State = append(r.page.Points, toPoint(g, i, r.series, x.dating)), append(r.page.State, state)
 		}
 	}
 }
 
+// within tells whether the bounds touch a part of time. What has no true time
+// is in no bounds.
+func (r *reading) within(d dating, from, to int64) bool {
+	if d.state != timed {
+		return r.old == math.MinInt64 && r.new == math.MaxInt64
+	}
+	return d.wall(to) >= r.old && d.wall(from) <= r.new
+}
+
 // state tells the state of a point, and whether it is wanted.
 func (r *reading) state(x held, i uint32, stamp arc.Stamp) (PointState, bool) {
-	if stamp.Wall < r.old || stamp.Wall > r.new {
+	if !r.within(x.dating, stamp.Wall, stamp.Wall) {
 		return 0, false
 	}
 	switch {
@@ -309,43 +321,4 @@ func (r *reading) state(x held, i uint32, stamp arc.Stamp) (PointState, bool) {
 		return Late, true
 	}
 	return Buffered, true
-}
-
-// DeadLetters gives the dead letters, oldest first.
-func (s *Store) DeadLetters(fn func(Letter) error) error {
-	return s.onVolume(func(v *volume) error { return v.deadLetters(fn) })
-}
-
-func (v *volume) deadLetters(fn func(Letter) error) error {
-	const some = 64
-	for from := uint64(0); ; {
-		var letters []Letter
-		err := v.view(func(tx *bbolt.Tx) error {
-			c := tx.Bucket(bucketDead).Cursor()
-			for k, value := c.Seek(number(from)); k != nil && len(letters) < some; k, value = c.Next() {
-				content, err := openKeyed(frameLetter, k, value)
-				if err != nil {
-					return err
-				}
-				var x Letter
-				if err := json.Unmarshal(content, &x); err != nil {
-					return err
-				}
-				letters = append(letters, x)
-			}
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("read dead letters of %s: %w", v.path, err)
-		}
-		for _, x := range letters {
-			if err := fn(x); err != nil {
-				return err
-			}
-			from = x.Number + 1
-		}
-		if len(letters) < some {
-			return nil
-		}
-	}
 }

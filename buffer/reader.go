@@ -72,8 +72,8 @@ func (r *Reader) Stat() Stat {
 	first := int64(math.MaxInt64)
 	_ = r.v.view(func(tx *bbolt.Tx) error {
 		return records(tx, r.l.LateThrough, func(x record) (bool, error) {
-			if !r.l.settled.has(x.span()) {
-				first = min(first, x.min)
+			if d := r.l.Guesses.of(x.number()); d.state == timed && !r.l.settled.has(x.span()) {
+				first = min(first, d.wall(x.min))
 			}
 			return true, nil
 		})
@@ -93,7 +93,7 @@ func (r *Reader) Read(ctx context.Context, sel Selection, fn func(Page) error) e
 }
 
 // DeadLetters is Store.DeadLetters.
-func (r *Reader) DeadLetters(fn func(Letter) error) error { return r.v.deadLetters(fn) }
+func (r *Reader) DeadLetters(fn func(Letter) error) error { return r.v.deadLetters(0, fn) }
 
 // VerifyProgress is Store.VerifyProgress.
 func (r *Reader) VerifyProgress(ctx context.Context, progress func(done, of int64)) (Account, error) {

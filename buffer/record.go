@@ -24,6 +24,7 @@ type record struct {
 	min, max int64  // wall times of the oldest and the newest point, Unix milliseconds
 	count    uint32 // points, or entries
 	entries  bool
+	guess    bool   // the wall times are no true ones as they stand
 	names    uint32 // fingerprint of the dictionary, where hasNames
 	hasNames bool
 	payload  []byte
@@ -39,6 +40,8 @@ func (r record) span() spanOf[uint64] { return spanOf[uint64]{r.number(), r.numb
 const (
 	flagEntries = 1 << 0
 	flagNames   = 1 << 1
+	flagGuess   = 1 << 2
+	allFlags    = flagEntries | flagNames | flagGuess
 )
 
 // appendRecord frames a record: flags, fingerprint of the dictionary where it
@@ -51,6 +54,9 @@ func appendRecord(dst []byte, r record) []byte {
 	}
 	if r.hasNames {
 		flags |= flagNames
+	}
+	if r.guess {
+		flags |= flagGuess
 	}
 	body := append(make([]byte, 0, len(r.payload)+48), flags)
 	if r.hasNames {
@@ -81,7 +87,7 @@ func cutRecord(b []byte) (r record, rest []byte, err error) {
 func parseRecord(f frame) (record, error) {
 	h := head{b: f.body}
 	flags := h.bytes(1)[0]
-	r := record{frame: f, entries: flags&flagEntries != 0, hasNames: flags&flagNames != 0}
+	r := record{frame: f, entries: flags&flagEntries != 0, hasNames: flags&flagNames != 0, guess: flags&flagGuess != 0}
 	if r.hasNames {
 		r.names = binary.LittleEndian.Uint32(h.bytes(4))
 	}
@@ -91,7 +97,7 @@ func parseRecord(f frame) (record, error) {
 	r.min = h.varint()
 	length := h.uvarint()
 	count := h.uvarint()
-	if h.short || flags > flagEntries|flagNames || index > maxSegmentRecords || count == 0 || count > maxRecordPoints ||
+	if h.short || flags > allFlags || index > maxSegmentRecords || count == 0 || count > maxRecordPoints ||
 		length > 1<<62 || r.min+int64(length) < r.min || r.base > 1<<62 {
 		return record{}, fmt.Errorf("record has a malformed head: %w", errDamaged)
 	}

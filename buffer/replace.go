@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -76,7 +77,7 @@ func (s *Store) remember(v *volume, aside string, cause error) (l ledger, err er
 // its place is a new one that was never used.
 func (s *Store) startAnew(cause error) (err error) {
 	if s.aside == "" {
-		if s.aside, err = setAside(s.o.Path, s.o.Now()); err != nil {
+		if s.aside, err = setAside(s.o.Path, cmp.Or(s.o.Now(), time.Now())); err != nil {
 			return fmt.Errorf("set the damaged file aside (%w): %w", cause, err)
 		}
 		s.o.Log.Error().Err(cause).Str("path", s.o.Path).Str("set_aside", s.aside).
@@ -88,6 +89,7 @@ func (s *Store) startAnew(cause error) (err error) {
 	if err != nil {
 		return err
 	}
+	s.allNotes()
 	l, err := s.remember(v, filepath.Base(s.aside), cause)
 	if err == nil {
 		err = s.adopt(v, l)

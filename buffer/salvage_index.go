@@ -250,3 +250,24 @@ func (x *index) stretches() []stretch {
 	slices.SortFunc(all, func(a, b stretch) int { return cmp.Compare(a.base, b.base) })
 	return all
 }
+
+// dating tells what the wall times of the record that was decoded last are
+// worth. Guesses that the ledger does not know of stay guesses.
+func (x *index) dating(n uint64, c *cursor) dating {
+	if !c.guess {
+		return dating{}
+	}
+	var boot bootID
+	for _, g := range c.groups {
+		boot = bootID(g.Stamp.Boot)
+	}
+	for _, e := range c.entries {
+		boot = bootID(e.Stamp.Boot)
+	}
+	if x.ledger != nil {
+		if g := x.ledger.Guesses.find(n); g != nil && g.State == timed && g.Boot == boot {
+			return dating{timed, g.Shift}
+		}
+	}
+	return dating{state: waiting}
+}

@@ -151,17 +151,24 @@ func (x *rescue) adopt() error {
 		return nil
 	}
 	var old Account
+	var anchor *savedAnchor
 	if l := x.index.ledger; l != nil && l.Account.Check() == nil {
-		old = l.Account
+		old, anchor = l.Account, l.Anchor
 	}
 	sure := x.index.ledger != nil && isNewest(filepath.Join(filepath.Dir(x.s.o.Path), x.sal.File), x.index.ledger.Commit)
 	return x.commit(func(_ *bbolt.Tx, l *ledger, _ int64) error {
-		missing := old.Buffered + old.Late + old.DeadLetter
+		missing := old.Buffered + old.archived() + old.DeadLetter
 		l.Account.Accepted += old.Accepted
 		l.Account.Delivered += old.Delivered
+		l.Account.Late += old.LateLogged + old.LateDropped
+		l.Account.LateLogged += old.LateLogged
+		l.Account.LateDropped += old.LateDropped
 		l.Account.Evicted += old.Evicted
 		l.Account.Purged += old.Purged
 		l.Account.Damaged += old.Damaged + missing
+		if l.Anchor == nil {
+			l.Anchor = anchor
+		}
 		l.Salvage.Adopted, l.Salvage.Missing, l.Salvage.Unsure = true, missing, !sure
 		return nil
 	})
@@ -334,10 +341,10 @@ func (x *rescue) saveRecord(n uint64) error {
 }
 
 func (x *rescue) savePoints(n uint64, taken spans) error {
-	at, series := uint32(0), x.names.all()
+	at, series, d := uint32(0), x.names.all(), x.index.dating(n, x.cursor)
 	for _, g := range x.cursor.groups {
 		for i := range g.IDs {
-			p := toPoint(g, i, series)
+			p := toPoint(g, i, series, d)
 			at++
 			if taken.has(span{at - 1, at}) || checkPoint(p) != nil {
 				continue
@@ -352,9 +359,10 @@ func (x *rescue) savePoints(n uint64, taken spans) error {
 }
 
 func (x *rescue) saveEntries(n uint64, taken spans) error {
+	d := x.index.dating(n, x.cursor)
 	for i, packed := range x.cursor.entries {
 		at := span{uint32(i), uint32(i) + 1}
-		e := fromEntry(packed)
+		e := fromEntry(packed, d)
 		if len(taken.free(at)) == 0 || checkEntry(e) != nil || e.weight() > x.s.o.MaxPending {
 			continue
 		}

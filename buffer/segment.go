@@ -69,6 +69,7 @@ func dropIfSettled(tx *bbolt.Tx, l *ledger, base uint64) error {
 		}
 	}
 	l.Segments--
+	l.Guesses = l.Guesses.drop(spanOf[uint64]{base, all[len(all)-1].span().to})
 	return nil
 }
 

@@ -65,7 +65,7 @@ func (s *Store) giveBackSpace(last bool) error {
 	s.renewAt = time.Now().Add(renewPause)
 	h := &s.holds
 	h.mu.Lock()
-	empty := l.Account.Buffered+l.Account.Late+l.Account.DeadLetter == 0 && len(h.records) == 0
+	empty := l.Account.Buffered+l.Account.archived()+l.Account.DeadLetter == 0 && len(h.records) == 0
 	v, err := s.copyFile(l, empty)
 	if err == nil && !empty {
 		defer h.mu.Unlock() // nobody leases until the new file is there
@@ -109,8 +109,11 @@ func (s *Store) copyFile(l ledger, empty bool) (*volume, error) {
 	}
 	v.db.NoSync = true
 	if empty {
-		l.settled, l.Segments = numbers{}.add(spanOf[uint64]{0, l.NextRecord}), 0
+		l.settled, l.Segments, l.Guesses = numbers{}.add(spanOf[uint64]{0, l.NextRecord}), 0, nil
 		_, err = v.begin(l)
+		if err == nil {
+			err = s.copyNotes(v)
+		}
 	} else {
 		err = guard(func() error { return bbolt.Compact(v.db, old.db, copyStep) })
 	}

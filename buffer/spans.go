@@ -69,11 +69,28 @@ func (s setOf[T]) remove(x spanOf[T]) setOf[T] {
 func (s setOf[T]) union(others ...setOf[T]) setOf[T] {
 	all := slices.Clone(s)
 	for _, o := range others {
-		for _, x := range o {
-			all = all.add(x)
+		if len(o) > 0 {
+			all = merge(all, o)
 		}
 	}
 	return all
+}
+
+// merge gives what is in one of two sets.
+func merge[T uint32 | uint64](a, b setOf[T]) setOf[T] {
+	out := make(setOf[T], 0, len(a)+len(b))
+	for len(a)+len(b) > 0 {
+		if len(a) == 0 || len(b) > 0 && b[0].from < a[0].from {
+			a, b = b, a
+		}
+		if n := len(out) - 1; n >= 0 && a[0].from <= out[n].to {
+			out[n].to = max(out[n].to, a[0].to)
+		} else {
+			out = append(out, a[0])
+		}
+		a = a[1:]
+	}
+	return out
 }
 
 // free returns the parts of x that are not in the set.

@@ -32,7 +32,9 @@ type Options struct {
 	// 200,000 or what half of MaxSize surely holds, if that is less.
 	MaxPending int
 	Log        zerolog.Logger
-	Now        func() time.Time // nil: time.Now
+	// Now gives the true time, or the zero time while that is unknown: then
+	// nothing becomes late. nil: time.Now.
+	Now func() time.Time
 }
 
 const (
@@ -91,6 +93,10 @@ type Store struct {
 	stat      Stat
 	saved     map[string][]byte // to be written by the last commit
 	handedOut map[string][]byte // found at the start, until taken
+	notes     map[string][]byte // all of them
+	unsaved   map[string][]byte // those that the file does not have
+	anchor    *probes.Anchor    // the last one
+	anchored  bool              // in this run
 
 	// Of the committer alone.
 	running  *work       // begun, not known to be durable
@@ -150,10 +156,13 @@ func newStore(o Options) (*Store, error) {
 
 // adopt makes the volume the one of the store.
 func (s *Store) adopt(v *volume, l ledger) error {
-	var handedOut map[string][]byte
+	var handedOut, notes map[string][]byte
 	s.leftover = nil
 	err := v.view(func(tx *bbolt.Tx) (err error) {
 		if handedOut, err = readState(tx); err != nil {
+			return err
+		}
+		if notes, err = readNotes(tx); err != nil {
 			return err
 		}
 		return units(tx, 0, func(u unit) (bool, error) {
@@ -175,9 +184,12 @@ func (s *Store) adopt(v *volume, l ledger) error {
 	s.holds.fresh = l.NextRecord // all that is there is backlog
 	s.mu.Lock()
 	if s.vol == nil {
-		s.handedOut = handedOut // of the last stop; no other file has any
+		s.handedOut, s.notes = handedOut, notes // of the last run; what other files have is of this one
 	}
 	s.vol, s.ledger = v, l
+	if s.anchor == nil {
+		s.anchor = l.Anchor.anchor()
+	}
 	s.mu.Unlock()
 	// bbolt counts free pages when a transaction that may write ends.
 	tx, err := v.db.Begin(true)

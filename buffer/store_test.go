@@ -243,7 +243,7 @@ func TestOpenRefuses(t *testing.T) {
 		}
 		_ = s.Close()
 		r := &rig{t: t, o: Options{Path: path}}
-		r.tamper(func(tx *bbolt.Tx) error { return setFormat(tx, 3) })
+		r.tamper(func(tx *bbolt.Tx) error { return setFormat(tx, format+1) })
 	}
 	older := func(t *testing.T, path string) {
 		newer(t, path)

@@ -69,7 +69,7 @@ func (v *volume) checkNames(tx *bbolt.Tx) error {
 
 // totals is what a count of the file finds.
 type totals struct {
-	records, segments, buffered, late, dead, deadBytes, marks int64
+	records, segments, buffered, late, dead, deadBytes, marks, guesses int64
 }
 
 // recount compares the ledger with the content of the file.
@@ -82,9 +82,10 @@ func recount(tx *bbolt.Tx, l *ledger) error {
 		compare("open records", l.Records, t.records),
 		compare("segments", l.Segments, t.segments),
 		compare("points buffered", l.Account.Buffered, t.buffered),
-		compare("points late", l.Account.Late, t.late),
+		compare("points late", l.Account.archived(), t.late),
 		compare("dead letters", l.Account.DeadLetter, t.dead),
 		compare("bytes of dead letters", l.DeadBytes, t.deadBytes),
+		compare("records of guessed times", l.Guesses.total(), t.guesses),
 		compare("marks that belong to an open record", t.marks, int64(tx.Bucket(bucketMarks).Stats().KeyN)),
 	)
 }
@@ -106,6 +107,12 @@ func count(tx *bbolt.Tx, l *ledger) (t totals, err error) {
 			t.segments, base = t.segments+1, r.base
 		}
 		next = r.number() + 1
+		if r.guess != (l.Guesses.find(r.number()) != nil) {
+			return false, fmt.Errorf("the account and record %d do not agree whether its times are guessed", r.number())
+		}
+		if r.guess {
+			t.guesses++
+		}
 		if l.settled.has(r.span()) {
 			return true, nil
 		}

@@ -7,9 +7,11 @@ cd "$(dirname "$0")/.."
 go=${GO:-go}
 tags=${TAGS:-gosnmp_nodebug}
 
+read -ra inline <<<"${INLINE:-}"
+
 # build NAME GOARCH [GOARM]
 build() {
-	CGO_ENABLED=0 GOOS=linux GOARCH=$2 GOARM=${3:-} "$go" build -trimpath -buildvcs=false \
+	CGO_ENABLED=0 GOOS=linux GOARCH=$2 GOARM=${3:-} "$go" build -trimpath -buildvcs=false "${inline[@]}" \
 		-tags "$tags" -ldflags "-s -w -X main.version=${VERSION:-dev} -X main.built=${BUILT:-}" \
 		-o "dist/edgehold-linux-$1" ./cmd/edgehold
 }

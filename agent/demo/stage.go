@@ -60,7 +60,7 @@ func (s *stage) prepare() error {
 	if err := s.startDevices(); err != nil {
 		return err
 	}
-	s.env = draintest.New(draintest.Options{Token: token, Control: true})
+	s.env = draintest.NewMetrics(draintest.Options{Token: token, Control: true})
 	url, err := s.env.Start("127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("start the stand-in environment: %w", err)

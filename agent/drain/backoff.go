@@ -10,14 +10,17 @@ const (
 // pace is how the waits grow from failure to failure.
 type pace struct{ base, ceiling time.Duration }
 
-// paceOf chooses: a server that is in trouble is left alone for up to a minute;
-// where none was reached, a try costs nobody anything and the link may be back
-// any moment; a hold, which only a person can end, is probed slowly.
-func paceOf(o outcome) pace {
+// paceOf chooses. Where no server was reached, a try costs nobody anything and
+// the link may be back any moment; and fresh metrics are tried as often, since
+// while nothing is taken their posts are small. Other cargo leaves a server
+// that is in trouble alone for up to a minute, and all do that says it has
+// enough. A hold, which only a person can end, is probed slowly.
+func paceOf(c cargo, o outcome) pace {
+	isMetrics := c == metrics || c == otlpMetrics
 	switch {
 	case o.verdict == hold:
 		return pace{10 * time.Second, 5 * time.Minute}
-	case o.unreached:
+	case o.unreached, isMetrics && !o.throttled:
 		return pace{time.Second, 10 * time.Second}
 	}
 	return pace{time.Second, time.Minute}

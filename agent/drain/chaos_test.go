@@ -148,17 +148,19 @@ func BenchmarkRenderAndCompress(b *testing.B) {
 			probes.Dimension{Key: "mac.address", Value: "00:53:00:12:34:56"}, probes.Dimension{Key: "site", Value: "plant-7"})
 		points[i] = probes.Point{Series: s, Value: probes.Uint(uint64(i) * 7919), Stamp: probes.Stamp{Wall: 1_767_225_600_000 + int64(i/48)*10_000}}
 	}
-	sender := newSender(Options{Client: http.DefaultClient})
+	d := New(Options{Store: newStore(b), Target: Target{Client: http.DefaultClient}})
+	d.heed()
 	lease := &buffer.Lease{Points: points}
-	var l load
-	var packed []byte
-	lines := 0
+	x := &d.loads[laneWindow]
+	packed, lines := 0, 0
 	b.ReportAllocs()
 	for b.Loop() {
-		l = newLoad(lease, l)
-		packed = sender.compress(l.text)
-		lines += len(l.lines)
+		x.begin(metrics)
+		x.take(lease)
+		d.writeLines(x, d.fold(x, 0), batch{text: maxBytes - 1, lines: maxLines}, 1)
+		packed = len(d.sender.pack.pack(metrics, x.texts.bytes))
+		lines += len(x.lines)
 	}
 	b.ReportMetric(float64(lines)/b.Elapsed().Seconds(), "lines/s")
-	b.ReportMetric(float64(len(l.text))/float64(len(packed)), "ratio")
+	b.ReportMetric(float64(len(x.texts.bytes))/float64(packed), "ratio")
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -13,48 +12,60 @@ import (
 	"time"
 )
 
-// ClientOptions say how the way to Dynatrace is gone.
+// ClientOptions say how the way to the environment is gone.
 type ClientOptions struct {
 	// Proxy is the URL of an HTTP, HTTPS or SOCKS5 proxy. "" takes what
 	// HTTPS_PROXY, HTTP_PROXY and NO_PROXY say.
 	Proxy string
 	// CAFile is a PEM file of authorities to trust beside the system's.
 	CAFile string
-	// Timeout is for a whole request, 30 s if 0.
-	Timeout time.Duration
+	// Time is the time at which certificates are judged, nil: time.Now.
+	Time func() time.Time
 }
 
-// NewClient makes the HTTP client of a drain. No error and nothing that the
-// client returns shows the password of a proxy.
+// transport is an http.Transport whose bytes are counted.
+type transport struct {
+	*http.Transport
+	dialer *dialer
+}
+
+// NewClient makes the HTTP client of a drain. It has no time limit of its own:
+// that is the caller's context. No error and nothing that the client returns
+// shows the password of a proxy.
 func NewClient(o ClientOptions) (*http.Client, error) {
-	proxy, err := proxyFunc(o.Proxy)
+	proxy, err := ProxyFunc(o.Proxy)
 	if err != nil {
 		return nil, err
 	}
-	roots, err := rootPool(o.CAFile)
+	roots, err := Roots(o.CAFile)
 	if err != nil {
 		return nil, err
 	}
-	if o.Timeout == 0 {
-		o.Timeout = defaultTimeout
-	}
+	dial := newDialer()
 	return &http.Client{
-		Timeout:       o.Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			Proxy:                  proxy,
-			DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-			TLSHandshakeTimeout:    10 * time.Second,
+		Transport: &transport{dialer: dial, Transport: &http.Transport{
+			Proxy:       proxy,
+			DialContext: dial.DialContext,
+			TLSClientConfig: &tls.Config{
+				MinVersion:                  tls.VersionTLS12,
+				RootCAs:                     roots,
+				Time:                        o.Time,
+				ClientSessionCache:          tls.NewLRUClientSessionCache(4),
+				DynamicRecordSizingDisabled: true, // each record costs 22 bytes
+			},
 			ForceAttemptHTTP2:      true,
 			MaxIdleConns:           2,
 			IdleConnTimeout:        90 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,
-		},
+			WriteBufferSize:        16 << 10, // a request in one record
+		}},
 	}, nil
 }
 
-func proxyFunc(text string) (func(*http.Request) (*url.URL, error), error) {
+// ProxyFunc chooses the proxy of a request: the one named, or with "" what the
+// environment of this process says. No error shows its password.
+func ProxyFunc(text string) (func(*http.Request) (*url.URL, error), error) {
 	if text == "" {
 		return http.ProxyFromEnvironment, nil
 	}
@@ -65,8 +76,9 @@ func proxyFunc(text string) (func(*http.Request) (*url.URL, error), error) {
 	return http.ProxyURL(u), nil
 }
 
-// rootPool is nil, which means the system's authorities, without a file.
-func rootPool(file string) (*x509.CertPool, error) {
+// Roots are the authorities of a PEM file and those of the system; without a
+// file nil, which means the system's alone.
+func Roots(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}

@@ -1,7 +1,6 @@
 package drain
 
 import (
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
@@ -38,20 +37,20 @@ func TestProxy(t *testing.T) {
 	defer proxy.Close()
 	with := strings.Replace(proxy.URL, "http://", "http://user:"+password+"@", 1)
 	s := testSender(t, "http://env.invalid", ClientOptions{Proxy: with})
-	if o := classify(post(t, s, "one\n"), time.Now()); o.verdict != accepted || asked != "POST http://env.invalid/api/v2/metrics/ingest" {
+	if o := classify(send(t, s, lines("one\n")), time.Now()); o.verdict != accepted || asked != "POST http://env.invalid/api/v2/metrics/ingest" {
 		t.Errorf("outcome %+v, proxy was asked %q", o, asked)
 	}
 	s = testSender(t, "http://env.invalid", ClientOptions{Proxy: proxy.URL})
-	if o := classify(post(t, s, "one\n"), time.Now()); o.verdict != hold || !strings.Contains(o.cause, "407") {
+	if o := classify(send(t, s, lines("one\n")), time.Now()); o.verdict != hold || !strings.Contains(o.cause, "407") {
 		t.Errorf("outcome %+v", o)
 	}
 	s = testSender(t, "https://env.invalid", ClientOptions{Proxy: proxy.URL})
-	if o := classify(post(t, s, "one\n"), time.Now()); o.verdict != later || o.ambiguous || !strings.Contains(o.cause, "user and password") {
+	if o := classify(send(t, s, lines("one\n")), time.Now()); o.verdict != later || o.ambiguous || !strings.Contains(o.cause, "user and password: put them into the proxy URL") {
 		t.Errorf("outcome %+v", o)
 	}
 	proxy.Close()
 	s = testSender(t, "https://env.invalid", ClientOptions{Proxy: with})
-	if o := classify(post(t, s, "one\n"), time.Now()); o.ambiguous || strings.Contains(o.cause, password) || !strings.Contains(o.cause, "proxyconnect") {
+	if o := classify(send(t, s, lines("one\n")), time.Now()); o.ambiguous || strings.Contains(o.cause, password) || !strings.Contains(o.cause, "proxyconnect") {
 		t.Errorf("outcome %+v", o)
 	}
 	for _, bad := range []string{"proxy.example:3128", "http://", "ftp://user:" + password + "@proxy", "http://user:" + password + "@pro xy", "://" + password} {
@@ -70,7 +69,7 @@ func TestProxyFromEnvironment(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, target := range []string{"https://env.example/", "https://inside.example/", "http://127.0.0.1/"} {
-			u, err := client.Transport.(*http.Transport).Proxy(httptest.NewRequest(http.MethodPost, target, nil))
+			u, err := client.Transport.(*transport).Proxy(httptest.NewRequest(http.MethodPost, target, nil))
 			t.Logf("%s by %v, %v", target, u, err)
 		}
 		return
@@ -96,14 +95,14 @@ func TestCAFile(t *testing.T) {
 	write(t, good, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 	write(t, bad, []byte("no certificate"))
 
-	if o := classify(post(t, testSender(t, server.URL, ClientOptions{CAFile: good}), "one\n"), time.Now()); o.verdict != accepted {
+	if o := classify(send(t, testSender(t, server.URL, ClientOptions{CAFile: good}), lines("one\n")), time.Now()); o.verdict != accepted {
 		t.Errorf("with the file: %+v", o)
 	}
-	if o := classify(post(t, testSender(t, server.URL, ClientOptions{}), "one\n"), time.Now()); o.verdict != later || !strings.Contains(o.cause, "CA file") || o.ambiguous {
+	if o := classify(send(t, testSender(t, server.URL, ClientOptions{}), lines("one\n")), time.Now()); o.verdict != later || !strings.Contains(o.cause, "CA file") || o.ambiguous {
 		t.Errorf("without it: %+v", o)
 	}
 	other := strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
-	if o := classify(post(t, testSender(t, other, ClientOptions{CAFile: good}), "one\n"), time.Now()); o.verdict != later || !strings.Contains(o.cause, "check the host") {
+	if o := classify(send(t, testSender(t, other, ClientOptions{CAFile: good}), lines("one\n")), time.Now()); o.verdict != later || !strings.Contains(o.cause, "check the host") {
 		t.Errorf("another host: %+v", o)
 	}
 	for file, want := range map[string]string{bad: "no certificate in PEM form", filepath.Join(dir, "none.pem"): "no such file"} {
@@ -113,21 +112,7 @@ func TestCAFile(t *testing.T) {
 	}
 }
 
-func TestOldTLSIsRefused(t *testing.T) {
-	server := httptest.NewUnstartedServer(http.NotFoundHandler())
-	server.Config.ErrorLog = quiet
-	server.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
-	server.StartTLS()
-	defer server.Close()
-	dir := t.TempDir()
-	ca := filepath.Join(dir, "ca.pem")
-	write(t, ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
-	if o := classify(post(t, testSender(t, server.URL, ClientOptions{CAFile: ca}), "one\n"), time.Now()); o.verdict != later || !strings.Contains(o.cause, "version") {
-		t.Errorf("outcome %+v", o)
-	}
-}
-
-func write(t *testing.T, name string, data []byte) {
+func write(t testing.TB, name string, data []byte) {
 	t.Helper()
 	if err := os.WriteFile(name, data, 0o600); err != nil {
 		t.Fatal(err)
@@ -154,7 +139,7 @@ func TestEchoingProxy(t *testing.T) {
 	user := url.UserPassword("user", password)
 	with := strings.Replace(proxy.URL, "http://", "http://"+user.String()+"@", 1)
 	s := testSender(t, "https://env.invalid", ClientOptions{Proxy: with})
-	cause := classify(post(t, s, "one\n"), time.Now()).cause
+	cause := classify(send(t, s, lines("one\n")), time.Now()).cause
 	basic := base64.StdEncoding.EncodeToString([]byte("user:" + password))
 	for _, secret := range []string{password, basic, url.PathEscape(password)} {
 		if strings.Contains(cause, secret) {

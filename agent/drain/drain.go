@@ -3,110 +3,106 @@ package drain
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"net/http"
 	"sync"
 	"time"
 
-	"github.com/rs/zerolog"
-
-	"github.com/edgehold/edgehold/buffer"
 	"github.com/edgehold/edgehold/probes"
 )
 
-const (
-	maxPosts = 32 // for one lease; what is undecided then is given back
-	// idleTick looks for points whose time has come without a commit.
-	idleTick = 30 * time.Second
-)
+// idleTick looks for points whose time has come without a commit.
+const idleTick = 30 * time.Second
 
-// Store is what a drain needs of the buffer. *buffer.Store is one.
-type Store interface {
-	Lease(q buffer.Query) (*buffer.Lease, error)
-	Settle(l *buffer.Lease, each []buffer.Settlement) error
-	Committed() <-chan struct{}
-	Account() buffer.Account
-}
+// noteBudget is the name under which the store keeps what the budget has used.
+const noteBudget = "drain.budget"
 
-// Options are the settings of a drain and what it works with.
-type Options struct {
-	URL     string                        // of the environment, without /api
-	Token   func() (probes.Secret, error) // asked before each post
-	Client  *http.Client                  // see NewClient
-	Store   Store
-	Log     zerolog.Logger
-	Window  time.Duration    // how old a point may be when it arrives; one hour if 0
-	Version string           // for the User-Agent
-	Now     func() time.Time // nil: time.Now
-	Random  func() float64   // in [0, 1), for the jitter; nil: math/rand
-}
-
-// Drain sends what the buffer holds.
+// Drain sends what the buffer holds. One goroutine, that of Run, does all the
+// work, with one post in flight.
 type Drain struct {
 	opts Options
 	wake chan struct{}
 
-	mu    sync.Mutex
-	state State
-	next  *sender // takes over before the next post
+	mu     sync.Mutex
+	state  State
+	ages   ages
+	next   *Target                 // takes over before the next post
+	woken  bool                    // Wake was called
+	moved  bool                    // LinkChanged was called
+	flight context.CancelCauseFunc // of the post or question under way
 
 	// Of the goroutine of Run alone:
-	sender   *sender
-	load     load
-	failures int       // in a row
-	downAs   string    // the state of which the log knows, "" while up
-	downAt   time.Time // since when it is down
-	reason   string    // the last refusal of which the log knows
+	sender  *sender
+	sent    probes.Secret // the token of the last post
+	gates   gates
+	store   gate // of the store: nothing goes while it fails
+	shaper  *shaper
+	budget  *budget
+	meter   meter
+	cadence *cadence // nil: nothing is folded
+	loads   [lanes]load
+	sorting sorting
+	scratch []byte
+	choice  []lane
+	// Measured, to lease about as much as one post takes.
+	perLine   [cargos]float64 // bytes of text of a line
+	packed    float64         // bytes on the wire of a byte of text
+	perFold   float64         // points of a folded line
+	perRecord float64         // points of a log record of late points
+
+	spreadUntil time.Time
+	log         journal
 }
 
 // New makes a drain. It does nothing until Run.
 func New(o Options) *Drain {
-	if o.Window == 0 {
-		o.Window = defaultWindow
+	o = o.withDefaults()
+	d := &Drain{
+		opts: o, wake: make(chan struct{}, 1), next: &o.Target,
+		ages: newAges(), budget: newBudget(o.Budget, o.Store.Kept(noteBudget)),
+		perLine: [cargos]float64{metrics: smallLine, events: 500, logs: 400, otlpMetrics: smallLine, otlpLogs: 400},
+		packed:  0.2, perFold: 6, perRecord: 10,
 	}
-	if o.Now == nil {
-		o.Now = time.Now
+	if o.Resolution == Minute {
+		d.cadence = newCadence()
 	}
-	if o.Random == nil {
-		o.Random = rand.Float64
+	d.state = State{State: Idle, Since: o.Now(), Breaker: Closed, Lanes: make([]LaneState, lanes)}
+	for l := range lanes {
+		d.loads[l].lane, d.state.Lanes[l].Lane = l, l.String()
 	}
-	return &Drain{
-		opts:  o,
-		next:  newSender(o),
-		wake:  make(chan struct{}, 1),
-		state: State{State: Idle, Since: o.Now()},
-	}
+	return d
 }
 
-// Change gives the drain the URL, token and client of o from the next post on,
-// and makes it try again now. A post that is under way keeps the old ones: cut
-// off, it might arrive twice.
-func (d *Drain) Change(o Options) {
-	o.Version = d.opts.Version
+// Change gives the drain another target from the next post on, and makes it
+// try again now. A post that is under way keeps the old one: cut off, it might
+// arrive twice.
+func (d *Drain) Change(t Target) {
 	d.mu.Lock()
-	d.next = newSender(o)
+	d.next = &t
 	d.mu.Unlock()
-	d.Wake()
-}
-
-// takeOver puts the sender of the last change in the place of the old one. Its
-// failures are its own.
-func (d *Drain) takeOver() {
-	d.mu.Lock()
-	next := d.next
-	d.next = nil
-	d.mu.Unlock()
-	if next == nil {
-		return
-	}
-	if d.sender != nil {
-		d.sender.client.CloseIdleConnections()
-	}
-	d.sender, d.failures = next, 0
+	d.signal()
 }
 
 // Wake makes a drain that waits try again now.
 func (d *Drain) Wake() {
+	d.mu.Lock()
+	d.woken = true
+	d.mu.Unlock()
+	d.signal()
+}
+
+// LinkChanged tells that a carrier, an address or a route of this machine has
+// changed. A connection that is being made is given up, a post that is under
+// way gets one more second for its answer, and live points are tried at once.
+func (d *Drain) LinkChanged() {
+	d.mu.Lock()
+	d.moved = true
+	if d.flight != nil {
+		d.flight(errLinkChanged)
+	}
+	d.mu.Unlock()
+	d.signal()
+}
+
+func (d *Drain) signal() {
 	select {
 	case d.wake <- struct{}{}:
 	default:
@@ -117,213 +113,166 @@ func (d *Drain) Wake() {
 // then has two seconds for its answer; without one its points are given back.
 func (d *Drain) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		wait, committed := d.turn(ctx)
-		if wait > 0 {
-			d.pause(ctx, wait, committed)
+		if wait := d.turn(ctx); wait > 0 {
+			d.publish()
+			d.pause(ctx, wait)
 		}
+	}
+	for l := range lanes {
+		d.finish(&d.loads[l])
 	}
 	return nil
 }
 
 // pause waits, at most until one of the reasons to go on comes.
-func (d *Drain) pause(ctx context.Context, wait time.Duration, committed <-chan struct{}) {
+func (d *Drain) pause(ctx context.Context, wait time.Duration) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
 	case <-d.wake:
-	case <-committed:
+	case <-d.opts.Store.Committed():
 	}
 }
 
-// turn sends one lease, if there is one. It tells how long to wait before the
-// next turn, and whether a commit is a reason not to.
-func (d *Drain) turn(ctx context.Context) (wait time.Duration, committed <-chan struct{}) {
-	d.takeOver()
-	lease, failed := d.take()
-	if lease == nil && failed == nil {
-		d.rest()
-		return idleTick, d.opts.Store.Committed()
+// turn does the most urgent thing. It tells how long to wait before the next
+// turn, 0 for not at all.
+func (d *Drain) turn(ctx context.Context) time.Duration {
+	d.heed()
+	if wait := d.clock(ctx); wait > 0 {
+		return wait
 	}
-	if failed == nil {
-		failed = d.deliver(ctx, lease)
-	}
-	if failed == nil || ctx.Err() != nil {
-		return 0, nil
-	}
-	return d.down(*failed), nil
-}
-
-// take leases what is most urgent: nil and nil when there is nothing.
-func (d *Drain) take() (*buffer.Lease, *outcome) {
 	now := d.opts.Now()
-	if clockUnset(now) {
-		return nil, &outcome{verdict: later, cause: fmt.Sprintf("the clock of this machine says %s, so no point is sent: set it", now.Format(time.DateOnly))}
+	if !d.store.open(now) {
+		return d.store.next.Sub(now)
 	}
-	for _, q := range lanes(now, d.opts.Window) {
-		lease, err := d.opts.Store.Lease(q)
-		if err != nil {
-			return nil, &outcome{verdict: later, cause: fmt.Sprintf("take points from the buffer: %v", err)}
-		}
-		if lease != nil {
-			return lease, nil
+	try, opens := choose(d.choice[:0], d.view(now))
+	d.choice = try
+	for _, l := range try {
+		if d.step(ctx, l) {
+			return 0
 		}
 	}
-	return nil, nil
-}
-
-// deliver sends a lease and settles it. It returns what stopped it, nil when
-// the next lease can follow at once.
-func (d *Drain) deliver(ctx context.Context, lease *buffer.Lease) *outcome {
-	d.load = newLoad(lease, d.load)
-	failed := d.send(ctx)
-	err := d.opts.Store.Settle(lease, d.load.each)
-	d.noteRefused()
-	d.load.lease, d.load.each = nil, nil
-	if err != nil && failed == nil {
-		failed = &outcome{verdict: later, cause: fmt.Sprintf("settle points in the buffer: %v", err)}
+	if !d.store.open(now) {
+		return d.store.next.Sub(now)
 	}
-	return failed
+	d.rest(now)
+	return d.idle(now, opens)
 }
 
-// send posts the lines of the load, in halves where the whole is refused
-// without naming a line.
-func (d *Drain) send(ctx context.Context) *outcome {
-	parts := []span{{0, len(d.load.lines)}}
-	for posts := 0; len(parts) > 0 && posts < maxPosts && ctx.Err() == nil; posts++ {
-		part := parts[0]
-		parts = parts[1:]
-		if part.len() == 0 || tooLate(d.load.oldest(part), d.opts.Now(), d.opts.Window) {
-			continue
+// heed takes up what other goroutines have told.
+func (d *Drain) heed() {
+	d.mu.Lock()
+	next, woken, moved := d.next, d.woken, d.moved
+	d.next, d.woken, d.moved = nil, false, false
+	d.mu.Unlock()
+	if next != nil {
+		d.takeOver(*next)
+	}
+	if woken {
+		d.gates.wake()
+		d.store.soon()
+	}
+	if moved {
+		d.gates.changed(d.opts.Now())
+		d.sender.closeIdle()
+	}
+}
+
+// takeOver makes t the target. Failures are the old one's, and so is what was
+// learned of the way there.
+func (d *Drain) takeOver(t Target) {
+	if d.sender != nil {
+		d.sender.closeIdle()
+	}
+	for l := range lanes {
+		d.finish(&d.loads[l])
+	}
+	if token := t.Token; token != nil {
+		t.Token = func() (probes.Secret, error) {
+			secret, err := token()
+			d.sent = secret
+			return secret, err
 		}
-		o := d.post(ctx, part)
-		switch o.verdict {
-		case accepted, partly:
-			d.load.deliver(part, o.refused)
-			d.up(part.len()-len(o.refused), o.unnamed)
-		case split:
-			parts = append(d.divide(part, o.cause), parts...)
-			if d.load.hopeless() {
-				return d.load.judge()
-			}
-		default:
-			d.load.judge()
-			return &o
-		}
 	}
-	return d.load.judge()
+	d.sender, d.shaper = newSender(t, d.opts.Version), newShaper()
+	d.gates = gates{moved: d.gates.moved}
+	d.store = gate{}
 }
 
-// divide gives the halves of a part. A single line has none: it is suspected.
-func (d *Drain) divide(part span, cause string) []span {
-	if part.len() == 1 {
-		d.load.suspects = append(d.load.suspects, refusal{part.from, cause})
-		return nil
-	}
-	first, second := part.halves()
-	return []span{first, second}
-}
-
-// post sends one part and counts.
-func (d *Drain) post(ctx context.Context, part span) outcome {
-	text := d.load.slice(part)
-	if d.failures == 0 {
-		d.update(func(s *State) { s.enter(Sending, d.opts.Now()) })
-	}
-	x, size, err := d.sender.post(ctx, text, part.len())
-	if err != nil {
-		return outcome{verdict: hold, cause: err.Error()}
-	}
-	o := classify(x, d.opts.Now())
-	d.update(func(s *State) {
-		s.Posts++
-		s.BytesText += int64(len(text))
-		s.BytesSent += int64(size)
-		s.AmbiguousPosts += one(o.ambiguous)
-		s.ThrottledPosts += one(o.throttled)
-	})
-	return o
-}
-
-func one(yes bool) int64 {
-	if yes {
-		return 1
-	}
-	return 0
-}
-
-// up notes that a post was taken, with so many of its lines.
-func (d *Drain) up(lines, unnamed int) {
+// clock waits until the time is known.
+func (d *Drain) clock(ctx context.Context) time.Duration {
 	now := d.opts.Now()
-	d.failures = 0
-	firstUnnamed := false
-	d.update(func(s *State) {
-		firstUnnamed = unnamed > 0 && s.LinesUnnamed == 0
-		s.enter(Sending, now)
-		s.NextTry = time.Time{}
-		s.LinesAccepted += int64(lines)
-		s.LinesUnnamed += int64(unnamed)
-		if lines > unnamed {
-			s.LastSuccess = now
+	switch {
+	case d.opts.Trusted == nil && clockUnset(now):
+		d.clockless(now, fmt.Sprintf("the clock of this machine says %s, so no point is sent: set it", now.Format(time.DateOnly)))
+		return idleTick
+	case d.opts.Trusted == nil || d.opts.Trusted():
+		return 0
+	case !d.gates.link.open(now):
+		return d.gates.link.next.Sub(now)
+	}
+	cause := "the time is not known yet, so no point is sent; a server for clock.ntp, or an RTC, would tell it"
+	if d.opts.AskTime != nil {
+		if err := d.ask(ctx); err != nil && ctx.Err() == nil {
+			cause = fmt.Sprintf("the time is not known yet, so no point is sent, and the environment does not tell it: %s", clean(err.Error(), maxWords))
 		}
-	})
-	if firstUnnamed {
-		d.opts.Log.Warn().Int("lines", unnamed).Msg("the server refused lines without saying which; such lines count as delivered, and in lines_unnamed")
 	}
-	if d.downAs != "" {
-		d.opts.Log.Info().Dur("down_for", now.Sub(d.downAt)).Int64("backlog", d.opts.Store.Account().Buffered).Msg("uplink is up again")
-		d.downAs = ""
+	if ctx.Err() != nil || d.opts.Trusted() {
+		d.gates.link.taken()
+		return 0
+	}
+	now = d.opts.Now()
+	o := outcome{verdict: later, unreached: true, cause: cause}
+	d.gates.link.shut(o, now, paceOf(metrics, o).delay(d.gates.link.failures+1, d.opts.Random()))
+	d.clockless(now, cause)
+	return d.gates.link.next.Sub(now)
+}
+
+// ask has the environment tell the time.
+func (d *Drain) ask(ctx context.Context) error {
+	ctx, cancel := d.fly(ctx, defaultTimeout)
+	defer cancel()
+	return d.opts.AskTime(ctx)
+}
+
+// fly gives a context that LinkChanged can end.
+func (d *Drain) fly(ctx context.Context, most time.Duration) (context.Context, func()) {
+	ctx, stop := context.WithTimeout(ctx, most)
+	ctx, cancel := context.WithCancelCause(ctx)
+	d.mu.Lock()
+	d.flight = cancel
+	d.mu.Unlock()
+	return ctx, func() {
+		d.mu.Lock()
+		d.flight = nil
+		d.mu.Unlock()
+		cancel(nil)
+		stop()
 	}
 }
 
-// noteRefused notes what was refused of the load; the log hears of a reason
-// once as long as no other comes.
-func (d *Drain) noteRefused() {
-	n, reason := d.load.refused, d.load.reason
-	if n == 0 {
-		return
-	}
-	d.update(func(s *State) {
-		s.LinesRefused += n
-		s.LastError, s.LastErrorAt = "lines were refused and are dead letters: "+reason, d.opts.Now()
-	})
-	if reason != d.reason {
-		d.opts.Log.Warn().Int64("lines", n).Str("reason", reason).Msg("lines were refused and are dead letters")
-		d.reason = reason
+// view is what the choice of a lane depends on.
+func (d *Drain) view(now time.Time) view {
+	wire := int64(float64(d.shaper.size()) * d.packed)
+	return view{
+		now: now, protocol: d.sender.target.Protocol, gates: &d.gates, late: d.opts.Late, spread: d.spreadUntil,
+		frugal: d.budget.wait(now, wire, d.shaper.rate()),
 	}
 }
 
-// down notes a failure, and tells how long to wait.
-func (d *Drain) down(o outcome) time.Duration {
-	d.failures++
-	now := d.opts.Now()
-	wait := max(o.wait, paceOf(o).delay(d.failures, d.opts.Random()))
-	word := Backoff
-	if o.verdict == hold {
-		word = Hold
+// idle is how long there is nothing to do: until a lane opens, or a minute can
+// be folded.
+func (d *Drain) idle(now time.Time, opens time.Duration) time.Duration {
+	wait := idleTick
+	if opens > 0 {
+		wait = min(wait, opens)
 	}
-	d.update(func(s *State) {
-		s.enter(word, now)
-		s.LastError, s.LastErrorAt, s.NextTry = o.cause, now, now.Add(wait)
-	})
-	if d.downAs == "" {
-		d.downAt = now
+	if d.cadence != nil {
+		d.cadence.prune(now)
+		next := now.Add(-d.opts.Settle).Truncate(time.Minute).Add(time.Minute + d.opts.Settle)
+		wait = min(wait, next.Sub(now))
 	}
-	if d.downAs != word {
-		d.downAs = word
-		d.opts.Log.Warn().Str("state", word).Str("cause", o.cause).Msg("uplink is down; points are kept")
-	}
-	return wait
-}
-
-// rest notes that there is nothing to send. An uplink that is down stays so:
-// only a post that is taken shows that it is up.
-func (d *Drain) rest() {
-	now := d.opts.Now()
-	if d.failures > 0 {
-		d.update(func(s *State) { s.NextTry = now.Add(idleTick) })
-		return
-	}
-	d.update(func(s *State) { s.enter(Idle, now) })
+	return max(wait, time.Millisecond)
 }

@@ -10,6 +10,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -84,15 +85,21 @@ type rig struct {
 func run(t *testing.T, store *fakeStore, f answers, change ...func(*Options)) *rig {
 	log := &bytes.Buffer{}
 	o := Options{
-		URL: "https://env.example/", Store: store, Log: zerolog.New(log), Version: "1.2.3",
-		Token:  func() (probes.Secret, error) { return probes.NewSecret(secret), nil },
-		Client: &http.Client{Transport: f},
+		Target: Target{
+			URL:    "https://env.example/",
+			Token:  func() (probes.Secret, error) { return probes.NewSecret(secret), nil },
+			Client: &http.Client{Transport: f},
+		},
+		Store: store, Log: zerolog.New(log), Version: "1.2.3", Site: "plant 7",
 		Random: func() float64 { return 0.5 },
 	}
 	for _, c := range change {
 		c(&o)
 	}
 	d := New(o)
+	d.heed()
+	// The link is fast, and known to be.
+	d.shaper = &shaper{limit: mostSize, cap: mostSize, pack: 0.1, perByte: 1e-7}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -140,7 +147,7 @@ func TestBackoff(t *testing.T) {
 		if s.State != Backoff || !strings.Contains(s.LastError, "the link is down") || s.NextTry.Sub(start) != 500*time.Millisecond {
 			t.Errorf("state %+v", s)
 		}
-		time.Sleep(2 * time.Second)
+		time.Sleep(1500 * time.Millisecond)
 		synctest.Wait()
 		if s = r.State(); s.State != Backoff || s.Since != start || s.Posts != 3 || s.ThrottledPosts != 1 {
 			t.Errorf("state %+v", s)
@@ -149,7 +156,7 @@ func TestBackoff(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		r.store.expect(5, 0, 0)
-		if got := fmt.Sprint(seq.at); got != "[0s 500ms 1.5s 3.5s]" {
+		if got := fmt.Sprint(seq.at); got != "[0s 500ms 1s 2s]" {
 			t.Errorf("tried at %s", got)
 		}
 		if s = r.State(); s.State != Idle || !s.NextTry.IsZero() {
@@ -252,6 +259,19 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	})
 }
 
+// leavesOpen has a request find a connection and its headers leave.
+func leavesOpen(r *http.Request) {
+	trace := httptrace.ContextClientTrace(r.Context())
+	trace.GotConn(httptrace.GotConnInfo{})
+	trace.WroteHeaders()
+}
+
+// leaves has a request leave as a whole.
+func leaves(r *http.Request) {
+	leavesOpen(r)
+	_, _ = io.Copy(io.Discard, r.Body)
+}
+
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
@@ -281,7 +301,7 @@ func TestPartlyTaken(t *testing.T) {
 
 // TestSplit finds poisoned lines by halving, and no line twice.
 func TestSplit(t *testing.T) {
-	for status, want := range map[int]string{413: "too large (HTTP 413)", 400: "without naming a line (HTTP 400); the server says: poison"} {
+	for status, want := range map[int]string{413: "too large (HTTP 413)", 400: "without naming an item (HTTP 400); the server says: poison"} {
 		synctest.Test(t, func(t *testing.T) {
 			taken, posts := map[string]int{}, 0
 			r := run(t, newStore(t, samples(1000, time.Now())...), func(lines []string) (int, string, error) {
@@ -352,7 +372,7 @@ func TestChange(t *testing.T) {
 			hosts = append(hosts, req.Host+" "+req.Header.Get("Authorization")+" "+req.Header.Get("User-Agent"))
 			return answers(func([]string) (int, string, error) { return 202, "", nil }).RoundTrip(req)
 		})
-		r.Change(Options{
+		r.Change(Target{
 			URL: "https://other.example", Client: &http.Client{Transport: next},
 			Token: func() (probes.Secret, error) { return probes.NewSecret("other"), nil },
 		})
@@ -437,6 +457,7 @@ func TestStopWaitsForAnswer(t *testing.T) {
 			store := newStore(t, samples(5, time.Now())...)
 			r := run(t, store, nil, func(o *Options) {
 				o.Client.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+					leaves(r)
 					select {
 					case <-time.After(test.takes):
 						return &http.Response{StatusCode: 202, Body: http.NoBody, Request: r}, nil
@@ -482,7 +503,7 @@ func TestClockUnset(t *testing.T) {
 			o.Now = func() time.Time { return boot }
 		})
 		synctest.Wait()
-		if s := r.State(); s.State != Backoff || !strings.Contains(s.LastError, "clock") {
+		if s := r.State(); s.State != Clock || !strings.Contains(s.LastError, "clock") {
 			t.Errorf("state %+v", s)
 		}
 		r.store.expect(0, 0, 1)

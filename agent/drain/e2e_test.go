@@ -44,14 +44,18 @@ func newSite(t *testing.T, timeout time.Duration) *site {
 	s.path = filepath.Join(t.TempDir(), "edgehold.db")
 	s.open()
 	t.Cleanup(func() { _ = s.store.Close() })
-	client, err := drain.NewClient(drain.ClientOptions{Timeout: timeout})
+	client, err := drain.NewClient(drain.ClientOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	client.Timeout = timeout
 	t.Cleanup(client.CloseIdleConnections)
 	s.drain = drain.New(drain.Options{
-		URL: url, Client: client, Store: s.store, Log: zerolog.Nop(), Version: "test",
-		Token:  func() (probes.Secret, error) { return probes.NewSecret("e2e"), nil },
+		Target: drain.Target{
+			URL: url, Client: client,
+			Token: func() (probes.Secret, error) { return probes.NewSecret("e2e"), nil },
+		},
+		Store: s.store, Log: zerolog.Nop(), Version: "test",
 		Random: func() float64 { return 0 }, // tries again after a tenth of a second
 	})
 	return s
@@ -93,7 +97,7 @@ func (s *site) until(what string, ok func() bool) {
 	s.t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("not within 20 s: %s; state %+v, counts %+v", what, s.drain.State(), s.env.Counts())
+			s.t.Fatalf("not within 20 s: %s; account %+v, state %+v, counts %+v", what, s.store.Account(), s.drain.State(), s.env.Counts())
 		}
 	}
 }
@@ -195,8 +199,11 @@ func TestWrongToken(t *testing.T) {
 	s := newSite(t, time.Second)
 	s.add()
 	d := drain.New(drain.Options{
-		URL: s.env.URL(), Client: http.DefaultClient, Store: s.store, Log: zerolog.Nop(),
-		Token: func() (probes.Secret, error) { return probes.NewSecret("other"), nil },
+		Target: drain.Target{
+			URL: s.env.URL(), Client: http.DefaultClient,
+			Token: func() (probes.Secret, error) { return probes.NewSecret("other"), nil },
+		},
+		Store: s.store, Log: zerolog.Nop(),
 	})
 	s.drain = d
 	stop := s.run()

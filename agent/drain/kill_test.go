@@ -208,8 +208,11 @@ func newDrain(s drain.Store, url string) *drain.Drain {
 		panic(err)
 	}
 	return drain.New(drain.Options{
-		URL: url, Client: client, Store: s, Log: zerolog.Nop(), Window: time.Hour,
-		Token: func() (probes.Secret, error) { return probes.NewSecret("kill"), nil },
+		Target: drain.Target{
+			URL: url, Client: client,
+			Token: func() (probes.Secret, error) { return probes.NewSecret("kill"), nil },
+		},
+		Store: s, Log: zerolog.Nop(), Window: time.Hour,
 	})
 }
 

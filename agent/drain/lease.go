@@ -1,33 +1,51 @@
 package drain
 
 import (
-	"github.com/edgehold/edgehold/agent/mint"
+	"slices"
+
 	"github.com/edgehold/edgehold/buffer"
 	"github.com/edgehold/edgehold/probes"
 )
 
-// load is a lease on its way: its points, their lines, and what has become of
-// each. What nothing is said of is given back.
+// load is what was leased for one post, or for the halves of it: the lines that
+// stand for it, and what has become of each of its points or entries. What
+// nothing is said of is given back.
 type load struct {
-	lease   *buffer.Lease
+	lane    lane
+	cargo   cargo
+	leases  []*buffer.Lease // none: there is no load
+	points  []probes.Point  // of all leases, or
+	entries []buffer.Entry
 	each    []buffer.Settlement
-	text    []byte // the lines, each with its newline
 	lines   []line
-	refused int64
-	reason  string // of the first refusal
+	form    form
+	parts   []span // still to be sent
+
+	folds []folded // working space, used again
+	texts textLines
+	posts int
+
+	refused int64  // lines
+	reason  string // of the first of them
 
 	heard    bool      // the server has told the fate of some lines
 	suspects []refusal // lines that were refused alone, without a word on them
 }
 
-// enough suspects, where no fate of a line was told, show that the server, or
-// what stands before it, refuses all that comes.
-const enough = 3
+const (
+	maxLines = 1000      // of one post of metric lines
+	maxBytes = 1_000_000 // of one post of metric lines before compression, exclusive
+	maxPosts = 32        // for one lease; what is undecided then is given back
+	// enough suspects, where no fate of a line was told, show that the server, or
+	// what stands before it, refuses all that comes.
+	enough = 3
+)
 
-// line is one line of a load.
+// line is what stands for one or more points or entries of a lease: a metric
+// line, a data point, an event or a log record. They share its outcome.
 type line struct {
-	end   int // in the text
-	point int // in the lease
+	from []int32 // in the load
+	wall int64   // of the oldest
 }
 
 // span is a range of lines, the second exclusive.
@@ -40,57 +58,129 @@ func (s span) halves() (span, span) {
 	return span{s.from, middle}, span{middle, s.to}
 }
 
-// newLoad renders the points of a lease into the buffers of an old load. A
-// point that has no line is refused with the reason. Points beyond the size of
-// one post are given back, to be leased again.
-func newLoad(lease *buffer.Lease, old load) load {
-	l := load{lease: lease, each: make([]buffer.Settlement, len(lease.Points)), text: old.text[:0], lines: old.lines[:0]}
-	for i := range l.each {
-		l.each[i].Outcome = buffer.Later
-	}
-	for i, p := range lease.Points {
-		begin := len(l.text)
-		text, err := mint.AppendLine(l.text, p)
-		if err != nil {
-			l.refusePoint(i, p.Series.Key(), err.Error())
-			continue
-		}
-		l.text = append(text, '\n')
-		if len(l.text) >= maxBytes {
-			l.text = l.text[:begin]
-			break
-		}
-		l.lines = append(l.lines, line{len(l.text), i})
-	}
-	return l
+// form is how lines become the body of a post.
+type form interface {
+	// body is that of a part of the lines. It holds until the next call.
+	body(s span) []byte
+	// text is a line in readable form, for a dead letter.
+	text(i int) string
 }
 
-// slice is the text of a span of lines.
-func (l *load) slice(s span) []byte {
-	begin := 0
-	if s.from > 0 {
-		begin = l.lines[s.from-1].end
+// begin makes an empty load for a cargo.
+func (l *load) begin(c cargo) {
+	*l = load{
+		lane: l.lane, cargo: c, leases: l.leases[:0], each: l.each[:0], lines: l.lines[:0], parts: l.parts[:0], suspects: l.suspects[:0],
+		folds: l.folds, texts: l.texts,
 	}
-	return l.text[begin:l.lines[s.to-1].end]
 }
 
-// oldest is the wall time of the first point of a span: leases come oldest first.
-func (l *load) oldest(s span) int64 { return l.point(s.from).Stamp.Wall }
+// take puts a lease into the load, with everything to be given back.
+func (l *load) take(lease *buffer.Lease) {
+	if len(l.leases) == 0 {
+		l.points, l.entries = slices.Clip(lease.Points), slices.Clip(lease.Entries)
+	} else {
+		l.points, l.entries = append(l.points, lease.Points...), append(l.entries, lease.Entries...)
+	}
+	l.leases = append(l.leases, lease)
+	for range len(lease.Points) + len(lease.Entries) {
+		l.each = append(l.each, buffer.Settlement{Outcome: buffer.Later})
+	}
+}
 
-func (l *load) point(i int) probes.Point { return l.lease.Points[l.lines[i].point] }
+// settleAll gives the store what has become of the leases, and ends the load.
+func (l *load) settleAll(s Store) error {
+	var failed error
+	each := l.each
+	for _, lease := range l.leases {
+		n := len(lease.Points) + len(lease.Entries)
+		if err := s.Settle(lease, each[:n]); err != nil {
+			failed = err
+		}
+		each = each[n:]
+	}
+	clear(l.leases)
+	l.leases, l.parts, l.points, l.entries, l.form = l.leases[:0], nil, nil, nil, nil
+	return failed
+}
 
-// deliver settles a span, but for the refused lines, as delivered.
-func (l *load) deliver(s span, refused []refusal) {
+// add makes the next line one of the points or entries that are given.
+func (l *load) add(from []int32) {
+	x := line{from: from, wall: l.wall(from[0])}
+	for _, at := range from[1:] {
+		x.wall = min(x.wall, l.wall(at))
+	}
+	l.lines = append(l.lines, x)
+}
+
+func (l *load) wall(at int32) int64 {
+	return l.stamp(int(at)).Wall
+}
+
+// stamp is that of a point or an entry.
+func (l *load) stamp(i int) probes.Stamp {
+	if len(l.points) > 0 {
+		return l.points[i].Stamp
+	}
+	return l.entries[i].Stamp
+}
+
+// ready has all lines sent.
+func (l *load) ready(f form) {
+	l.form = f
+	if len(l.lines) > 0 {
+		l.parts = append(l.parts, span{0, len(l.lines)})
+	}
+}
+
+// busy reports that lines are still to be sent.
+func (l *load) busy() bool { return len(l.parts) > 0 }
+
+// oldest is the wall time of the oldest point of a part.
+func (l *load) oldest(s span) int64 {
+	oldest := l.lines[s.from].wall
+	for _, x := range l.lines[s.from+1 : s.to] {
+		oldest = min(oldest, x.wall)
+	}
+	return oldest
+}
+
+// gain is what a post has brought.
+type gain struct{ lines, points int64 }
+
+// deliver settles a part, but for the refused lines, as o.
+func (l *load) deliver(s span, o buffer.Outcome, refused []refusal) (g gain) {
 	l.heard = true
 	for i := s.from; i < s.to; i++ {
-		l.each[l.lines[i].point].Outcome = buffer.Delivered
+		g.lines++
+		g.points += l.settle(i, buffer.Settlement{Outcome: o})
 	}
 	for _, r := range refused {
-		l.refuse(s.from+r.line, r.reason)
+		g.lines--
+		g.points -= l.refuse(s.from+r.line, r.reason)
 	}
+	return g
+}
+
+// settle gives all points of a line their settlement.
+func (l *load) settle(i int, s buffer.Settlement) (points int64) {
+	for _, at := range l.lines[i].from {
+		l.each[at] = s
+	}
+	return int64(len(l.lines[i].from))
 }
 
 func (l *load) hopeless() bool { return !l.heard && len(l.suspects) >= enough }
+
+// divide puts the halves of a part in its place. A single line has none: it is
+// suspected.
+func (l *load) divide(s span, cause string) {
+	if s.len() == 1 {
+		l.suspects = append(l.suspects, refusal{s.from, cause})
+		return
+	}
+	first, second := s.halves()
+	l.parts = append([]span{first, second}, l.parts...)
+}
 
 // judge refuses the suspects if the fate of other lines was told. If not,
 // nothing says that it is the lines: they are given back.
@@ -101,17 +191,26 @@ func (l *load) judge() *outcome {
 	for _, s := range l.suspects {
 		l.refuse(s.line, s.reason)
 	}
+	l.suspects = l.suspects[:0]
 	return nil
 }
 
-// refuse settles one line as refused for good.
-func (l *load) refuse(i int, reason string) {
-	text := l.slice(span{i, i + 1})
-	l.refusePoint(l.lines[i].point, string(text[:len(text)-1]), reason)
+// refuse settles one line as refused for good. Each of its points becomes a
+// dead letter.
+func (l *load) refuse(i int, reason string) (points int64) {
+	l.refusing(reason)
+	return l.settle(i, buffer.Settlement{Outcome: buffer.Refused, Kind: l.cargo.letter(), Line: l.form.text(i), Reason: reason})
 }
 
-func (l *load) refusePoint(i int, text, reason string) {
-	l.each[i] = buffer.Settlement{Outcome: buffer.Refused, Line: text, Reason: reason}
+// unsendable refuses points or entries that have no line.
+func (l *load) unsendable(from []int32, text, reason string) {
+	l.refusing(reason)
+	for _, at := range from {
+		l.each[at] = buffer.Settlement{Outcome: buffer.Refused, Kind: l.cargo.letter(), Line: text, Reason: reason}
+	}
+}
+
+func (l *load) refusing(reason string) {
 	if l.refused == 0 {
 		l.reason = reason
 	}

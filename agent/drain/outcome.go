@@ -1,25 +1,14 @@
 package drain
 
 import (
-	"fmt"
+	"errors"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// exchange is one post and what came of it.
-type exchange struct {
-	lines  int
-	status int // 0: no answer
-	header http.Header
-	body   []byte
-	err    error // why there is no answer, or not the whole of it
-	begun  bool  // the request had begun to leave
-}
-
-// verdict is what an exchange means for the lines of its post.
+// verdict is what an exchange means for the items of its post.
 type verdict uint8
 
 const (
@@ -30,9 +19,9 @@ const (
 	later                       // none was taken as far as is known; try again
 )
 
-// refusal is one line that the server refused, in its own words.
+// refusal is one item that the server refused, in its own words.
 type refusal struct {
-	line   int // 0 is the first of the post
+	line   int // 0 is the first item of the post
 	reason string
 }
 
@@ -40,26 +29,33 @@ type refusal struct {
 type outcome struct {
 	verdict verdict
 	refused []refusal
-	// unnamed counts lines that the server refused without saying which. They
-	// are settled as delivered with the others: to send them all again would
-	// double those that were taken. The count is how far "delivered" overstates.
+	// unnamed counts items that the server refused without saying which, as far
+	// as it says how many. They are settled as delivered with the others: to
+	// send them all again would double those that were taken. The count is how
+	// far "delivered" overstates.
 	unnamed   int
-	cause     string        // of split, hold and later: what is wrong and what mends it
+	cause     string        // of split, hold and later: what is wrong and what mends it; of unnamed: the server's words
 	wait      time.Duration // the server asks to be left alone for so long
 	throttled bool
-	ambiguous bool // the lines may have been taken, though nothing says so
+	ambiguous bool // the items may have been taken, though nothing says so
 	unreached bool // there was no connection, so no server had to do with it
+	noGzip    bool // the endpoint refuses compression: the sender sends plain from now on, so try again at once
 }
 
-// classify is the one place that decides what an exchange means.
+// classify is the one place that decides what an exchange means. What is
+// particular to a cargo is its answers 2xx and 400.
 func classify(x exchange, now time.Time) outcome {
 	switch {
+	case x.noToken != nil:
+		return outcome{verdict: hold, cause: clean(x.noToken.Error(), maxReason)}
 	case x.status == 0:
-		return outcome{verdict: later, cause: networkCause(x.err), ambiguous: x.begun, unreached: !x.begun}
-	case x.status == http.StatusAccepted, x.status == http.StatusOK:
-		return classifySuccess(x)
+		return outcome{verdict: later, cause: networkCause(x.err), ambiguous: x.whole, unreached: !x.begun}
+	case refusesGzip(x):
+		return outcome{verdict: later, noGzip: true, cause: withWords("the endpoint takes no compressed request (HTTP "+strconv.Itoa(x.status)+"); it is sent plain", x)}
 	case x.status == http.StatusBadRequest:
 		return classifyBad(x)
+	case x.status >= 200 && x.status < 300:
+		return classifySuccess(x)
 	case x.status == http.StatusRequestEntityTooLarge:
 		return outcome{verdict: split, cause: withWords("the request is too large (HTTP 413)", x)}
 	}
@@ -68,112 +64,124 @@ func classify(x exchange, now time.Time) outcome {
 	}
 	return outcome{
 		verdict:   later,
-		cause:     withWords(laterCause(x.status), x),
+		cause:     withWords(laterCause(x), x),
 		wait:      asked(x.header, now),
 		throttled: x.status == http.StatusTooManyRequests,
+		ambiguous: x.whole && lostBehind(x.status),
 	}
 }
 
-// classifySuccess reads a 202, which needs no body, or a 200, which is taken
-// for the API's only when it has the API's counts: the sign-in page of a
-// network also comes with 200.
+// classifySuccess reads a 2xx. It counts only in the form of the cargo's API:
+// the sign-in page of a network also comes with 200.
 func classifySuccess(x exchange) outcome {
-	a, isAnswer := parseAnswer(x.body)
-	switch {
-	case isAnswer && a.refusals() > 0:
-		return a.partly(x.lines)
-	case isAnswer && (a.counts() || x.status == http.StatusAccepted):
-		return outcome{verdict: accepted}
-	case x.status == http.StatusAccepted && (len(x.body) == 0 || x.err != nil && x.body[0] == '{'):
-		return outcome{verdict: accepted}
-	case x.err != nil && !isPage(x.body):
-		return outcome{verdict: later, cause: "the answer broke off: " + networkCause(x.err), ambiguous: true}
+	o, known := outcome{}, false
+	switch x.cargo {
+	case metrics:
+		o, known = metricsTaken(x)
+	case events:
+		o, known = eventTaken(x)
+	case logs:
+		o, known = logsTaken(x)
+	case otlpMetrics, otlpLogs:
+		o, known = otlpTaken(x)
 	}
-	return outcome{verdict: later, cause: foreign(x.status)}
+	switch {
+	case known:
+		return o
+	case x.err != nil && !isPage(x):
+		return brokenOff(x)
+	}
+	return outcome{verdict: later, cause: foreign(x)}
 }
 
-// classifyBad reads a 400. With counts or a list of lines it means "partly
-// taken"; without them nothing was taken and smaller posts find the culprit.
+// classifyBad reads a 400. The metrics API may have taken some of it; of others,
+// nothing was taken, and smaller posts find the culprit.
 func classifyBad(x exchange) outcome {
 	a, isAnswer := parseAnswer(x.body)
 	switch {
-	case isAnswer && a.detailed():
-		return a.partly(x.lines)
-	case x.err != nil:
-		return outcome{verdict: later, cause: "the answer broke off: " + networkCause(x.err), ambiguous: true}
-	case isPage(x.body):
-		return outcome{verdict: later, cause: foreign(x.status)}
+	case x.cargo == metrics && isAnswer && a.detailed():
+		return a.partly(x.items)
+	case x.items == 1 && isAnswer && isCulprit(x.cargo, a):
+		return refuseAll(1, a.reason(""))
+	case x.err != nil && x.cargo == metrics:
+		return brokenOff(x)
+	case isPage(x):
+		return outcome{verdict: later, cause: foreign(x)}
 	}
-	return outcome{verdict: split, cause: withWords("the request is refused without naming a line (HTTP 400)", x)}
+	return outcome{verdict: split, cause: withWords("the request is refused without naming an item (HTTP 400)", x)}
 }
 
-// partly gives each refused line its reason. Where the server counts more
-// refused lines than it lists, the rest has no name, unless it is all the rest.
-func (a answer) partly(lines int) outcome {
-	reasons, listed := make([]string, lines), 0
-	for _, l := range a.Error.InvalidLines {
-		if i := l.Line - 1; i >= 0 && i < lines && reasons[i] == "" {
-			reasons[i] = a.reason(l.Error)
-			listed++
+// isCulprit reports whether the API's own words are about the one item of a
+// post. An event has no other in its post by which that could be found out. Of
+// other cargos only what names the item counts: the API may refuse all that
+// comes.
+func isCulprit(c cargo, a answer) bool {
+	switch c {
+	case events:
+		return a.message() != ""
+	case logs:
+		return strings.Contains(strings.ToLower(a.message()), "timestamps_out_of_range")
+	}
+	return false
+}
+
+// brokenOff is an answer whose end would have told what was taken.
+func brokenOff(x exchange) outcome {
+	return outcome{verdict: later, cause: "the answer broke off: " + networkCause(x.err), ambiguous: x.whole}
+}
+
+// lostBehind tells the answers of a gateway that passed the request on and got
+// no answer to it: it may have been taken.
+func lostBehind(status int) bool {
+	return status == http.StatusBadGateway || status == http.StatusGatewayTimeout
+}
+
+// refusesGzip tells a server that cannot read a compressed body: it says so, or
+// it counts, and refuses, other lines than were sent.
+func refusesGzip(x exchange) bool {
+	if !x.zipped {
+		return false
+	}
+	switch x.status {
+	case http.StatusUnsupportedMediaType:
+		return true
+	case http.StatusBadRequest, http.StatusNotAcceptable:
+		if a, isAnswer := parseAnswer(x.body); x.cargo == metrics && isAnswer && a.detailed() {
+			return a.taken() == 0 && a.LinesInvalid > 0 && a.LinesInvalid != x.items
 		}
+		words := strings.ToLower(wordsOf(x))
+		return strings.Contains(words, "gzip") || strings.Contains(words, "compress") ||
+			strings.Contains(words, "content-encoding") || strings.Contains(words, "content encoding")
 	}
-	refused := max(a.LinesInvalid, listed)
-	if a.counts() {
-		refused = max(refused, lines-a.taken())
-	}
-	o := outcome{verdict: partly, unnamed: refused - listed}
-	if refused >= lines {
-		o.unnamed = 0
-	}
-	for i, reason := range reasons {
-		if reason == "" && refused >= lines {
-			reason = a.reason("")
-		}
-		if reason != "" {
-			o.refused = append(o.refused, refusal{i, reason})
-		}
-	}
-	return o
+	return false
 }
 
-// holdCause says what a person has to do, "" where nobody has to do anything.
-func holdCause(x exchange) string {
-	switch {
-	case x.status == http.StatusUnauthorized:
-		return "the token is not accepted (HTTP 401): it is wrong, expired or disabled; put a valid one with the scope metrics.ingest into the token file"
-	case x.status == http.StatusForbidden:
-		return "the token may not send metrics (HTTP 403): give it the scope metrics.ingest, or put one that has it into the token file"
-	case x.status == http.StatusNotFound, x.status == http.StatusMethodNotAllowed:
-		return fmt.Sprintf("there is no metrics API at this URL (HTTP %d): it should be https://ENVIRONMENT.live.dynatrace.com (not .apps.) or https://HOST/e/ENVIRONMENT", x.status)
-	case x.status == http.StatusProxyAuthRequired:
-		return "the proxy asks for a user and password (HTTP 407): put them into the proxy URL of HTTPS_PROXY in the agent's environment"
-	case x.status >= 300 && x.status < 400:
-		return fmt.Sprintf("the request is redirected%s (HTTP %d), which is not followed because the token would go along: check the URL, and whether this network wants a sign-in first", target(x.header), x.status)
-	}
-	return ""
+// streamError has the shape of the HTTP/2 client's error of one request, which
+// gives itself to any such shape.
+type streamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
 }
 
-// target names the host of a redirect; the rest of the address may hold secrets.
-func target(h http.Header) string {
-	u, err := url.Parse(h.Get("Location"))
-	if err != nil || u.Host == "" {
-		return ""
-	}
-	return " to " + clean(u.Scheme+"://"+u.Host, maxWords)
-}
+func (streamError) Error() string { return "stream error" }
 
-func laterCause(status int) string {
-	switch {
-	case status == http.StatusTooManyRequests:
-		return "Dynatrace takes no more for now (HTTP 429)"
-	case status >= 500:
-		return fmt.Sprintf("the server cannot serve now (HTTP %d %s)", status, http.StatusText(status))
-	}
-	return fmt.Sprintf("unexpected answer (HTTP %d %s): check the URL and the proxy", status, http.StatusText(status))
-}
+// refusedStream is RFC 9113's REFUSED_STREAM: nothing was processed.
+const refusedStream = 7
 
-func foreign(status int) string {
-	return fmt.Sprintf("something other than Dynatrace answers (HTTP %d): check the URL and the proxy, and whether this network wants a sign-in first", status)
+// notProcessed tells errors by which no server has looked at the request, though
+// all of it may have left.
+func notProcessed(err error) bool {
+	if err == nil {
+		return false
+	}
+	var stream streamError
+	if errors.As(err, &stream) && stream.Code == refusedStream || errors.Is(err, errUnprocessed) {
+		return true
+	}
+	text := err.Error()
+	return strings.Contains(text, "graceful shutdown GOAWAY") || strings.Contains(text, "received GOAWAY from server") ||
+		wantsClientCertificate(text)
 }
 
 // asked is how long the server asks to be left alone, within reason:

@@ -2,17 +2,13 @@ package drain
 
 import (
 	"bytes"
-	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
-	"errors"
-	"io"
-	"net"
+	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
-	"syscall"
 	"unicode"
+
+	"github.com/edgehold/edgehold/agent/otlp"
 )
 
 // How much of the server's words is kept, in bytes: in a state, in a dead letter.
@@ -21,83 +17,125 @@ const (
 	maxReason = 500
 )
 
-// answer is the body of the metrics API, with the names of all its variants.
-type answer struct {
-	LinesOk      *int `json:"linesOk"`
-	LinesValid   *int `json:"linesValid"` // the OneAgent's word
-	LinesInvalid int  `json:"linesInvalid"`
-	Error        struct {
-		Message      string `json:"message"`
-		InvalidLines []struct {
-			Line  int    `json:"line"` // 1 is the first
-			Error string `json:"error"`
-		} `json:"invalidLines"`
-		Violations []struct {
-			Message string `json:"message"`
-		} `json:"constraintViolations"`
-	} `json:"error"`
-}
-
-// parseAnswer reads a body that is a JSON object of the API's shape.
-func parseAnswer(body []byte) (a answer, ok bool) {
-	body = bytes.TrimSpace(body)
-	if !bytes.HasPrefix(body, []byte("{")) || json.Unmarshal(body, &a) != nil {
-		return answer{}, false
-	}
-	return a, true
-}
-
-// taken is the number of accepted lines, -1 where the answer does not say.
-func (a answer) taken() int {
-	for _, n := range []*int{a.LinesOk, a.LinesValid} {
-		if n != nil {
-			return *n
-		}
-	}
-	return -1
-}
-
-func (a answer) counts() bool  { return a.taken() >= 0 }
-func (a answer) refusals() int { return max(a.LinesInvalid, len(a.Error.InvalidLines)) }
-
-// detailed reports whether the answer tells taken lines from refused ones.
-func (a answer) detailed() bool { return a.taken() > 0 || a.refusals() > 0 }
-
-// message is what the server says of the whole request.
-func (a answer) message() string {
-	text := a.Error.Message
-	for _, v := range a.Error.Violations {
-		text += "; " + v.Message
-	}
-	return strings.TrimPrefix(text, "; ")
-}
-
-// reason is why a line was refused, in the server's words; never "".
-func (a answer) reason(words string) string {
-	for _, text := range []string{words, a.message(), "refused without a reason"} {
-		if text = clean(text, maxReason); text != "" {
-			return text
-		}
+// holdCause says what a person has to do, "" where nobody has to do anything.
+func holdCause(x exchange) string {
+	way := routes[x.cargo]
+	switch {
+	case x.status == http.StatusUnauthorized && x.bare:
+		return "the endpoint wants a token (HTTP 401), and none is configured: name a token file"
+	case x.status == http.StatusUnauthorized:
+		return fmt.Sprintf("the token is not accepted (HTTP 401): it is wrong, expired or disabled; put a valid one with the scope %s into the token file", way.scope) + between(x)
+	case x.status == http.StatusForbidden:
+		return fmt.Sprintf("the token may not send %s (HTTP 403): give it the scope %s, or put one that has it into the token file", way.noun, way.scope) + between(x)
+	case x.status == http.StatusPaymentRequired:
+		return "the licence of the environment is used up or does not cover this (HTTP 402): its owner has to see to it"
+	case x.status == http.StatusNotFound, x.status == http.StatusMethodNotAllowed:
+		return noEndpoint(x)
+	case x.status == http.StatusProxyAuthRequired:
+		return "the proxy asks for a user and password (HTTP 407): " + proxyMend
+	case x.status == http.StatusUnsupportedMediaType:
+		return fmt.Sprintf("the endpoint does not take %s in this form (HTTP 415): check the URL", way.noun)
+	case x.status == http.StatusNotImplemented:
+		return fmt.Sprintf("the environment does not take %s (HTTP 501): what takes them is switched off there", way.noun)
+	case x.status >= 300 && x.status < 400:
+		return fmt.Sprintf("the request is redirected%s (HTTP %d), which is not followed because the token would go along: check the URL, and whether this network wants a sign-in first", redirect(x.header), x.status)
 	}
 	return ""
 }
 
-// withWords adds what the server said in JSON or as plain text. Pages are left
-// out: they are made for browsers, and may repeat what was sent.
-func withWords(cause string, x exchange) string {
-	words := ""
-	if a, ok := parseAnswer(x.body); ok {
-		words = a.message()
-	} else if strings.HasPrefix(x.header.Get("Content-Type"), "text/plain") && !isPage(x.body) {
-		words = string(x.body)
+const proxyMend = "put them into the proxy URL of the configuration or of HTTPS_PROXY in the agent's environment"
+
+// between says that a page, which no API answers with, comes from elsewhere.
+func between(x exchange) string {
+	if !isPage(x) {
+		return ""
 	}
-	if words = clean(words, maxWords); words == "" {
+	return "; since the answer is a page, it may be a proxy or firewall in between that refuses"
+}
+
+func noEndpoint(x exchange) string {
+	way := routes[x.cargo]
+	if x.cargo == otlpMetrics || x.cargo == otlpLogs {
+		return fmt.Sprintf("there is no OTLP endpoint for %s at this URL (HTTP %d): it should be what stands before %s, for Dynatrace https://ENVIRONMENT.live.dynatrace.com/api/v2/otlp", way.noun, x.status, way.path)
+	}
+	text := fmt.Sprintf("there is no %s API at this URL (HTTP %d): it should be https://ENVIRONMENT.live.dynatrace.com (not .apps.) or https://HOST/e/ENVIRONMENT", way.noun, x.status)
+	if x.cargo == logs {
+		text += "; an ActiveGate needs its log module for it"
+	}
+	return text
+}
+
+// redirect names the host of a redirect; the rest of the address may hold secrets.
+func redirect(h http.Header) string {
+	u, err := url.Parse(h.Get("Location"))
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return " to " + clean(u.Scheme+"://"+u.Host, maxWords)
+}
+
+func laterCause(x exchange) string {
+	switch {
+	case x.status == http.StatusTooManyRequests:
+		return "the server takes no more for now (HTTP 429)"
+	case x.status == http.StatusRequestTimeout:
+		return "the server did not get the request in time (HTTP 408): the link is slow; less is sent at once"
+	case x.status == http.StatusNetworkAuthenticationRequired:
+		return "this network wants a sign-in first (HTTP 511)"
+	case lostBehind(x.status):
+		return fmt.Sprintf("a gateway got no answer from the server (HTTP %d %s)", x.status, http.StatusText(x.status))
+	case x.status >= 500:
+		return fmt.Sprintf("the server cannot serve now (HTTP %d %s)", x.status, http.StatusText(x.status))
+	}
+	return fmt.Sprintf("unexpected answer (HTTP %d %s): check the URL and the proxy", x.status, http.StatusText(x.status))
+}
+
+func foreign(x exchange) string {
+	whom := "Dynatrace"
+	if x.cargo == otlpMetrics || x.cargo == otlpLogs {
+		whom = "an OTLP endpoint"
+	}
+	return fmt.Sprintf("something other than %s answers (HTTP %d): check the URL and the proxy, and whether this network wants a sign-in first", whom, x.status)
+}
+
+// withWords adds what the server said. Pages are left out: they are made for
+// browsers, and may repeat what was sent.
+func withWords(cause string, x exchange) string {
+	words := clean(wordsOf(x), maxWords)
+	if words == "" {
 		return cause
 	}
 	return cause + "; the server says: " + words
 }
 
-func isPage(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) }
+// wordsOf is what the server says of the whole request, in JSON, in OTLP's
+// status or as plain text.
+func wordsOf(x exchange) string {
+	kind := x.header.Get("Content-Type")
+	if a, ok := parseAnswer(x.body); ok {
+		return a.message()
+	}
+	switch {
+	case isPage(x):
+		return ""
+	case strings.HasPrefix(kind, "application/x-protobuf"):
+		_, message, _ := otlp.ParseStatus(x.body) // what is none has no message
+		return message
+	case strings.HasPrefix(kind, "text/plain"):
+		return string(x.body)
+	}
+	return ""
+}
+
+// isPage tells what is made for browsers. A protobuf message may begin with the
+// same bytes.
+func isPage(x exchange) bool {
+	kind := x.header.Get("Content-Type")
+	if strings.HasPrefix(kind, "application/x-protobuf") {
+		return false
+	}
+	return strings.HasPrefix(kind, "text/html") || bytes.HasPrefix(bytes.TrimSpace(x.body), []byte("<"))
+}
 
 // clean makes foreign text fit for one line of a log, at most limit bytes.
 func clean(text string, limit int) string {
@@ -108,50 +146,4 @@ func clean(text string, limit int) string {
 		text = text[:limit]
 	}
 	return strings.ToValidUTF8(text, "")
-}
-
-// networkCause puts an error of the HTTP client into plain words with what may
-// mend it.
-func networkCause(err error) string {
-	text := clean(err.Error(), maxWords)
-	if mend := mendOf(err); mend != "" {
-		return text + ": " + mend
-	}
-	return text
-}
-
-func mendOf(err error) string {
-	var (
-		name      *net.DNSError
-		authority x509.UnknownAuthorityError
-		invalid   x509.CertificateInvalidError
-		host      x509.HostnameError
-		record    tls.RecordHeaderError
-		timeout   interface{ Timeout() bool }
-	)
-	switch {
-	case errors.As(err, &name):
-		return "check the host in the URL and this machine's DNS servers"
-	case errors.As(err, &authority):
-		return "if a proxy or a private authority signs here, name its certificate as CA file"
-	case errors.As(err, &invalid):
-		return "check this machine's clock and the server's certificate"
-	case errors.As(err, &host):
-		return "check the host in the URL"
-	case errors.As(err, &record), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
-		return "the other side does not speak TLS; check scheme and port of the URL and the proxy"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nothing listens there; check host and port of the URL and the proxy"
-	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
-		return "there is no way to the server; check the link and the routes"
-	case errors.Is(err, context.Canceled):
-		return "it was stopped here"
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return "the server did not answer in time; check the link and the firewall"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
-		return "the connection was cut before the answer"
-	case strings.Contains(err.Error(), http.StatusText(http.StatusProxyAuthRequired)):
-		return "put user and password into the proxy URL of HTTPS_PROXY in the agent's environment"
-	}
-	return ""
 }

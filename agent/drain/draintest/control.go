@@ -32,10 +32,10 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// faultByQuery sets the fault that mode, count, lines, delay and retry_after
-// describe; mode=none clears it.
+// faultByQuery sets the fault that mode, only, count, lines, delay and
+// retry_after describe; mode=none clears it.
 func (s *Server) faultByQuery(q url.Values) (err error) {
-	f := Fault{Mode: Mode(q.Get("mode"))}
+	f := Fault{Mode: Mode(q.Get("mode")), Only: q.Get("only")}
 	switch f.Mode {
 	case "none":
 		f.Mode = None

@@ -10,8 +10,9 @@ import (
 // Mode is one way to fail.
 type Mode string
 
-// The modes. Apart from LoseAnswer, PartialInvalid, TooLarge and Slow, a
-// request that meets one of them is not taken.
+// The modes. Apart from LoseAnswer, PartialInvalid, TooLarge, Slow, RefuseGzip,
+// OldEvents and GoAway, a request that meets one of them is not taken. What a
+// mode says of lines holds for log records, and for an event as one line.
 const (
 	None           Mode = ""
 	Down           Mode = "down"            // 503 without a body, as from a proxy in front
@@ -27,6 +28,10 @@ const (
 	Unauthorized   Mode = "unauthorized"    // 401 whatever the token
 	Forbidden      Mode = "forbidden"       // 403, the token lacks the scope
 	Slow           Mode = "slow"            // lines are taken, the answer comes Delay later
+	RefuseGzip     Mode = "refuse-gzip"     // 415 for what is compressed
+	OldEvents      Mode = "old-events"      // INVALID_TIMESTAMPS for events that began more than an hour ago
+	GoAway         Mode = "go-away"         // lines are taken; HTTP/2 GOAWAY, or Connection: close, with the answer
+	GoAwayRefused  Mode = "go-away-refused" // HTTP/2 GOAWAY that says the request is not worked on; a cut in HTTP/1.1
 )
 
 // Fault is one failure and its figures.
@@ -36,11 +41,13 @@ type Fault struct {
 	Lines      int           // PartialInvalid, TooLarge
 	Delay      time.Duration // Slow
 	RetryAfter time.Duration // Throttle: the header, in whole seconds; 0 means no header
+	Only       string        // hits the endpoints that need this scope, as in ScopeLogs; "" hits all
 }
 
 func (f Fault) check() error {
 	switch f.Mode {
-	case None, Down, Unavailable, ServerError, Hang, LoseAnswer, Throttle, Captive, Unauthorized, Forbidden:
+	case None, Down, Unavailable, ServerError, Hang, LoseAnswer, Throttle, Captive, Unauthorized, Forbidden,
+		RefuseGzip, OldEvents, GoAway, GoAwayRefused:
 	case Refuse:
 		if f.Count != 0 {
 			return errors.New("set fault: refuse lasts until it is cleared and takes no count")
@@ -55,6 +62,9 @@ func (f Fault) check() error {
 		}
 	default:
 		return fmt.Errorf("set fault: mode %q is unknown", f.Mode)
+	}
+	if _, known := scopeNames[f.Only]; f.Only != "" && (!known || f.Mode == Refuse) {
+		return fmt.Errorf("set fault: %s cannot hit only %q", f.Mode, f.Only)
 	}
 	if f.Count < 0 {
 		return errors.New("set fault: count is negative")
@@ -82,10 +92,13 @@ func (s *faults) set(f Fault) {
 }
 
 // next gives the fault that hits one request, and what ends its wait.
-func (s *faults) next() (Fault, <-chan struct{}) {
+func (s *faults) next(scope string) (Fault, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.current
+	if f.Only != "" && f.Only != scope {
+		return Fault{}, s.release
+	}
 	if f.Count > 0 {
 		if s.left--; s.left == 0 {
 			s.current = Fault{}

@@ -10,7 +10,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -23,8 +22,6 @@ const (
 	maxAge    = time.Hour
 	maxFuture = 10 * time.Minute
 )
-
-var ingestPath = regexp.MustCompile(`^(/e/[A-Za-z0-9-]+)?/api/v2/metrics/ingest$`)
 
 // reply is an answer not yet sent.
 type reply struct {
@@ -66,13 +63,16 @@ func failure(status int, message string) reply {
 	return jsonReply(status, map[string]problem{"error": {Code: status, Message: message}})
 }
 
-// ServeHTTP answers the ingest path, and the control paths where they are on.
+// ServeHTTP answers the ingest paths, and the control paths where they are on.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.port.note(r)
+	w.Header().Set("Date", s.options.Now().UTC().Format(http.TimeFormat))
 	if s.options.Control && strings.HasPrefix(r.URL.Path, "/_") {
 		s.serveControl(w, r)
 		return
 	}
-	if !ingestPath.MatchString(r.URL.Path) {
+	at, ok := s.endpointOf(r.URL.Path)
+	if !ok {
 		s.send(w, failure(http.StatusNotFound, "HTTP 404 Not Found"))
 		return
 	}
@@ -82,21 +82,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.send(w, answer)
 		return
 	}
-	body, err := readBody(r.Body)
+	body, err := readBody(r.Body, at.limit)
 	if err != nil {
 		s.cut("cut")
 	}
 	s.underway.RLock()
 	defer s.underway.RUnlock()
-	s.serveIngest(w, r, body)
+	s.serveIngest(w, r, at, body)
 }
 
-// readBody keeps at most maxBody+1 bytes. It reads on behind that, within
+// readBody keeps at most limit+1 bytes. It reads on behind that, within
 // bounds, so that a client that sends too much sees its answer.
-func readBody(r io.Reader) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(r, maxBody+1))
+func readBody(r io.Reader, limit int64) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err == nil {
-		_, err = io.CopyN(io.Discard, r, 8*maxBody)
+		_, err = io.CopyN(io.Discard, r, 8*limit)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read request: %w", err)
@@ -105,17 +105,20 @@ func readBody(r io.Reader) ([]byte, error) {
 }
 
 // serveIngest judges one request under the fault in force and answers it.
-func (s *Server) serveIngest(w http.ResponseWriter, r *http.Request, body []byte) {
+func (s *Server) serveIngest(w http.ResponseWriter, r *http.Request, at endpoint, body []byte) {
 	if s.stale(r) {
 		s.cut("cut")
 	}
-	fault, release := s.faults.next()
-	if answer, ok := s.instead(fault); ok {
+	fault, release := s.faults.next(at.scope)
+	if answer, ok := s.instead(fault, at); ok {
 		s.send(w, answer)
 		return
 	}
 	switch fault.Mode {
 	case Refuse:
+		s.cut("cut")
+	case GoAwayRefused:
+		refuseByGoAway(r)
 		s.cut("cut")
 	case Hang:
 		select {
@@ -124,10 +127,12 @@ func (s *Server) serveIngest(w http.ResponseWriter, r *http.Request, body []byte
 		}
 		s.cut("hung")
 	}
-	answer := s.judge(r, body, fault)
+	answer := s.judge(at, r, body, fault)
 	switch fault.Mode {
 	case LoseAnswer:
 		s.cut("answer lost")
+	case GoAway:
+		w.Header().Set("Connection", "close") // net/http words it as GOAWAY in HTTP/2
 	case Slow:
 		late := time.NewTimer(fault.Delay)
 		defer late.Stop()
@@ -165,7 +170,7 @@ func (s *Server) send(w http.ResponseWriter, answer reply) {
 }
 
 // instead is the answer of faults that come before any look at the request.
-func (s *Server) instead(f Fault) (reply, bool) {
+func (s *Server) instead(f Fault, at endpoint) (reply, bool) {
 	switch f.Mode {
 	case Down:
 		return reply{status: http.StatusServiceUnavailable}, true
@@ -181,7 +186,7 @@ func (s *Server) instead(f Fault) (reply, bool) {
 	case Unauthorized:
 		return failure(http.StatusUnauthorized, "Token Authentication failed"), true
 	case Forbidden:
-		return failure(http.StatusForbidden, "Token is missing required scope. Use one of: metrics.ingest (Ingest metrics)"), true
+		return forbidden(at.scope), true
 	}
 	return reply{}, false
 }
@@ -200,36 +205,47 @@ func (s *Server) throttled(f Fault) reply {
 	return answer
 }
 
-// judge decides over a request and takes its good lines.
-func (s *Server) judge(r *http.Request, body []byte, fault Fault) reply {
-	if !s.authorised(r.Header) {
-		return failure(http.StatusUnauthorized, "Token Authentication failed")
+// plain gives the body of a request after checks of its type, encoding and
+// size; a reply with a status refuses it.
+func (s *Server) plain(r post, want string) ([]byte, reply) {
+	kind, params, err := mime.ParseMediaType(r.header.Get("Content-Type"))
+	if charset, ok := params["charset"]; err != nil || kind != want || ok && !strings.EqualFold(charset, "utf-8") {
+		return nil, failure(http.StatusUnsupportedMediaType, "content type is not "+want+"; charset=utf-8")
 	}
-	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if charset, ok := params["charset"]; err != nil || kind != "text/plain" || ok && !strings.EqualFold(charset, "utf-8") {
-		return failure(http.StatusUnsupportedMediaType, "content type is not text/plain; charset=utf-8")
+	encoding := r.header.Get("Content-Encoding")
+	plain, err := decode(encoding, r.body, r.limit)
+	if r.fault.Mode == RefuseGzip && encoding != "" {
+		plain, err = nil, fmt.Errorf("%w, nor is gzip taken", errEncoding)
 	}
-	plain, err := decode(r.Header.Get("Content-Encoding"), body)
-	s.ledger.bytes(len(body), len(plain))
+	s.ledger.bytes(len(r.body), len(plain))
 	switch {
 	case errors.Is(err, errEncoding):
-		return failure(http.StatusUnsupportedMediaType, err.Error())
+		return nil, failure(http.StatusUnsupportedMediaType, err.Error())
 	case errors.Is(err, errTooLarge):
-		return failure(http.StatusRequestEntityTooLarge, err.Error())
+		return nil, failure(http.StatusRequestEntityTooLarge, err.Error())
 	case err != nil:
-		return failure(http.StatusBadRequest, err.Error())
+		return nil, failure(http.StatusBadRequest, err.Error())
 	case len(plain) == 0:
-		return failure(http.StatusBadRequest, "request has no body")
+		return nil, failure(http.StatusBadRequest, "request has no body")
+	}
+	return plain, reply{}
+}
+
+// judgeMetrics decides over a request and takes its good lines.
+func (s *Server) judgeMetrics(r post) reply {
+	plain, refusal := s.plain(r, "text/plain")
+	if refusal.status != 0 {
+		return refusal
 	}
 	lines := strings.Split(strings.TrimSuffix(string(plain), "\n"), "\n")
 	limit := maxLines
-	if fault.Mode == TooLarge {
-		limit = min(limit, fault.Lines)
+	if r.fault.Mode == TooLarge {
+		limit = min(limit, r.fault.Lines)
 	}
 	if len(lines) > limit {
 		return failure(http.StatusRequestEntityTooLarge, fmt.Sprintf("request has %d lines, more than %d", len(lines), limit))
 	}
-	return s.takeLines(lines, fault)
+	return s.takeLines(lines, r.fault)
 }
 
 func (s *Server) authorised(h http.Header) bool {
@@ -237,19 +253,20 @@ func (s *Server) authorised(h http.Header) bool {
 	if !ok || token == "" || len(h.Values("Authorization")) != 1 {
 		return false
 	}
-	return s.options.Token == "" || subtle.ConstantTimeCompare([]byte(token), []byte(s.options.Token)) == 1
+	want := *s.token.Load()
+	return want == "" || subtle.ConstantTimeCompare([]byte(token), []byte(want)) == 1
 }
 
 var (
-	errTooLarge = fmt.Errorf("request is larger than %d bytes before compression", maxBody)
+	errTooLarge = errors.New("request is larger")
 	errEncoding = errors.New("content encoding is not gzip")
 	errByFault  = errors.New("line is refused by a fault")
 )
 
-// decode gives the plain body, never more than maxBody bytes.
-func decode(encoding string, body []byte) ([]byte, error) {
-	if len(body) > maxBody {
-		return nil, errTooLarge
+// decode gives the plain body, never more than limit bytes.
+func decode(encoding string, body []byte, limit int64) ([]byte, error) {
+	if int64(len(body)) > limit {
+		return nil, fmt.Errorf("%w than %d bytes before compression", errTooLarge, limit)
 	}
 	switch encoding {
 	case "":
@@ -262,12 +279,12 @@ func decode(encoding string, body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decompress request: %w", err)
 	}
-	plain, err := io.ReadAll(io.LimitReader(zr, maxBody+1))
+	plain, err := io.ReadAll(io.LimitReader(zr, limit+1))
 	if err != nil {
 		return nil, fmt.Errorf("decompress request: %w", err)
 	}
-	if len(plain) > maxBody {
-		return nil, errTooLarge
+	if int64(len(plain)) > limit {
+		return nil, fmt.Errorf("%w than %d bytes before compression", errTooLarge, limit)
 	}
 	return plain, nil
 }

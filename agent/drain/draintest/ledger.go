@@ -22,8 +22,18 @@ const maxKept = 1000
 type pair [16]byte
 
 func pairOf(series string, stamp int64) pair {
-	sum := sha256.Sum256(strconv.AppendInt([]byte(series+" "), stamp, 10))
+	return pairOfText(series, strconv.FormatInt(stamp, 10))
+}
+
+func pairOfText(series, stamp string) pair {
+	sum := sha256.Sum256([]byte(series + " " + stamp))
 	return pair(sum[:16])
+}
+
+func hash32(text string) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(text))
+	return h.Sum32()
 }
 
 // entry says how often a pair was taken and with which payload first.
@@ -44,6 +54,15 @@ type Counts struct {
 	Conflicts  int            `json:"conflicts"`   // times a pair came again with another payload
 	Refused    int            `json:"refused"`     // lines refused
 	Metadata   int            `json:"metadata"`    // metadata lines taken
+
+	Events         int `json:"events"`          // taken with status OK
+	EventsInvalid  int `json:"events_invalid"`  // answered 201 with another status
+	Records        int `json:"records"`         // log records taken
+	LateRecords    int `json:"late_records"`    // those of them that carry late points
+	LatePoints     int `json:"late_points"`     // measurements in those, folded ones each counted
+	LateDistinct   int `json:"late_distinct"`   // different pairs of series and true time in those
+	LateDuplicates int `json:"late_duplicates"` // pairs taken twice or more
+	LateConflicts  int `json:"late_conflicts"`  // times a pair came again with another value
 }
 
 // Refusal is a line that was not taken.
@@ -61,10 +80,14 @@ type Ledger struct {
 	lines    map[pair]string // canonical text as first taken; nil unless lines are kept
 	refusals []Refusal
 	metadata []Metadata
+	events   []Event
+	records  []Record
+	late     map[pair]entry
+	lateKept []LatePoint // nil unless lines are kept
 }
 
 func newLedger(keepLines bool) *Ledger {
-	l := &Ledger{pairs: map[pair]entry{}}
+	l := &Ledger{pairs: map[pair]entry{}, late: map[pair]entry{}}
 	l.counts.Outcomes = map[string]int{}
 	if keepLines {
 		l.lines = map[pair]string{}
@@ -89,9 +112,7 @@ func (l *Ledger) bytes(wire, plain int) {
 func (l *Ledger) take(line Line) {
 	series := line.Series()
 	p := pairOf(series, line.Timestamp)
-	hash := fnv.New32a()
-	hash.Write([]byte(line.Payload))
-	payload := hash.Sum32()
+	payload := hash32(line.Payload)
 
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,13 +1,12 @@
-// Package draintest is a stand-in for a Dynatrace environment: the metric
-// ingest endpoint, stricter than the documentation, with a ledger of what it
-// took and faults that can be switched on while it runs. It is written from
+// Package draintest is a stand-in for a Dynatrace environment: the ingest
+// endpoints of metrics, events and log records and those of OTLP, stricter than
+// the documentation, with a ledger of what it took and faults that can be
+// switched on while it runs. It is written from
 // the protocol's description alone and shares no code with the sender it
 // tests.
 package draintest
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -19,17 +18,26 @@ import (
 // Options of a stand-in environment.
 type Options struct {
 	Token     string           // the one API token that is accepted; "" accepts any
+	Scopes    []string         // what the token may do; nil: everything
 	Now       func() time.Time // the server's clock; nil means time.Now
 	KeepLines bool             // the ledger keeps the text of each line, for tests that want values
 	Control   bool             // answer /_ledger and /_fault
+	// Listen opens the port, in another network namespace for example; nil
+	// means net.Listen.
+	Listen func(network, address string) (net.Listener, error)
 }
 
 // Server is one stand-in environment. It is an http.Handler and can also
 // listen by itself.
 type Server struct {
-	options Options
-	ledger  *Ledger
-	faults  *faults
+	options   Options // Now is the clock in force, Token only the first one
+	ledger    *Ledger
+	faults    *faults
+	endpoints []endpoint
+	port      port
+	papers    papers
+	token     atomic.Pointer[string]
+	clock     atomic.Pointer[func() time.Time]
 	// underway is held for reading while a request is judged and answered.
 	underway sync.RWMutex
 	refusals atomic.Int64 // how often the port was closed
@@ -45,74 +53,34 @@ type Server struct {
 
 // New makes a server that does not listen yet.
 func New(o Options) *Server {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	return &Server{options: o, ledger: newLedger(o.KeepLines), faults: newFaults()}
+	s := NewMetrics(o)
+	s.endpoints = everything()
+	return s
 }
 
-// Start listens on addr, such as "127.0.0.1:0", and returns the environment's
-// base URL. Close ends it.
-func (s *Server) Start(addr string) (url string, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.http != nil || s.closed {
-		return "", errors.New("start stand-in: it was started before")
+// NewMetrics makes one that takes metric lines and nothing else.
+func NewMetrics(o Options) *Server {
+	if o.Listen == nil {
+		o.Listen = net.Listen
 	}
-	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute, ConnState: s.countConns, ConnContext: s.markConn}
-	if err := s.listen(addr); err != nil {
-		return "", err
-	}
-	s.address = s.listener.Addr().String()
-	return "http://" + s.address, nil
+	s := &Server{options: o, endpoints: metricsOnly(), ledger: newLedger(o.KeepLines), faults: newFaults()}
+	s.port.listen, s.port.scheme, s.port.http2 = o.Listen, "http://", map[net.Conn]bool{}
+	s.SetToken(o.Token)
+	s.SetNow(o.Now)
+	s.options.Now = func() time.Time { return (*s.clock.Load())() }
+	return s
 }
 
-// URL is the environment's base URL, "" before Start.
-func (s *Server) URL() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.address == "" {
-		return ""
+// SetToken makes another token the one that is accepted, from the next request
+// on; "" accepts any.
+func (s *Server) SetToken(token string) { s.token.Store(&token) }
+
+// SetNow gives the server another clock; nil means time.Now.
+func (s *Server) SetNow(now func() time.Time) {
+	if now == nil {
+		now = time.Now
 	}
-	return "http://" + s.address
-}
-
-// listen is called with mu held.
-func (s *Server) listen(addr string) error {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return fmt.Errorf("listen for the stand-in: %w", err)
-	}
-	s.listener = l
-	s.http.SetKeepAlivesEnabled(true)
-	s.serving.Go(func() {
-		_ = s.http.Serve(l) // always an error: the listener was closed
-	})
-	return nil
-}
-
-// refusalsKey is where a connection's context holds how often the port had
-// been closed when it was made.
-type refusalsKey struct{}
-
-func (s *Server) markConn(ctx context.Context, _ net.Conn) context.Context {
-	return context.WithValue(ctx, refusalsKey{}, s.refusals.Load())
-}
-
-// stale tells that a request came over a connection which a refusal has ended.
-// It may have been read before, but its answer would go nowhere.
-func (s *Server) stale(r *http.Request) bool {
-	made, ok := r.Context().Value(refusalsKey{}).(int64)
-	return ok && made != s.refusals.Load()
-}
-
-func (s *Server) countConns(_ net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		s.conns.Add(1)
-	case http.StateClosed, http.StateHijacked:
-		s.conns.Done()
-	}
+	s.clock.Store(&now)
 }
 
 // Ledger is what the server took so far.
@@ -153,6 +121,7 @@ func (s *Server) Refuse() {
 	s.underway.Lock() // waits for the answers
 	s.refusals.Add(1)
 	s.underway.Unlock()
+	s.port.goAway(lastStream)
 	s.http.SetKeepAlivesEnabled(false) // ends idle connections
 }
 
