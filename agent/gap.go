@@ -79,7 +79,7 @@ func (g *gaps) report(ctx context.Context, gap buffer.Gap) {
 	e := record.Gap(record.GapOptions{
 		Site: g.site, From: gap.From, To: gap.To, Points: gap.Points, Devices: devices, Mode: g.mode, Now: g.clock.Now(),
 	})
-	e.Properties = append(e.Properties, g.labels...)
+	e.Properties = withConstants(e.Properties, &g.labels)
 	entry := buffer.Entry{Kind: buffer.EventEntry, Stamp: g.clock.Now(), Data: record.AppendEvent(nil, e)}
 	if err := g.store.ReportGap(ctx, gap, entry); err != nil && ctx.Err() == nil {
 		g.log.Warn().Err(err).Msg("an outage is not reported yet")

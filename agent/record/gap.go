@@ -12,7 +12,7 @@ import (
 // GapOptions say what is known of an outage.
 type GapOptions struct {
 	Site     string
-	From, To int64 // Unix time in ms of the first and of the last measurement that came too late
+	From, To int64 // Unix time in ms of the first and of the last measurement that came too late; 0: nobody knows
 	Points   int64
 	Devices  []string // their names, each once; the event tells the first 20
 	Mode     string   // what becomes of the points: archive, logs or drop
@@ -37,6 +37,9 @@ const oldestStart = MaxInfoAge - 24*time.Hour
 // did, and is of type CUSTOM_INFO. An outage that began before all that an event
 // can tell still has an event: that one begins later, and says so.
 func Gap(o GapOptions) probes.Event {
+	if o.To == 0 {
+		return undatedGap(o)
+	}
 	from, to := probes.Stamp{Wall: o.From}, probes.Stamp{Wall: o.To}
 	length := time.Duration(o.To-o.From) * time.Millisecond
 	e := probes.Event{
@@ -49,18 +52,38 @@ func Gap(o GapOptions) probes.Event {
 			{Key: "edgehold.from", Value: isoTime(from)},
 			{Key: "edgehold.to", Value: isoTime(to)},
 			{Key: "edgehold.seconds", Value: strconv.FormatInt(int64(length/time.Second), 10)},
-			{Key: "edgehold.points", Value: strconv.FormatInt(o.Points, 10)},
-			{Key: "edgehold.devices", Value: strconv.Itoa(len(o.Devices))},
-			{Key: "edgehold.device_names", Value: names(o.Devices)},
-			{Key: "edgehold.late", Value: o.Mode},
-			{Key: "edgehold.outcome", Value: fates[o.Mode]},
 		},
 	}
+	e.Properties = append(e.Properties, o.extent()...)
 	if oldest := o.Now.Wall - oldestStart.Milliseconds(); o.From < oldest {
 		e.Start.Wall, e.End.Wall = oldest, max(o.To, oldest)
 		e.Properties = append(e.Properties, probes.Dimension{Key: "edgehold.note", Value: "it began earlier than an event can: see edgehold.from"})
 	}
 	return FitEvent(e)
+}
+
+// undatedGap is of measurements of boots that never learned the time.
+func undatedGap(o GapOptions) probes.Event {
+	e := probes.Event{
+		Type:       "CUSTOM_INFO",
+		Title:      fmt.Sprintf("Edgehold %s: measurements of unknown time cannot be metrics", o.Site),
+		Start:      o.Now,
+		End:        o.Now,
+		Properties: []probes.Dimension{{Key: "site", Value: o.Site}, {Key: "edgehold.time_unknown", Value: "true"}},
+	}
+	e.Properties = append(e.Properties, o.extent()...)
+	return FitEvent(e)
+}
+
+// extent tells how much a gap is of, and what becomes of it.
+func (o GapOptions) extent() []probes.Dimension {
+	return []probes.Dimension{
+		{Key: "edgehold.points", Value: strconv.FormatInt(o.Points, 10)},
+		{Key: "edgehold.devices", Value: strconv.Itoa(len(o.Devices))},
+		{Key: "edgehold.device_names", Value: names(o.Devices)},
+		{Key: "edgehold.late", Value: o.Mode},
+		{Key: "edgehold.outcome", Value: fates[o.Mode]},
+	}
 }
 
 // names lists the first devices and how many there are more.
