@@ -24,7 +24,10 @@ const floorNote = "clock.floor"
 // store has kept, and the store learning of an anchor before anything is
 // stamped by it.
 func (a *Agent) newTime(log zerolog.Logger) (*clock.Clock, error) {
-	saved, _ := a.store.Anchor()
+	saved, any := a.store.Anchor()
+	if boot, err := board.BootID(); any && err == nil && boot == saved.Boot {
+		a.store.SetAnchor(saved) // what earlier boots left without a time will have none
+	}
 	c, err := clock.New(clock.Options{
 		Floor:      later(a.opts.Built, savedFloor(a.store)),
 		Saved:      saved,

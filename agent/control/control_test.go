@@ -109,12 +109,12 @@ func TestStatusKeys(t *testing.T) {
 	if err := json.Unmarshal(body, &doc); err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range []string{"version", "site", "started", "uptime_s", "config", "alarms", "unsigned_packages", "devices", "configurations", "buffer", "uplink", "account", "memory"} {
+	for _, key := range []string{"version", "site", "started", "uptime_s", "config", "alarms", "unsigned_packages", "devices", "configurations", "buffer", "clock", "uplink", "account", "memory"} {
 		if string(doc[key]) == "" || string(doc[key]) == "null" {
 			t.Errorf("%s is %q", key, doc[key])
 		}
 	}
-	want := `{"accepted":0,"buffered":0,"delivered":0,"late":0,"late_archived":0,"dead_letter":0,"evicted":0,"damaged":0,"purged":0}`
+	want := `{"accepted":0,"buffered":0,"delivered":0,"late":0,"late_archived":0,"late_logged":0,"late_dropped":0,"dead_letter":0,"evicted":0,"damaged":0,"purged":0}`
 	if string(doc["account"]) != want {
 		t.Errorf("account %s", doc["account"])
 	}

@@ -121,20 +121,23 @@ func (d *Drain) clockless(now time.Time, cause string) {
 // count notes a post, whatever came of it.
 func (d *Drain) count(x *load, e exchange, o outcome, text int) {
 	now := d.opts.Now()
-	if e.noToken == nil {
+	if e.wire > 0 { // a handshake that fails costs too
 		d.budget.spent(now, e.wire, x.lane == laneLive)
 		d.opts.Store.Keep(noteBudget, d.budget.marshal())
-		d.update(func(s *State) {
-			s.Posts++
-			s.BytesText += int64(text)
-			s.BytesSent += int64(e.packed)
-			s.BytesWire += e.wire
-			s.AmbiguousPosts += one(o.ambiguous)
-			s.ThrottledPosts += one(o.throttled)
-			s.Lanes[x.lane].Posts++
-			s.Lanes[x.lane].Wire += e.wire
-		})
 	}
+	d.update(func(s *State) {
+		s.BytesWire += e.wire
+		s.Lanes[x.lane].Wire += e.wire
+		if !e.begun && e.status == 0 {
+			return // it did not leave
+		}
+		s.Posts++
+		s.BytesText += int64(text)
+		s.BytesSent += int64(e.packed)
+		s.AmbiguousPosts += one(o.ambiguous)
+		s.ThrottledPosts += one(o.throttled)
+		s.Lanes[x.lane].Posts++
+	})
 	fromAPI := o.verdict == accepted || o.verdict == partly
 	if fromAPI && !e.date.IsZero() && d.opts.OnDate != nil {
 		d.opts.OnDate(e.date, e.took+time.Second)
