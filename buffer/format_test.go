@@ -115,8 +115,10 @@ func (r *rig) guessed(boot probes.BootID, base int64, second, n int) []probes.Po
 	out := make([]probes.Point, n)
 	for i := range out {
 		up := time.Duration(second+i) * time.Second
-		out[i] = probes.Point{Series: series(0), Value: probes.Uint(uint64(second + i)),
-			Stamp: probes.Stamp{Boot: boot, Uptime: up, Wall: base + up.Milliseconds(), Guess: true}}
+		out[i] = probes.Point{
+			Series: series(0), Value: probes.Uint(uint64(second + i)),
+			Stamp: probes.Stamp{Boot: boot, Uptime: up, Wall: base + up.Milliseconds(), Guess: true},
+		}
 	}
 	return out
 }

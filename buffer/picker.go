@@ -132,12 +132,17 @@ func (p *picker) takePoints(r record, groups []arc.Group, taken spans) {
 		}
 		for _, gap := range taken.free(span{first, start}) {
 			for _, part := range p.matching(g, first, gap) {
-				got := p.hold(r, part)
-				for i := got.from; i < got.to; i++ {
-					p.lease.Points = append(p.lease.Points, toPoint(g, int(i-first), p.series, p.dating))
-				}
+				p.takePart(r, g, part, first)
 			}
 		}
+	}
+}
+
+// takePart leases a part of a group whose points begin at first.
+func (p *picker) takePart(r record, g arc.Group, part span, first uint32) {
+	got := p.hold(r, part)
+	for i := got.from; i < got.to; i++ {
+		p.lease.Points = append(p.lease.Points, toPoint(g, int(i-first), p.series, p.dating))
 	}
 }
 

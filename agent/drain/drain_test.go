@@ -149,7 +149,7 @@ func TestBackoff(t *testing.T) {
 		}
 		time.Sleep(1500 * time.Millisecond)
 		synctest.Wait()
-		if s = r.State(); s.State != Backoff || s.Since != start || s.Posts != 3 || s.ThrottledPosts != 1 {
+		if s = r.State(); s.State != Backoff || s.Since != start || s.Posts != 2 || s.ThrottledPosts != 1 {
 			t.Errorf("state %+v", s)
 		}
 		r.store.add(samples(2, time.Now())...)

@@ -59,7 +59,7 @@ func (c smallCase) byDrain(t *testing.T) (saved int) {
 		if l == nil {
 			continue
 		}
-		if wall := l.Points[0].Stamp.Wall; tooLate(wall, now, window) || at+1 > int((time.UnixMilli(wall).Sub(noon))/slot)+c.keep {
+		if wall := l.Points[0].Stamp.Wall; tooLate(wall, now, window) || at+1 > int(time.UnixMilli(wall).Sub(noon)/slot)+c.keep {
 			t.Fatalf("a point of %v is sent at %v", time.UnixMilli(wall), now)
 		}
 		if err := store.Settle(l, []buffer.Settlement{{Outcome: buffer.Delivered}}); err != nil {

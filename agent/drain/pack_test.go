@@ -24,9 +24,13 @@ func switchLines(n int) []byte {
 		device := i % 200
 		for port := 1; port <= 24; port++ {
 			dims := []probes.Dimension{
-				{Key: "device.address", Value: fmt.Sprintf("192.0.2.%d", device)}, {Key: "device.port", Value: "161"}, {Key: "monitoring.mode", Value: "Extension"},
-				{Key: "sys.name", Value: fmt.Sprintf("switch-%d.plant-7.example", device)}, {Key: "if.name", Value: fmt.Sprintf("GigabitEthernet1/0/%d", port)},
-				{Key: "mac.address", Value: fmt.Sprintf("00:53:00:%02x:12:%02x", device, port)}, {Key: "site", Value: "plant-7"},
+				{Key: "device.address", Value: fmt.Sprintf("192.0.2.%d", device)},
+				{Key: "device.port", Value: "161"},
+				{Key: "monitoring.mode", Value: "Extension"},
+				{Key: "sys.name", Value: fmt.Sprintf("switch-%d.plant-7.example", device)},
+				{Key: "if.name", Value: fmt.Sprintf("GigabitEthernet1/0/%d", port)},
+				{Key: "mac.address", Value: fmt.Sprintf("00:53:00:%02x:12:%02x", device, port)},
+				{Key: "site", Value: "plant-7"},
 			}
 			for c, counter := range counters {
 				value := uint64(0)

@@ -73,10 +73,9 @@ func retry(ctx context.Context, s Purger, f LetterFilter, now time.Time) (Retrie
 	sent := make(map[string]uint64, len(chosen))
 	if err == nil && len(chosen) > 0 {
 		done.Retried, err = s.RetryLetters(ctx, slices.Sorted(maps.Values(chosen)), func(x buffer.Letter) (buffer.Revived, error) {
-			r, err := revive(x)
-			if err != nil { // it stays, and keeps no other from being sent
-				done.Failed = append(done.Failed, FailedLetter{x.Number, err.Error()})
-				return buffer.Revived{}, nil
+			r := done.revive(x)
+			if r == (buffer.Revived{}) {
+				return r, nil
 			}
 			sent[said(x)] = x.Number
 			if r.Point != nil && now.Sub(r.Point.Stamp.Time()) > metricWindow {
@@ -90,6 +89,17 @@ func retry(ctx context.Context, s Purger, f LetterFilter, now time.Time) (Retrie
 	}
 	done.Account = s.Account()
 	return done, err
+}
+
+// revive makes a point or an entry of a dead letter. One that cannot be read
+// back stays, and keeps no other from being sent.
+func (r *Retried) revive(x buffer.Letter) buffer.Revived {
+	again, err := revive(x)
+	if err != nil {
+		r.Failed = append(r.Failed, FailedLetter{x.Number, err.Error()})
+		return buffer.Revived{}
+	}
+	return again
 }
 
 // said is what a dead letter says.

@@ -200,8 +200,10 @@ func FuzzEntryRetry(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed uint64, a, b, c, d string) {
 		random := rand.New(rand.NewPCG(seed, 4))
 		wall := 1_700_000_000_000 + random.Int64N(1e12)
-		event := probes.Event{Type: a, Title: b, EntitySelector: c, Timeout: time.Duration(random.IntN(500)) * time.Minute,
-			Start: probes.Stamp{Wall: wall}, Properties: dims(c, d, "k", b)}
+		event := probes.Event{
+			Type: a, Title: b, EntitySelector: c, Timeout: time.Duration(random.IntN(500)) * time.Minute,
+			Start: probes.Stamp{Wall: wall}, Properties: dims(c, d, "k", b),
+		}
 		if random.IntN(2) == 0 {
 			event.End = probes.Stamp{Wall: wall + random.Int64N(1e6)}
 		}
@@ -214,8 +216,10 @@ func FuzzEntryRetry(f *testing.F) {
 		} else if a != "" {
 			t.Fatalf("%s: %v", sent, err)
 		}
-		r := probes.Record{Stamp: probes.Stamp{Wall: wall}, Severity: a, Content: b, Attributes: dims("x"+c, d),
-			Numbers: []probes.Number{{Key: "n1", Value: probes.Float(random.NormFloat64())}, {Key: "n2", Value: probes.Uint(random.Uint64())}, {Key: "n3", Value: probes.Int(-random.Int64())}}}
+		r := probes.Record{
+			Stamp: probes.Stamp{Wall: wall}, Severity: a, Content: b, Attributes: dims("x"+c, d),
+			Numbers: []probes.Number{{Key: "n1", Value: probes.Float(random.NormFloat64())}, {Key: "n2", Value: probes.Uint(random.Uint64())}, {Key: "n3", Value: probes.Int(-random.Int64())}},
+		}
 		sent = record.AppendLogItem(nil, r)
 		e, err := logEntry(string(sent))
 		if err != nil {
