@@ -20,6 +20,7 @@ type History struct {
 	Points      int64           `json:"points"`
 	Delivered   int64           `json:"delivered"` // of the points
 	Late        int64           `json:"late"`
+	Undated     int64           `json:"undated"`           // measured while the time was not known: counted, not shown
 	Left        int             `json:"series_left_out"`   // beyond what memory is given for
 	Shared      []Dim           `json:"shared_dimensions"` // that all series have
 	Series      []SeriesLine    `json:"series"`            // by key, the busiest first
@@ -121,6 +122,10 @@ func (c *historian) add(p probes.Point, state buffer.PointState) {
 		c.h.Delivered++
 	case buffer.Late:
 		c.h.Late++
+	}
+	if p.Stamp.Guess {
+		c.h.Undated++
+		return
 	}
 	one := c.series[p.Series.ID()]
 	if one == nil {

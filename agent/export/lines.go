@@ -3,6 +3,7 @@ package export
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -15,6 +16,9 @@ import (
 
 // appendMint appends the line that the drain would send.
 func appendMint(dst []byte, p probes.Point) ([]byte, error) {
+	if p.Stamp.Guess {
+		return dst, errGuess
+	}
 	line, err := mint.AppendLine(dst, p)
 	if err != nil {
 		return dst, err
@@ -22,9 +26,14 @@ func appendMint(dst []byte, p probes.Point) ([]byte, error) {
 	return append(line, '\n'), nil
 }
 
+// errGuess keeps points without a true time out of forms that would show them
+// at a false one.
+var errGuess = errors.New("measured while the time was not known; csv shows such points, marked as undated")
+
 // csvHeader names the columns. Fields are quoted as RFC 4180 has it; lines end
 // with LF. Dimensions are one JSON object, its keys sorted. A statistic has
-// min, max, sum and count instead of a value.
+// min, max, sum and count instead of a value. The state of a point whose time is
+// a guess ends in -undated.
 const csvHeader = "time,unix_ms,key,type,value,min,max,sum,count,state,dimensions\n"
 
 // csvWriter remembers the rendered names of series.
@@ -58,6 +67,9 @@ func (c *csvWriter) appendLine(dst []byte, p probes.Point, state buffer.PointSta
 		dst = append(appendValue(dst, p.Value), ",,,,"...)
 	}
 	dst = append(append(dst, ','), state.String()...)
+	if p.Stamp.Guess {
+		dst = append(dst, "-undated"...)
+	}
 	dst = append(append(dst, ','), names.dims...)
 	return append(dst, '\n'), nil
 }
@@ -119,7 +131,11 @@ func appendValue(dst []byte, v probes.Value) []byte {
 
 // wallError refuses times that no clock could have meant: a machine without a
 // battery starts in 1970.
-func wallError(ms int64) error {
+func wallError(s probes.Stamp) error {
+	if s.Guess {
+		return errGuess
+	}
+	ms := s.Wall
 	if ms < mint.First || ms > mint.Last {
 		return fmt.Errorf("measured at %s, before the clock was set", time.UnixMilli(ms).UTC().Format(time.RFC3339))
 	}

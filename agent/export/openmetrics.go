@@ -256,7 +256,7 @@ func samplesOf(p probes.Point, fn func(part int, v probes.Value)) {
 // this page or an earlier one is in memory only.
 func (s *sorter) spillPage(dst []byte, p buffer.Page, skip func(error)) (out []byte, clean bool) {
 	for _, point := range p.Points {
-		if err := wallError(point.Stamp.Wall); err != nil {
+		if err := wallError(point.Stamp); err != nil {
 			skip(err)
 			continue
 		}

@@ -35,6 +35,7 @@ const (
 
 	formMask, stateShift, stateMask = 7, 3, 7
 	sameStamp                       = 1 << 6
+	guessBit                        = 1 << 7 // the time is a guess
 )
 
 var errStream = errors.New("the stream of points is malformed")
@@ -64,6 +65,9 @@ func (s *streamWriter) page(p buffer.Page) error {
 		head := byte(point.Value.Form()) | byte(p.State[i])<<stateShift
 		if i > 0 && point.Stamp.Wall == wall {
 			head |= sameStamp
+		}
+		if point.Stamp.Guess {
+			head |= guessBit
 		}
 		b = append(b, head)
 		b = binary.AppendUvarint(b, s.number(point.Series))
@@ -302,7 +306,7 @@ func (d *decoder) page(p *buffer.Page, series []*probes.Series) {
 	wall := int64(0)
 	for range points {
 		head, n := d.byte(), d.uvarint()
-		if n >= uint64(len(series)) || head&0x80 != 0 {
+		if n >= uint64(len(series)) {
 			d.fail()
 			return
 		}
@@ -310,7 +314,7 @@ func (d *decoder) page(p *buffer.Page, series []*probes.Series) {
 			wall += d.varint()
 		}
 		v := d.number(probes.Form(head & formMask))
-		p.Points = append(p.Points, probes.Point{Series: series[n], Value: v, Stamp: probes.Stamp{Wall: wall}})
+		p.Points = append(p.Points, probes.Point{Series: series[n], Value: v, Stamp: probes.Stamp{Wall: wall, Guess: head&guessBit != 0}})
 		p.State = append(p.State, buffer.PointState(head>>stateShift&stateMask))
 	}
 }

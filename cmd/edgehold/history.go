@@ -144,6 +144,9 @@ func printHead(w io.Writer, h *export.History) {
 	fmt.Fprintf(w, "%s: %d points of %d series, %s to %s\n", oneLine(h.Device), h.Points, len(h.Series)+h.Left, h.From.Format(time.DateTime), h.To.Format(time.DateTime))
 	waiting := h.Points - h.Delivered - h.Late
 	fmt.Fprintf(w, "%d %% delivered or otherwise done with, %d points wait to be sent, %d came too late\n", h.Delivered*100/h.Points, waiting, h.Late)
+	if h.Undated > 0 {
+		fmt.Fprintf(w, "%d of the points were measured while the time was not known: they are not drawn\n", h.Undated)
+	}
 	if !h.StoreOldest.IsZero() {
 		fmt.Fprintf(w, "in the whole store, points wait to be sent since %s\n", h.StoreOldest.Local().Format(time.DateTime))
 	}
