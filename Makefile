@@ -20,7 +20,7 @@ IDLE_SECONDS ?= 20
 export GO TAGS BUILT INLINE FUZZTIME IDLE_SECONDS
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test setup lint bench bench-buffer golden powercut cross soak e2e fuzz clean
+.PHONY: help build demo test setup lint bench bench-buffer bench-drain golden powercut cross soak e2e fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ bench: build cross ## benchmarks, binary sizes, idle memory, the demo's figures
 
 bench-buffer: ## the store against simpler layouts: bytes on disk and at the device, flushes, memory, a month
 	packaging/bench/buffer.sh
+
+bench-drain: ## the drain against plain gzip: processor time, bytes on the wire, memory
+	packaging/bench/drain.sh
 
 powercut: setup ## power cuts at random moments on a disk of our own, on ext4 and xfs (root)
 	cd buffer/powercut && $(GO) vet ./... && $(GO) test -count=1 -timeout 15m ./...

@@ -130,11 +130,18 @@ func (a *Agent) prepare() error {
 		return err
 	}
 	a.gaps = &gaps{
-		store: a.store, uplink: a.uplink.drain.State, clock: a.time, devices: a.polled, labels: a.cfg.Dimensions,
-		site: a.cfg.Site, mode: a.cfg.Buffer.Late, log: a.log.With().Str("part", "gaps").Logger(), tick: gapTick,
+		store: a.store, uplink: a.uplink.drain.State, clock: a.time, devices: a.polled, place: a.place,
+		mode: a.cfg.Buffer.Late, log: a.log.With().Str("part", "gaps").Logger(), tick: gapTick,
 	}
 	a.apply(a.cfg, a.builder.Build(a.cfg))
 	return nil
+}
+
+// place is the site and the constants of every line, as configured now.
+func (a *Agent) place() (site string, constants []probes.Dimension) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.cfg.Site, a.cfg.Dimensions
 }
 
 // polled are the devices that are polled now.

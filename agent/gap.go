@@ -30,10 +30,9 @@ type gaps struct {
 	store   *buffer.Store
 	uplink  func() drain.State
 	clock   probes.Clock
-	devices func() []string // that are polled now
-	site    string
-	mode    string // of late points
-	labels  []probes.Dimension
+	devices func() []string                                    // that are polled now
+	place   func() (site string, constants []probes.Dimension) // as configured now
+	mode    string                                             // of late points
 	log     zerolog.Logger
 	tick    time.Duration
 
@@ -76,10 +75,11 @@ func (g *gaps) report(ctx context.Context, gap buffer.Gap) {
 	if err != nil {
 		g.log.Warn().Err(err).Msg("the devices of an outage are not known")
 	}
+	site, constants := g.place()
 	e := record.Gap(record.GapOptions{
-		Site: g.site, From: gap.From, To: gap.To, Points: gap.Points, Devices: devices, Mode: g.mode, Now: g.clock.Now(),
+		Site: site, From: gap.From, To: gap.To, Points: gap.Points, Devices: devices, Mode: g.mode, Now: g.clock.Now(),
 	})
-	e.Properties = withConstants(e.Properties, &g.labels)
+	e.Properties = withConstants(e.Properties, &constants)
 	entry := buffer.Entry{Kind: buffer.EventEntry, Stamp: g.clock.Now(), Data: record.AppendEvent(nil, e)}
 	if err := g.store.ReportGap(ctx, gap, entry); err != nil && ctx.Err() == nil {
 		g.log.Warn().Err(err).Msg("an outage is not reported yet")

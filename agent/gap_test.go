@@ -43,8 +43,11 @@ func newGapRig(t *testing.T) *gapRig {
 	t.Cleanup(func() { _ = store.Close() })
 	r.store = store
 	r.gaps = &gaps{
-		store: store, uplink: func() drain.State { return r.state }, clock: r.clock, site: "plant", mode: "archive",
-		devices: func() []string { return []string{"configured"} }, labels: []probes.Dimension{{Key: "site", Value: "plant"}},
+		store: store, uplink: func() drain.State { return r.state }, clock: r.clock, mode: "archive",
+		devices: func() []string { return []string{"configured"} },
+		place: func() (string, []probes.Dimension) {
+			return "plant", []probes.Dimension{{Key: "site", Value: "plant"}}
+		},
 		log: zerolog.Nop(),
 	}
 	return r

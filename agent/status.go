@@ -16,6 +16,9 @@ import (
 // The device of the agent's own task; it is no device to the reader of status.
 const selfDevice = "edgehold"
 
+// clockPatience is how long the time may be unknown until somebody should look.
+const clockPatience = 10 * time.Minute
+
 // Status is a picture of the agent at this moment.
 func (a *Agent) Status() control.Status {
 	a.mu.Lock()
@@ -77,7 +80,7 @@ func (a *Agent) bufferStatus() control.Buffer {
 		b.Salvage = &control.Salvage{File: x.File, At: x.At, Cause: x.Cause, PointsSaved: x.Saved, PointsLost: x.Lost, MoreLost: x.Unsure, Done: x.Done}
 	}
 	if !st.Oldest.IsZero() {
-		b.BacklogAgeS = max(0, time.Since(st.Oldest).Seconds())
+		b.BacklogAgeS = max(0, a.uplink.now().Sub(st.Oldest).Seconds())
 	}
 	for i, n := range a.store.Ages(ageBounds) {
 		b.Ages = append(b.Ages, control.AgeBand{Upto: ageWords[i], Points: n})
@@ -148,6 +151,14 @@ func alarms(s control.Status) []string {
 		out = append(out, "store: "+s.Buffer.Alarm)
 	}
 	if s.Uplink.State == "hold" {
+		out = append(out, "uplink: "+s.Uplink.LastError)
+	}
+	for _, c := range s.Uplink.Cargos {
+		if c.State == "hold" && c.LastError != "" && (s.Uplink.State != "hold" || c.LastError != s.Uplink.LastError) {
+			out = append(out, "uplink: "+c.Cargo+": "+c.LastError)
+		}
+	}
+	if s.Uplink.State == "clock" && s.Clock.Time.Sub(s.Uplink.Since) >= clockPatience {
 		out = append(out, "uplink: "+s.Uplink.LastError)
 	}
 	if s.Config.LastError != "" {

@@ -83,7 +83,7 @@ func (a *Agent) trueTime() time.Time {
 
 // onDate offers the Date of an answer to the clock.
 func (u *uplink) onDate(date time.Time, uncertainty time.Duration) {
-	reading := clock.Reading{Source: clock.Environment, Time: date, Uptime: board.SinceBoot(), Error: uncertainty}
+	reading := clock.Reading{Source: clock.Environment, Time: date, Uptime: u.clock.Now().Uptime, Error: uncertainty}
 	_ = u.clock.Offer(reading) // one that is not believed shows in the clock's warnings
 }
 

@@ -53,6 +53,7 @@ func newUplink(cfg *config.Config, opts uplinkOptions) (*uplink, error) {
 		Trusted:        opts.Clock.Trusted,
 		AskTime:        opts.Clock.Ask,
 		OnDate:         u.onDate,
+		Doubt:          opts.Clock.Doubt,
 		Now:            u.now,
 	})
 	return u, nil

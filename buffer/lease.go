@@ -70,10 +70,11 @@ type Settlement struct {
 	Kind         string
 }
 
-var (
-	errSettled = errors.New("settle lease: it is settled already")
-	errWaiting = errors.New("lease points: too many settlements wait for the disk")
-)
+// ErrWaiting says that so much was settled since the last commit that it has to
+// come first.
+var ErrWaiting = errors.New("lease points: too many settlements wait for the disk")
+
+var errSettled = errors.New("settle lease: it is settled already")
 
 // Lease gives points that are neither settled nor leased, record by record
 // from the oldest; nil if there are none. They are not late, or late where the
@@ -89,7 +90,7 @@ func (s *Store) Lease(q Query) (*Lease, error) {
 		return nil, fmt.Errorf("lease points: %w", ErrClosed)
 	}
 	if len(h.records) > maxHolds {
-		return nil, errWaiting
+		return nil, ErrWaiting
 	}
 	v := s.volume()
 	p := newPicker(q, h, max(s.cutoffs().of(q.Entries), h.cutoffs.of(q.Entries)))

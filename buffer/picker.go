@@ -18,11 +18,13 @@ type picker struct {
 	lease          *Lease
 	dating         dating // of the unit
 	oldest, newest int64
+	floor, ceiling int64 // as oldest and newest, of guesses that will never be true
 	cutoff         int64
 }
 
 func newPicker(q Query, h *holds, cutoff int64) *picker {
-	p := &picker{q: q, holds: h, lease: &Lease{epoch: h.epoch, late: q.Late}, oldest: math.MinInt64, newest: math.MaxInt64, cutoff: cutoff}
+	p := &picker{q: q, holds: h, lease: &Lease{epoch: h.epoch, late: q.Late}, cutoff: cutoff}
+	p.oldest, p.newest, p.floor, p.ceiling = math.MinInt64, math.MaxInt64, math.MinInt64, math.MaxInt64
 	if !q.Oldest.IsZero() {
 		p.oldest = q.Oldest.UnixMilli()
 	}
@@ -72,7 +74,7 @@ func (p *picker) wants(from, to int64) bool {
 	case waiting:
 		return false
 	case undated:
-		return p.q.Late && p.oldest == math.MinInt64
+		return p.q.Late && p.oldest == math.MinInt64 && to >= p.floor && from <= p.ceiling
 	}
 	return p.dating.wall(to) >= p.oldest && p.dating.wall(from) <= p.newest
 }

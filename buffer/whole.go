@@ -136,11 +136,13 @@ func (w *whole) collect(tx *bbolt.Tx) error {
 	w.order, w.points, w.members, w.live, w.full = nil, nil, 0, 0, false
 	w.records = make(map[uint64]record)
 	oldest, newest := w.oldest, w.newest
-	if !w.kin.guess {
+	if w.kin.guess {
+		w.floor, w.ceiling = w.from, w.end(w.from)-1
+	} else {
 		w.oldest, w.newest = max(oldest, w.from), min(newest, w.end(w.from)-1)
 	}
 	err := w.units(tx, func(r record) (bool, error) { return true, w.gather(tx, r) })
-	w.oldest, w.newest = oldest, newest
+	w.oldest, w.newest, w.floor, w.ceiling = oldest, newest, math.MinInt64, math.MaxInt64
 	return err
 }
 

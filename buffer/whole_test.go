@@ -158,6 +158,26 @@ func TestWholeUndated(t *testing.T) {
 	}
 }
 
+// TestWholeUndatedReadsOnePeriod holds that a lease out of many guesses reads
+// those of its period, not all: else an archive of them would take days.
+func TestWholeUndatedReadsOnePeriod(t *testing.T) {
+	r := start(t, nil)
+	const periods = 40
+	for i := range periods {
+		r.append(r.guessed(boot(1), 0, i*60, 3)...)
+	}
+	r.anchorNow(boot(3), 0)
+	r.flush()
+	for i := range 3 {
+		if got := r.query(Query{Max: 100, Late: true, Whole: time.Minute}); !slices.Equal(got, sequence(i*60, 3)) {
+			t.Errorf("leased %v", got)
+		}
+		if read := int(r.holds.late.next); read > periods/2 {
+			t.Errorf("lease %d has read %d records", i, read)
+		}
+	}
+}
+
 func TestPeriods(t *testing.T) {
 	w := &whole{length: 60_000}
 	for wall, want := range map[int64]int64{0: 0, 59_999: 0, 60_000: 60_000, -1: -60_000, -60_000: -60_000, -60_001: -120_000} {

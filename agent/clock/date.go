@@ -166,5 +166,5 @@ func (o DateOptions) verify(state *tls.ConnectionState, host string, date time.T
 	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
 		return fmt.Errorf("its certificate is not valid at the time that it tells itself, %s (%w): check the clock and the certificate of the environment", text(date), err)
 	}
-	return fmt.Errorf("its certificate cannot be trusted: %w; if it is signed by an authority of your own, name that in the uplink's ca_file", err)
+	return fmt.Errorf("its certificate is not trusted: %w", err)
 }

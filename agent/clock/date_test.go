@@ -118,8 +118,8 @@ func TestReadDate(t *testing.T) {
 		{"expired, and honest", a.leaf(today.Add(-2*week), today.Add(-week), ""), says(today), time.Time{}, "not valid at the time that it tells itself"},
 		{"not yet valid, and honest", a.leaf(today.Add(week), today.Add(2*week), ""), says(today), time.Time{}, "not valid at the time that it tells itself"},
 		{"an old key, back in its day", a.leaf(built.Add(-2*week), built.Add(-week), ""), says(built.Add(-10 * 24 * time.Hour)), time.Time{}, "before 2026-03-01"},
-		{"another's name", a.leaf(today.Add(-week), today.Add(week), "elsewhere.example"), says(today), time.Time{}, "cannot be trusted"},
-		{"another authority", other.leaf(today.Add(-week), today.Add(week), ""), says(today), time.Time{}, "ca_file"},
+		{"another's name", a.leaf(today.Add(-week), today.Add(week), "elsewhere.example"), says(today), time.Time{}, "is not trusted"},
+		{"another authority", other.leaf(today.Add(-week), today.Add(week), ""), says(today), time.Time{}, "unknown authority"},
 		{"no date", good, header("Date"), time.Time{}, "0 Date headers"},
 		{"two dates", good, header("Date", today.Format(http.TimeFormat), today.Format(http.TimeFormat)), time.Time{}, "2 Date headers"},
 		{"junk", good, header("Date", "yesterday"), time.Time{}, "yesterday"},
@@ -288,7 +288,7 @@ func TestReadDateThroughProxy(t *testing.T) {
 		{"joins", proxy(t, http.StatusOK, ""), ""},
 		{"wants a password", proxy(t, http.StatusProxyAuthRequired, ""), "Proxy Authentication Required"},
 		{"is a portal", proxy(t, http.StatusFound, ""), "Found"},
-		{"joins with another", proxy(t, http.StatusOK, strings.TrimPrefix(impostor, "https://")), "cannot be trusted"},
+		{"joins with another", proxy(t, http.StatusOK, strings.TrimPrefix(impostor, "https://")), "is not trusted"},
 		{"https with a password", secret, "an https proxy with a password"},
 	} {
 		r, err := ReadDate(t.Context(), DateOptions{URL: address, RootCAs: a.pool, Proxy: http.ProxyURL(c.proxy)})

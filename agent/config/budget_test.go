@@ -62,7 +62,7 @@ func TestOTLP(t *testing.T) {
 	const at = "edgehold.yaml:2:"
 	for text, want := range map[string]string{
 		dynatrace + ", otlp: {url: https://h.example}": at + "68: uplink.otlp: dynatrace and otlp are given, expected one of them",
-		"otlp: {url: http://h.example, token_file: t}": at + "22: uplink.otlp.url: http would send the token in clear text, expected https; write https://HOST; http is for this machine only (127.0.0.1, ::1, localhost)",
+		"otlp: {url: http://h.example, token_file: t}": at + "22: uplink.otlp.url: http would send the token in clear text, expected https; write https://HOST, or name no token; with one, http is for this machine only (127.0.0.1, ::1, localhost)",
 		"otlp: {}": at + "16: uplink.otlp.url: missing; write e.g. url: https://abc12345.live.dynatrace.com/api/v2/otlp",
 		"otlp: {url: https://h.example, resolution: 5m}":              at + `53: uplink.otlp.resolution: found the text "5m", expected one of 1m, full; did you mean "1m"?`,
 		"otlp: {url: https://h.example, token_scheme: Basic}":         at + "55: uplink.otlp.token_scheme: found a text, expected one of Bearer, Api-Token",
@@ -86,8 +86,12 @@ func TestClockAndLate(t *testing.T) {
 	if cfg.Buffer.Late != "logs" || cfg.Buffer.LateResolution.Std() != time.Hour {
 		t.Errorf("buffer %+v", cfg.Buffer)
 	}
-	folder(t, map[string]string{"edgehold.yaml": site + target + "clock: {ntp: [ok, 'http://x']}\n"})
-	if got := errorsOf(t, "edgehold.yaml"); len(got) != 1 || got[0].Path != "clock.ntp[1]" {
-		t.Errorf("%v", got)
+	folder(t, map[string]string{"edgehold.yaml": site + target + "clock: {ntp: [ok, 'http://x', 'ok:65535', 'ok:65536', 'ok:0']}\n"})
+	var paths []string
+	for _, e := range errorsOf(t, "edgehold.yaml") {
+		paths = append(paths, e.Path)
+	}
+	if !slices.Equal(paths, []string{"clock.ntp[1]", "clock.ntp[3]", "clock.ntp[4]"}) {
+		t.Errorf("errors at %v", paths)
 	}
 }

@@ -197,9 +197,19 @@ func (c *checker) extensions(entries []Extension) []Extension {
 // serverName is a host or address, with a port or without one.
 var serverName = regexp.MustCompile(`^(\[[0-9A-Fa-f:.%a-z0-9]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?$|^[0-9A-Fa-f:.]+$`)
 
+// isPort takes nothing, or a colon and a port.
+func isPort(text string) bool {
+	if text == "" {
+		return true
+	}
+	n, err := strconv.ParseUint(text[1:], 10, 16)
+	return err == nil && n > 0
+}
+
 func (c *checker) clock(doc Clock) Clock {
 	for i, name := range doc.NTP {
-		if !serverName.MatchString(name) {
+		port := serverName.FindStringSubmatch(name)
+		if port == nil || !isPort(port[2]) {
 			c.fault(Error{Found: "not the name or address of a server", Expected: "one such as ntp.example.com or 192.0.2.1:123"}, "clock", "ntp", fmt.Sprintf("[%d]", i))
 		}
 	}

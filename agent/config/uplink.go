@@ -151,7 +151,9 @@ func normalOTLP(text string, token bool) (string, Error) {
 		return "", fault
 	}
 	if u.Scheme == "http" && token && !loopback(u.Hostname()) {
-		return "", clearText
+		fault := clearText
+		fault.Mend = "write https://HOST, or name no token; with one, http is for this machine only (127.0.0.1, ::1, localhost)"
+		return "", fault
 	}
 	path := strings.TrimRight(u.EscapedPath(), "/")
 	for _, end := range []string{"/v1/metrics", "/v1/logs", "/v1/traces", "/v1"} {

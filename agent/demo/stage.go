@@ -119,6 +119,7 @@ uplink:
   dynatrace:
     url: %s
     token_file: %s
+    resolution: full
 buffer:
   commit_interval: 1s
 trust:

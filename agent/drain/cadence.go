@@ -47,13 +47,13 @@ func minute(wall int64) int64 { return wall / time.Minute.Milliseconds() }
 
 // prune forgets what has not shown for long.
 func (c *cadence) prune(now time.Time) {
-	if now.Sub(c.pruned) < remembered/4 {
+	if now.Sub(c.pruned).Abs() < remembered/4 {
 		return
 	}
 	c.pruned = now
-	oldest := now.Add(-remembered).UnixMilli()
+	oldest, newest := now.Add(-remembered).UnixMilli(), now.Add(remembered).UnixMilli() // the clock may have gone back
 	for s, x := range c.last {
-		if x.wall < oldest {
+		if x.wall < oldest || x.wall > newest {
 			delete(c.last, s)
 		}
 	}

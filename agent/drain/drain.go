@@ -12,6 +12,9 @@ import (
 // idleTick looks for points whose time has come without a commit.
 const idleTick = 30 * time.Second
 
+// mostCuts is how many posts in a row changes of the link may end.
+const mostCuts = 3
+
 // noteBudget is the name under which the store keeps what the budget has used.
 const noteBudget = "drain.budget"
 
@@ -28,6 +31,7 @@ type Drain struct {
 	woken  bool                    // Wake was called
 	moved  bool                    // LinkChanged was called
 	flight context.CancelCauseFunc // of the post or question under way
+	cuts   int                     // posts in a row that LinkChanged has ended
 
 	// Of the goroutine of Run alone:
 	sender  *sender
@@ -42,6 +46,8 @@ type Drain struct {
 	sorting sorting
 	scratch []byte
 	choice  []lane
+	row     int  // turns in a row that had work
+	favour  lane // that went first by its turn
 	// Measured, to lease about as much as one post takes.
 	perLine   [cargos]float64 // bytes of text of a line
 	packed    float64         // bytes on the wire of a byte of text
@@ -59,7 +65,7 @@ func New(o Options) *Drain {
 		opts: o, wake: make(chan struct{}, 1), next: &o.Target,
 		ages: newAges(), budget: newBudget(o.Budget, o.Store.Kept(noteBudget)),
 		perLine: [cargos]float64{metrics: smallLine, events: 500, logs: 400, otlpMetrics: smallLine, otlpLogs: 400},
-		packed:  0.2, perFold: 6, perRecord: 10,
+		favour:  laneLogs, packed: 0.2, perFold: 6, perRecord: 10,
 	}
 	if o.Resolution == Minute {
 		d.cadence = newCadence()
@@ -92,10 +98,12 @@ func (d *Drain) Wake() {
 // LinkChanged tells that a carrier, an address or a route of this machine has
 // changed. A connection that is being made is given up, a post that is under
 // way gets one more second for its answer, and live points are tried at once.
+// Where one post after the other ends so, it is not the way of the posts that
+// comes and goes: the next one may go on.
 func (d *Drain) LinkChanged() {
 	d.mu.Lock()
 	d.moved = true
-	if d.flight != nil {
+	if d.flight != nil && d.cuts < mostCuts {
 		d.flight(errLinkChanged)
 	}
 	d.mu.Unlock()
@@ -144,18 +152,28 @@ func (d *Drain) turn(ctx context.Context) time.Duration {
 		return wait
 	}
 	now := d.opts.Now()
-	if !d.store.open(now) {
-		return d.store.next.Sub(now)
+	if wait := d.store.wait(now); wait > 0 {
+		return wait
 	}
+	d.gates.token(now, d.tokenChanged)
 	try, opens := choose(d.choice[:0], d.view(now))
 	d.choice = try
+	if d.row++; d.row > mostInRow {
+		d.favour = laneEvents + laneLogs - d.favour
+		favour(try, d.favour)
+		d.row = 0
+	}
 	for _, l := range try {
 		if d.step(ctx, l) {
 			return 0
 		}
 	}
-	if !d.store.open(now) {
-		return d.store.next.Sub(now)
+	d.row = 0
+	for l := range lanes {
+		d.giveUpOld(&d.loads[l]) // nothing lets it go
+	}
+	if wait := d.store.wait(now); wait > 0 {
+		return wait
 	}
 	d.rest(now)
 	return d.idle(now, opens)
@@ -211,15 +229,18 @@ func (d *Drain) clock(ctx context.Context) time.Duration {
 	case d.opts.Trusted == nil || d.opts.Trusted():
 		return 0
 	case !d.gates.link.open(now):
-		return d.gates.link.next.Sub(now)
+		return d.gates.link.wait(now)
 	}
 	cause := "the time is not known yet, so no point is sent; a server for clock.ntp, or an RTC, would tell it"
 	if d.opts.AskTime != nil {
 		if err := d.ask(ctx); err != nil && ctx.Err() == nil {
-			cause = fmt.Sprintf("the time is not known yet, so no point is sent, and the environment does not tell it: %s", clean(err.Error(), maxWords))
+			cause = fmt.Sprintf("the time is not known yet, so no point is sent, and the environment does not tell it: %s", networkCause(err))
 		}
 	}
-	if ctx.Err() != nil || d.opts.Trusted() {
+	switch {
+	case ctx.Err() != nil:
+		return idleTick
+	case d.opts.Trusted():
 		d.gates.link.taken()
 		return 0
 	}
@@ -243,6 +264,9 @@ func (d *Drain) fly(ctx context.Context, most time.Duration) (context.Context, f
 	ctx, cancel := context.WithCancelCause(ctx)
 	d.mu.Lock()
 	d.flight = cancel
+	if d.moved && d.cuts < mostCuts {
+		cancel(errLinkChanged) // since heed: kept connections may be dead
+	}
 	d.mu.Unlock()
 	return ctx, func() {
 		d.mu.Lock()
@@ -256,6 +280,9 @@ func (d *Drain) fly(ctx context.Context, most time.Duration) (context.Context, f
 // view is what the choice of a lane depends on.
 func (d *Drain) view(now time.Time) view {
 	wire := int64(float64(d.shaper.size()) * d.packed)
+	if d.spreadUntil.Sub(now) > spreadOver {
+		d.spreadUntil = time.Time{} // the clock has gone back
+	}
 	return view{
 		now: now, protocol: d.sender.target.Protocol, gates: &d.gates, late: d.opts.Late, spread: d.spreadUntil,
 		frugal: d.budget.wait(now, wire, d.shaper.rate()),

@@ -26,9 +26,23 @@ func entryQuery(now time.Time, kind buffer.EntryKind, most int) buffer.Query {
 // fillEvents leases events: for the events API those that it takes, one post
 // each. Over OTLP they leave as log records, many in a post.
 func (d *Drain) fillEvents(now time.Time, b batch) (bool, error) {
+	q := entryQuery(now, buffer.EventEntry, manyEvents)
+	found, err := d.someEvents(now, b, q)
+	x := &d.loads[laneEvents]
+	if !found || err != nil || x.busy() || x.refused > 0 {
+		return found, err
+	}
+	// Those that only log records can tell of must not hold up the others.
+	d.finish(x)
+	q.Oldest = now.Add(-record.MaxProblemAge)
+	return d.someEvents(now, b, q)
+}
+
+// someEvents makes a load of what a query gives.
+func (d *Drain) someEvents(now time.Time, b batch, q buffer.Query) (bool, error) {
 	x := &d.loads[laneEvents]
 	x.begin(laneEvents.cargo(d.sender.target.Protocol))
-	if _, err := d.gather(x, manyEvents, entryQuery(now, buffer.EventEntry, manyEvents)); len(x.leases) == 0 {
+	if _, err := d.gather(x, manyEvents, q); len(x.leases) == 0 {
 		return false, err
 	}
 	if x.cargo == otlpLogs {

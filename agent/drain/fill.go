@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/edgehold/edgehold/agent/mint"
 	"github.com/edgehold/edgehold/agent/otlp"
 	"github.com/edgehold/edgehold/buffer"
 )
@@ -32,7 +31,7 @@ func (d *Drain) batch(c cargo) batch {
 	if c == metrics {
 		b.text, b.lines = min(b.text, maxBytes-1), maxLines
 	}
-	if d.gates.halfOpen() {
+	if d.gates.halfOpen() || d.gates.cargo[c].held {
 		b.text = min(b.text, smallPost)
 	}
 	b.lines = max(1, min(b.lines, int(float64(b.text)/d.perLine[c])))
@@ -172,7 +171,7 @@ func (d *Drain) writePost(x *load, items []folded, most int) bool {
 	t, first, begin, fits := &x.texts, len(x.lines), len(x.texts.bytes), true
 	for _, r := range d.sorting.order(items) {
 		item := &items[r]
-		text, err := mint.AppendLine(t.bytes, item.point)
+		text, err := t.writer.AppendLine(t.bytes, item.point)
 		if err != nil {
 			x.unsendable(item.from, item.point.Series.Key(), err.Error())
 			continue

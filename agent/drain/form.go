@@ -11,8 +11,9 @@ import (
 
 // textLines are lines of text one behind the other.
 type textLines struct {
-	bytes []byte
-	ends  []int // of each line, its newline included
+	bytes  []byte
+	ends   []int // of each line, its newline included
+	writer mint.Writer
 }
 
 func (t *textLines) clear() { t.bytes, t.ends = t.bytes[:0], t.ends[:0] }

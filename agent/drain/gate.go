@@ -1,6 +1,9 @@
 package drain
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // gate bars what has failed until its next try.
 type gate struct {
@@ -12,7 +15,20 @@ type gate struct {
 	causeAt  time.Time
 }
 
-func (g *gate) open(now time.Time) bool { return !now.Before(g.next) }
+// turnedBack is how far in the future a gate must have been shut for the clock
+// to have gone back since.
+const turnedBack = time.Minute
+
+// wait is how long the gate stays shut. One that a clock shut which was ahead
+// does not wait until the true time comes there.
+func (g *gate) wait(now time.Time) time.Duration {
+	if g.causeAt.Sub(now) > turnedBack {
+		return 0
+	}
+	return max(0, g.next.Sub(now))
+}
+
+func (g *gate) open(now time.Time) bool { return g.wait(now) == 0 }
 
 // shut notes a failure and gives the time of the next try.
 func (g *gate) shut(o outcome, now time.Time, wait time.Duration) {
@@ -103,6 +119,19 @@ func (g *gates) changed(now time.Time) {
 	g.link.failures, g.link.next = 0, time.Time{}
 	for i := range g.cargo {
 		if g.cargo[i].silent {
+			g.cargo[i].soon()
+		}
+	}
+}
+
+// token lets what waits for a person be tried now, if the token has changed.
+func (g *gates) token(now time.Time, changed func() bool) {
+	waits := func(x gate) bool { return x.held && !x.open(now) }
+	if !slices.ContainsFunc(g.cargo[:], waits) || !changed() {
+		return
+	}
+	for i := range g.cargo {
+		if g.cargo[i].held {
 			g.cargo[i].soon()
 		}
 	}

@@ -1,6 +1,7 @@
 package drain
 
 import (
+	"slices"
 	"time"
 
 	"github.com/edgehold/edgehold/agent/mint"
@@ -43,6 +44,18 @@ func choose(dst []lane, v view) ([]lane, time.Duration) {
 	return dst, opens
 }
 
+// mostInRow is how many turns in a row go by urgency alone.
+const mostInRow = 16
+
+// favour puts a lane first. Events and log records take turns at it: where the
+// link does not carry all metrics, those never leave room by themselves.
+func favour(try []lane, first lane) {
+	if i := slices.Index(try, first); i > 0 {
+		copy(try[1:], try[:i])
+		try[0] = first
+	}
+}
+
 // barred is how long a lane has to wait, -1 where it has no work at all.
 func (v view) barred(l lane) time.Duration {
 	if l == laneLate && v.late != LateLogs {
@@ -51,7 +64,7 @@ func (v view) barred(l lane) time.Duration {
 		}
 		return -1
 	}
-	wait := max(v.gates.link.next.Sub(v.now), v.gates.cargo[l.cargo(v.protocol)].next.Sub(v.now), 0)
+	wait := max(v.gates.link.wait(v.now), v.gates.cargo[l.cargo(v.protocol)].wait(v.now))
 	if l != laneLive {
 		wait = max(wait, v.frugal)
 	}

@@ -2,6 +2,7 @@ package drain
 
 import (
 	"slices"
+	"time"
 
 	"github.com/edgehold/edgehold/buffer"
 	"github.com/edgehold/edgehold/probes"
@@ -24,7 +25,9 @@ type load struct {
 	folds []folded // working space, used again
 	texts textLines
 	posts int
+	at    time.Time // of the last post, or of the lease
 
+	divided bool   // some parts are halves
 	refused int64  // lines
 	reason  string // of the first of them
 
@@ -36,6 +39,8 @@ const (
 	maxLines = 1000      // of one post of metric lines
 	maxBytes = 1_000_000 // of one post of metric lines before compression, exclusive
 	maxPosts = 32        // for one lease; what is undecided then is given back
+	// loadAge is how long a load may lie while others go, or nothing does.
+	loadAge = 5 * time.Minute
 	// enough suspects, where no fate of a line was told, show that the server, or
 	// what stands before it, refuses all that comes.
 	enough = 3
@@ -147,16 +152,21 @@ func (l *load) oldest(s span) int64 {
 // gain is what a post has brought.
 type gain struct{ lines, points int64 }
 
-// deliver settles a part, but for the refused lines, as o.
-func (l *load) deliver(s span, o buffer.Outcome, refused []refusal) (g gain) {
+// deliver settles a part as its lane does, but for the lines that are refused
+// or put aside.
+func (l *load) deliver(s span, o outcome) (g gain) {
 	l.heard = true
 	for i := s.from; i < s.to; i++ {
 		g.lines++
-		g.points += l.settle(i, buffer.Settlement{Outcome: o})
+		g.points += l.settle(i, buffer.Settlement{Outcome: l.lane.outcome()})
 	}
-	for _, r := range refused {
+	for _, r := range o.refused {
 		g.lines--
 		g.points -= l.refuse(s.from+r.line, r.reason)
+	}
+	for _, line := range o.aside {
+		g.lines--
+		g.points -= l.settle(s.from+line, buffer.Settlement{Outcome: buffer.Later})
 	}
 	return g
 }
@@ -178,6 +188,7 @@ func (l *load) divide(s span, cause string) {
 		l.suspects = append(l.suspects, refusal{s.from, cause})
 		return
 	}
+	l.divided = true
 	first, second := s.halves()
 	l.parts = append([]span{first, second}, l.parts...)
 }

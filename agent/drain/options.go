@@ -47,6 +47,9 @@ type Options struct {
 	AskTime func(ctx context.Context) error
 	// OnDate gets the Date of each answer of the API, and how far it may be off.
 	OnDate func(date time.Time, uncertainty time.Duration)
+	// Doubt is called when something speaks against trusted time: a certificate
+	// that is not valid at it, or lines that the server refuses by another time.
+	Doubt func()
 
 	Now    func() time.Time // nil: time.Now
 	Random func() float64   // in [0, 1), for the jitter; nil: math/rand

@@ -29,12 +29,13 @@ type refusal struct {
 type outcome struct {
 	verdict verdict
 	refused []refusal
+	aside   []int // lines that were refused by another time than ours: they are given back
 	// unnamed counts items that the server refused without saying which, as far
 	// as it says how many. They are settled as delivered with the others: to
 	// send them all again would double those that were taken. The count is how
 	// far "delivered" overstates.
 	unnamed   int
-	cause     string        // of split, hold and later: what is wrong and what mends it; of unnamed: the server's words
+	cause     string        // of split, hold, later and aside: what is wrong and what mends it; of unnamed: the server's words
 	wait      time.Duration // the server asks to be left alone for so long
 	throttled bool
 	ambiguous bool // the items may have been taken, though nothing says so

@@ -10,9 +10,13 @@ import (
 // packLevel is where metric lines of switches cost least for their size.
 const packLevel = 8
 
-// alike is how far metric lines are compressed at least that resemble each
-// other. Others are worth a search as well.
-const alike = 20
+const (
+	// alike is how far metric lines are compressed at least that resemble each
+	// other. Others are worth a search as well, if they are many: it takes a
+	// megabyte of memory.
+	alike = 20
+	many  = 8 << 10 // bytes
+)
 
 // packer compresses one body after the other.
 type packer struct {
@@ -27,7 +31,7 @@ func (p *packer) pack(c cargo, body []byte) []byte {
 		return p.gzip(body)
 	}
 	woven := p.weaver.gzip(body)
-	if len(woven)*alike <= len(body) {
+	if len(woven)*alike <= len(body) || len(body) < many {
 		return woven
 	}
 	if searched := p.gzip(body); len(searched) < len(woven) {

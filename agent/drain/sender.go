@@ -170,7 +170,9 @@ func (s *sender) token(c cargo) (probes.Secret, error) {
 // such as the end of its connection, are counted with this one.
 func (s *sender) measure(x *exchange) {
 	if s.traffic == nil {
-		x.wire = int64(x.packed + len(x.body))
+		if x.status != 0 {
+			x.wire = int64(x.packed + len(x.body))
+		}
 		return
 	}
 	total := s.traffic.total()

@@ -35,7 +35,6 @@ const childVariable = "EDGEHOLD_DRAIN_CHILD"
 type errand struct {
 	Way, Store, URL, CA string
 	Now                 time.Time // of its start
-	Wait                string    // it starts when this file is there; "": at once
 	Profile             string    // of its processor time; "": none
 }
 
@@ -62,7 +61,6 @@ func TestDrainChild(t *testing.T) {
 	store := openAt(t, e.Store, 10*time.Second, now)
 	c := child{errand: e, store: store, now: now}
 	c.client(t)
-	c.await(t)
 	if e.Profile != "" {
 		f, err := os.Create(e.Profile)
 		if err != nil {
@@ -122,28 +120,6 @@ func (c *child) client(t *testing.T) {
 	if c.Way == wayOTLP {
 		c.target.Protocol = OTLP
 		c.target.URL += "/api/v2/otlp"
-	}
-}
-
-// await holds the process in the state of an outage: the store is open, all its
-// names are known.
-func (c *child) await(t *testing.T) {
-	t.Helper()
-	if c.Wait == "" {
-		return
-	}
-	lease, err := c.store.Lease(buffer.Query{Max: 1000})
-	if err != nil || lease == nil {
-		t.Fatalf("leased %v, %v", lease, err)
-	}
-	if err := c.store.Settle(lease, []buffer.Settlement{{Outcome: buffer.Later}}); err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(c.Wait); err == nil {
-			return
-		}
-		time.Sleep(10 * time.Millisecond) // between looks
 	}
 }
 

@@ -28,6 +28,14 @@ func soak(t *testing.T) {
 	}
 }
 
+// waysOf are the ways to measure: EDGEHOLD_WAYS names some of them.
+func waysOf(all ...string) []string {
+	if only := strings.Fields(os.Getenv("EDGEHOLD_WAYS")); len(only) > 0 {
+		return only
+	}
+	return all
+}
+
 // benchEnv is a stand-in with TLS whose clock can be set.
 type benchEnv struct {
 	*draintest.Server
@@ -53,7 +61,7 @@ type backlog struct {
 	points int64
 }
 
-func newBacklog(t *testing.T, mix mixture, devices, polls int) backlog {
+func newBacklog(t testing.TB, mix mixture, devices, polls int) backlog {
 	t.Helper()
 	n := newNetwork(mix, devices, netPolls)
 	b := backlog{path: filepath.Join(t.TempDir(), "backlog.db"), now: netStart.Add(time.Duration(polls)*netPolls + 5*time.Minute)}
@@ -71,7 +79,7 @@ func newBacklog(t *testing.T, mix mixture, devices, polls int) backlog {
 }
 
 // copyTo gives a store of its own to drain.
-func (b backlog) copyTo(t *testing.T, path string) {
+func (b backlog) copyTo(t testing.TB, path string) {
 	t.Helper()
 	data, err := os.ReadFile(b.path)
 	if err != nil {
@@ -86,21 +94,35 @@ type process struct {
 	out bytes.Buffer
 }
 
-// send starts a process that drains a copy of the backlog to a stand-in of its
-// own. result waits for its end.
-func (b backlog) send(t *testing.T, e errand) (p *process, result func() report) {
+// sending is a process that drains a copy of a backlog to a stand-in of its
+// own.
+type sending struct {
+	*process
+	backlog
+	errand
+	env *benchEnv
+}
+
+// send starts one. With down the stand-in refuses connections until Restore.
+func (b backlog) send(t *testing.T, e errand, down bool) *sending {
 	t.Helper()
 	dir, begun := t.TempDir(), time.Now()
 	env := newBenchEnv(t, func() time.Time { return b.now.Add(time.Since(begun)) })
 	e.Store, e.URL, e.CA, e.Now = filepath.Join(dir, "edgehold.db"), env.URL(), env.ca, b.now
 	b.copyTo(t, e.Store)
-	p = b.start(t, e)
-	return p, func() report {
-		r := p.wait(t)
-		b.check(t, env, e, r)
-		_ = env.Close()
-		return r
+	if down {
+		env.Refuse()
 	}
+	return &sending{b.start(t, e), b, e, env}
+}
+
+// result waits for its end.
+func (s *sending) result(t *testing.T) report {
+	t.Helper()
+	r := s.wait(t)
+	s.check(t, s.env, s.errand, r)
+	_ = s.env.Close()
+	return r
 }
 
 func (b backlog) start(t *testing.T, e errand) *process {
@@ -163,8 +185,7 @@ func TestDrainWays(t *testing.T) {
 	}
 	b := newBacklog(t, steady, 5, 13)
 	for _, way := range []string{wayFull, wayMinute, wayOTLP, wayGzip, wayLease} {
-		_, result := b.send(t, errand{Way: way})
-		if r := result(); r.CPU <= 0 || r.Posts == 0 {
+		if r := b.send(t, errand{Way: way}, false).result(t); r.CPU <= 0 || r.Posts == 0 {
 			t.Errorf("%s: %+v", way, r)
 		}
 	}
@@ -176,14 +197,13 @@ func TestDrainWays(t *testing.T) {
 func TestSoakDrainCPU(t *testing.T) {
 	soak(t)
 	const turns = 3
+	ways := waysOf(wayFull, wayGzip, wayMinute, wayOTLP, wayLease)
 	for _, mix := range []mixture{steady, bustling} {
 		b := newBacklog(t, mix, netDevices, 48)
 		cost := map[string][]float64{}
-		ways := []string{wayFull, wayGzip, wayMinute, wayOTLP, wayLease}
 		for range turns {
 			for _, way := range ways {
-				_, result := b.send(t, errand{Way: way, Profile: profile(mix.name, way)})
-				r := result()
+				r := b.send(t, errand{Way: way, Profile: profile(mix.name, way)}, false).result(t)
 				cost[way] = append(cost[way], r.CPU/float64(r.Points)*1e6)
 				t.Logf("%s %s: %.2f CPU-s a million points, %.0f points/s, %d posts, %.2f B/pt",
 					mix.name, way, r.CPU/float64(r.Points)*1e6, float64(r.Points)/r.Elapsed, r.Posts, float64(r.Wire)/float64(r.Points))
@@ -192,7 +212,7 @@ func TestSoakDrainCPU(t *testing.T) {
 		for _, way := range ways {
 			slices.Sort(cost[way])
 			t.Logf("%s %s: median %.2f CPU-s a million points (%.2f to %.2f), %.2f of gzip", mix.name, way,
-				cost[way][turns/2], cost[way][0], cost[way][turns-1], cost[way][turns/2]/cost[wayGzip][turns/2])
+				cost[way][turns/2], cost[way][0], cost[way][turns-1], cost[way][turns/2]/middle(cost[wayGzip]))
 		}
 	}
 }
@@ -207,19 +227,21 @@ func profile(mix, way string) string {
 }
 
 // TestSoakDrainMemory samples the anonymous memory of a process that drains ten
-// million points, and of the same process before, in the outage.
+// million points, and of the same process before, in the outage: it tries to
+// send now and then, as it always does.
 func TestSoakDrainMemory(t *testing.T) {
 	soak(t)
 	b := newBacklog(t, steady, netDevices, 231)
-	for _, way := range []string{wayFull, wayMinute, wayOTLP, wayGzip} {
-		gate := filepath.Join(t.TempDir(), "go")
-		p, result := b.send(t, errand{Way: way, Wait: gate})
-		p.sample(func(n int) bool { return n < 60 }) // it opens its store
-		idle := p.sample(func(n int) bool { return n < 60 })
-		write(t, gate, nil)
+	for _, way := range waysOf(wayFull, wayMinute, wayOTLP) {
+		p := b.send(t, errand{Way: way}, true)
+		p.sample(func(n int) bool { return n < 100 }) // it opens its store
+		idle := p.sample(func(n int) bool { return n < 500 })
+		if err := p.env.Restore(); err != nil {
+			t.Fatal(err)
+		}
 		samples, over := make(chan []float64, 1), make(chan struct{})
 		go func() { samples <- p.sample(func(int) bool { return open(over) }) }()
-		r := result()
+		r := p.result(t)
 		close(over)
 		busy := <-samples
 		t.Logf("%s: %d points; RssAnon idle median %.1f MB, most %.1f; draining median %+.1f MB, most %+.1f",
@@ -237,7 +259,13 @@ func open(c <-chan struct{}) bool {
 	}
 }
 
-func middle(sorted []float64) float64 { return sorted[len(sorted)/2] }
+// middle is the median of sorted values, 0 of none.
+func middle(sorted []float64) float64 {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[len(sorted)/2]
+}
 
 // sample reads RssAnon of a process, in MB, twenty times a second, and gives
 // the values sorted.

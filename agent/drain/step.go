@@ -4,15 +4,25 @@ import (
 	"context"
 	"errors"
 	"net/http"
+
+	"github.com/edgehold/edgehold/buffer"
 )
 
 // step sends one part of a lane's load; without a load it leases one. It
 // reports whether there was anything to do.
 func (d *Drain) step(ctx context.Context, l lane) bool {
 	x := &d.loads[l]
+	d.giveUpOld(x)
 	if len(x.leases) == 0 {
 		found, err := d.fill(l)
+		x.at = d.opts.Now()
+		if found && err == nil {
+			d.store.taken()
+		}
 		switch {
+		case errors.Is(err, buffer.ErrWaiting):
+			d.store.next = x.at.Add(shortest)
+			return true
 		case err != nil:
 			d.storeFailed("take points from the buffer", err)
 			return true
@@ -33,6 +43,8 @@ func (d *Drain) step(ctx context.Context, l lane) bool {
 		return true
 	}
 	o, cut := d.post(ctx, x, part)
+	d.cut(cut)
+	x.at = d.opts.Now()
 	if cut || ctx.Err() != nil && o.verdict == later {
 		d.giveUp(x)
 		return true
@@ -45,7 +57,12 @@ func (d *Drain) step(ctx context.Context, l lane) bool {
 func (d *Drain) digest(x *load, part span, o outcome) {
 	switch {
 	case o.verdict == accepted || o.verdict == partly:
-		d.taken(x, o, x.deliver(part, x.lane.outcome(), o.refused))
+		g := x.deliver(part, o)
+		if len(o.aside) > 0 {
+			d.putAside(x, o, g)
+			return
+		}
+		d.taken(x, o, g)
 	case o.verdict == split:
 		x.divide(part, o.cause)
 	case o.noGzip:
@@ -53,10 +70,33 @@ func (d *Drain) digest(x *load, part span, o outcome) {
 		return
 	default:
 		d.giveUp(x)
+		if o.unreached { // nobody knows for how long: what was taken of others is written down
+			d.giveUpAll()
+		}
 		d.failed(x.cargo, o)
 		return
 	}
 	d.finishIfDone(x)
+}
+
+// putAside ends a load of which lines were refused by another time than ours:
+// the rest of it would be too.
+func (d *Drain) putAside(x *load, o outcome, g gain) {
+	if g.lines > 0 {
+		d.taken(x, o, g)
+	}
+	d.giveUp(x)
+	d.failed(x.cargo, outcome{verdict: later, cause: o.cause})
+}
+
+// cut counts the posts in a row that a change of the link has ended.
+func (d *Drain) cut(yes bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.cuts++
+	if !yes {
+		d.cuts = 0
+	}
 }
 
 // giveUp gives back what is undecided of a load.
@@ -64,6 +104,20 @@ func (d *Drain) giveUp(x *load) {
 	x.parts = nil
 	_ = x.judge() // nothing was told of the suspects, or they are refused
 	d.finish(x)
+}
+
+func (d *Drain) giveUpAll() {
+	for l := range lanes {
+		d.giveUp(&d.loads[l])
+	}
+}
+
+// giveUpOld gives back a load that has lain for too long: its points become late
+// meanwhile, and its entries too old for what they were made into.
+func (d *Drain) giveUpOld(x *load) {
+	if len(x.leases) > 0 && d.opts.Now().Sub(x.at).Abs() > loadAge {
+		d.giveUp(x)
+	}
 }
 
 // finishIfDone settles a load with no part left, or with no sense in going on.
@@ -101,9 +155,11 @@ func (d *Drain) post(ctx context.Context, x *load, part span) (o outcome, cut bo
 	for try := 0; ; try++ {
 		e := d.exchange(ctx, request{cargo: x.cargo, body: body, items: part.len()})
 		o, cut = classify(e, d.opts.Now()), errors.Is(e.err, errLinkChanged)
+		d.doubt(x, part, e, &o)
+		cut = cut && o.verdict == later
 		d.count(x, e, o, len(body))
 		if !cut {
-			d.measure(e, len(body), part.len() == len(x.lines))
+			d.measure(e, len(body), !x.divided)
 		}
 		if e.status != http.StatusUnauthorized || try > 0 || !d.tokenChanged() {
 			return o, cut

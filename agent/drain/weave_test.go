@@ -203,8 +203,11 @@ func TestPackChooses(t *testing.T) {
 		t.Error("it came back as something else")
 	}
 	even := networkText(t, steady)
-	if p.pack(metrics, even); p.writer == nil || len(p.weaver.out)*alike > len(even) {
-		t.Errorf("%d bytes of %d do not resemble each other", len(p.weaver.out), len(even))
+	for _, text := range [][]byte{even, odd[:many-1]} {
+		var p packer
+		if back := unzip(t, p.pack(metrics, text)); p.writer != nil || !bytes.Equal(back, text) {
+			t.Errorf("%d bytes became %d and were searched, or came back as others", len(text), len(p.weaver.out))
+		}
 	}
 }
 

@@ -36,14 +36,14 @@ func holdCause(x exchange) string {
 	case x.status == http.StatusUnsupportedMediaType:
 		return fmt.Sprintf("the endpoint does not take %s in this form (HTTP 415): check the URL", way.noun)
 	case x.status == http.StatusNotImplemented:
-		return fmt.Sprintf("the environment does not take %s (HTTP 501): what takes them is switched off there", way.noun)
+		return fmt.Sprintf("the environment does not take %s (HTTP 501): what takes them is switched off there, or the URL is not its own", way.noun)
 	case x.status >= 300 && x.status < 400:
 		return fmt.Sprintf("the request is redirected%s (HTTP %d), which is not followed because the token would go along: check the URL, and whether this network wants a sign-in first", redirect(x.header), x.status)
 	}
 	return ""
 }
 
-const proxyMend = "put them into the proxy URL of the configuration or of HTTPS_PROXY in the agent's environment"
+const proxyMend = "put them into the proxy URL of HTTPS_PROXY in the agent's environment"
 
 // between says that a page, which no API answers with, comes from elsewhere.
 func between(x exchange) string {

@@ -28,7 +28,7 @@ func AppendLine(dst []byte, p probes.Point) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	line, err = appendDimensions(line, p.Series.Dims())
+	line, err = appendDimensions(line, p.Series.Dims(), nil)
 	if err != nil {
 		return dst, err
 	}
@@ -85,7 +85,8 @@ type dimension struct {
 // appendDimensions appends the dimensions. The normalised keys are first laid
 // down in dst, as working space, and put in order there; the finished text is
 // then moved over them. So it needs no memory of its own.
-func appendDimensions(dst []byte, dims []probes.Dimension) ([]byte, error) {
+// Where each dimension stands is added to parts, if that is not nil.
+func appendDimensions(dst []byte, dims []probes.Dimension, parts *[]part) ([]byte, error) {
 	var kept [maxDimensions]dimension
 	n := 0
 	base := len(dst)
@@ -118,7 +119,11 @@ func appendDimensions(dst []byte, dims []probes.Dimension) ([]byte, error) {
 		dst = append(dst, ',')
 		dst = append(dst, dst[d.start:d.end]...)
 		dst = append(dst, '=')
+		value := len(dst)
 		dst = appendDimensionValue(dst, dims[d.index].Value)
+		if parts != nil {
+			*parts = append(*parts, part{int(d.index), value - text, len(dst) - text})
+		}
 	}
 	return dst[:base+copy(dst[base:], dst[text:])], nil
 }

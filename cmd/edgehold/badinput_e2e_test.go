@@ -299,7 +299,7 @@ func TestE2ETokenAndURL(t *testing.T) {
 		}
 	}
 	for outcome, n := range env.Counts().Outcomes {
-		if outcome != "202" {
+		if outcome != "202" && (outcome != "404" || n > 1) { // the time is asked for once, of the host
 			t.Errorf("%d requests ended as %s", n, outcome)
 		}
 	}

@@ -30,9 +30,11 @@ func cutOffSite(t *testing.T) (s *site, device string) {
 	t.Helper()
 	sw := newSwitch(t, "127.0.2.1", goodCommunity)
 	s = newSite(t)
-	s.yaml("http://127.0.0.1:9/", "probes:\n", polled("1s", sw.Addr()))
+	env := newEnvironment(t)
+	env.SetToken("another one") // it tells the time and takes nothing
+	s.yaml(env.URL(), "probes:\n", polled("1s", sw.Addr()))
 	s.start()
-	s.await("some polls in the store", func(st control.Status) bool { return st.Account.Buffered > 150 })
+	s.await("some polls in the store", func(st control.Status) bool { return st.Clock.Trusted && st.Account.Buffered > 150 })
 	return s, sw.Addr()
 }
 

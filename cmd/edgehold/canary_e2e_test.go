@@ -126,17 +126,17 @@ func (e *evidence) store(t *testing.T, path string) (points int) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	lease, err := s.Lease(buffer.Query{Max: 1 << 20})
+	err = s.Read(t.Context(), buffer.Selection{}, func(p buffer.Page) error {
+		for _, x := range p.Points {
+			e.add("points of "+path, fmt.Appendf(nil, "%s %v", x.Series.Key(), x.Series.Dims()))
+		}
+		points += len(p.Points)
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if lease == nil {
-		return 0
-	}
-	for _, p := range lease.Points {
-		e.add("points of "+path, fmt.Appendf(nil, "%s %v", p.Series.Key(), p.Series.Dims()))
-	}
-	return len(lease.Points)
+	return points
 }
 
 // wantSilence fails for each secret that came out.
@@ -514,7 +514,7 @@ func TestE2EProxySecretsStaySilent(t *testing.T) {
 	s.await("the proxy to refuse", func(st control.Status) bool { return strings.Contains(st.Uplink.LastError, "refused") })
 	e.capture(t, s, true)
 	for status, words := range map[int]string{
-		http.StatusProxyAuthRequired: "Proxy Authentication Required", http.StatusBadGateway: "Bad Gateway", http.StatusOK: "HTTP response to HTTPS client",
+		http.StatusProxyAuthRequired: "Proxy Authentication Required", http.StatusBadGateway: "Bad Gateway", http.StatusOK: "does not look like a TLS handshake",
 	} {
 		p := newProxy(t, addr, status)
 		s.await(fmt.Sprintf("the proxy to answer %d", status), func(st control.Status) bool {
@@ -526,6 +526,7 @@ func TestE2EProxySecretsStaySilent(t *testing.T) {
 			t.Errorf("the proxy got the password %q, so the test proves nothing", sent)
 		}
 	}
+	s.await("points in the store", func(st control.Status) bool { return st.Account.Buffered > 0 })
 	if r := agent.end(syscall.SIGABRT); r.code != 2 || !strings.Contains(r.err, "goroutine 1 ") {
 		t.Errorf("SIGABRT gave no dump: exit code %d\n%s", r.code, agent.tail())
 	}

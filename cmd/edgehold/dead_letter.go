@@ -143,9 +143,16 @@ func printLetters(out io.Writer, letters []buffer.Letter, filter export.LetterFi
 	case len(letters) == 0:
 		fmt.Fprintln(w, "no dead letter is like that; without --reason and --series all are listed")
 	default:
-		fmt.Fprintf(w, "%d dead letters; `edgehold dead-letter show N` shows one in full\n", len(letters))
+		fmt.Fprintf(w, "%s; `edgehold dead-letter show N` shows one in full\n", plural(len(letters), "dead letter", "dead letters"))
 	}
 	return w.done()
+}
+
+func plural[N int | int64](n N, one, many string) string {
+	if n == 1 {
+		many = one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 func letterKind(x buffer.Letter) string { return cmp.Or(x.Kind, "metric") }
@@ -233,7 +240,7 @@ func (f *letterFlags) printRetried(cmd *cobra.Command, done export.Retried) erro
 		}
 	} else {
 		w := newScreen(cmd.OutOrStdout())
-		fmt.Fprintf(w, "retry    %d dead letters wait to be sent again\n", done.Retried)
+		fmt.Fprintf(w, "retry    %s to be sent again\n", plural(done.Retried, "dead letter waits", "dead letters wait"))
 		if done.Old > 0 {
 			fmt.Fprintf(w, "         %d of them are older than the hour that the metrics API takes: they count as late\n", done.Old)
 		}
@@ -304,7 +311,7 @@ func (f *letterFlags) ask(cmd *cobra.Command, yes bool) (numbers []uint64, err e
 	if err != nil || yes || len(numbers) == 0 {
 		return numbers, err
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%d dead letters will be deleted, unsent. Type yes to go on: ", len(numbers))
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s will be deleted, unsent. Type yes to go on: ", plural(len(numbers), "dead letter", "dead letters"))
 	if awaitLine(cmd.Context(), in) != nil || !isYes(in) {
 		return nil, errors.New("nothing was purged")
 	}
@@ -330,7 +337,7 @@ func (f *letterFlags) purge(cmd *cobra.Command, numbers []uint64) error {
 			return printDocument(cmd.OutOrStdout(), done)
 		}
 		w := newScreen(cmd.OutOrStdout())
-		fmt.Fprintf(w, "purged   %d dead letters\n", done.Purged)
+		fmt.Fprintf(w, "purged   %s\n", plural(done.Purged, "dead letter", "dead letters"))
 		printAccount(w, control.Account(done.Account))
 		return w.done()
 	})

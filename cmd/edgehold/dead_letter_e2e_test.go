@@ -89,7 +89,7 @@ func TestE2EDeadLetters(t *testing.T) {
 			t.Errorf("%s: %+v", whose, all)
 		}
 		letters("ls").mustSay(t, 0, "limit of keys", "e2e.retry,n=1,text=xxx", "xxx..", "event type unknown", "5 dead letters")
-		letters("ls", "--reason", "LIMIT", "--series", "n=2").mustSay(t, 0, "n=2", "1 dead letters")
+		letters("ls", "--reason", "LIMIT", "--series", "n=2").mustSay(t, 0, "n=2", "1 dead letter;")
 		letters("ls", "--reason", "nothing such").mustSay(t, 0, "no dead letter is like that")
 		letters("show", "0").mustSay(t, 0, strings.Repeat("x", 200)+" gauge,1", "kind     metric")
 		if x := decoded[buffer.Letter](t, letters("show", "3", "--json")); x.Kind != "event" || !json.Valid([]byte(x.Line)) {
@@ -122,7 +122,7 @@ func TestE2EDeadLetters(t *testing.T) {
 		t.Errorf("purged of the stopped agent: %+v", done)
 	}
 	letters("retry", "4").mustSay(t, 3, "stays    4: read the log", "0 dead letters wait")
-	letters("retry", "1").mustSay(t, 0, "1 dead letters wait", "count as late")
+	letters("retry", "1").mustSay(t, 0, "1 dead letter waits", "count as late")
 
 	s.start()
 	done := decoded[export.Retried](t, letters("retry", "--series", "n=1", "--json"))
@@ -135,8 +135,8 @@ func TestE2EDeadLetters(t *testing.T) {
 		t.Errorf("there arrived %v", got)
 	}
 	letters("ls").mustSay(t, 0, "2 dead letters")
-	letters("retry", "--all").mustSay(t, 3, "1 dead letters wait", "stays    4")
-	letters("purge", "--all", "--yes").mustSay(t, 0, "purged   1 dead letters")
+	letters("retry", "--all").mustSay(t, 3, "1 dead letter waits", "stays    4")
+	letters("purge", "--all", "--yes").mustSay(t, 0, "purged   1 dead letter")
 	letters("ls").mustSay(t, 0, "there are no dead letters")
 	s.await("the account to show it", func(st control.Status) bool { return st.Account.DeadLetter == 0 && st.Account.Purged == 2 })
 	if r := s.agent.end(syscall.SIGTERM); r.code != 0 {

@@ -248,7 +248,7 @@ func (s *site) yaml(url string, parts ...string) {
 state_dir: state
 socket: control.sock
 uplink:
-  dynatrace: {url: "%s", token_file: token}
+  dynatrace: {url: "%s", token_file: token, resolution: full}
 buffer: {commit_interval: 1s}
 trust: {allow_unsigned: true}
 credentials:

@@ -58,6 +58,9 @@ func printStatus(w io.Writer, st control.Status, now time.Time) {
 	}
 	printClock(w, st.Clock)
 	printStore(w, st)
+	if !st.Clock.Time.IsZero() {
+		now = st.Clock.Time // the uplink goes by it, and this machine's clock may be wrong
+	}
 	printUplink(w, st.Uplink, now)
 	printAccount(w, st.Account)
 }
@@ -84,8 +87,11 @@ func printStore(w io.Writer, st control.Status) {
 	b := st.Buffer
 	fmt.Fprintf(w, "\nstore    %s\n", b.Path)
 	fmt.Fprintf(w, "  %s used of a file of %s, quota %s; %d series", bytesText(b.UsedBytes), bytesText(b.FileBytes), bytesText(b.MaxBytes), b.Series)
-	if st.Account.Buffered > 0 {
+	switch {
+	case st.Account.Buffered > 0 && !b.Oldest.IsZero():
 		fmt.Fprintf(w, "; oldest point %s old", span(time.Duration(b.BacklogAgeS*float64(time.Second))))
+	case st.Account.Buffered > 0:
+		fmt.Fprint(w, "; how old the points are is not known yet")
 	}
 	fmt.Fprint(w, waiting(b.Ages))
 	fmt.Fprintf(w, "\n  %d points in memory, not yet committed", b.PendingPoints)

@@ -27,7 +27,7 @@ func printClock(w io.Writer, c control.Clock) {
 		fmt.Fprintf(w, "  this machine's own clock is %s %s; points carry the true time\n", span(off), word)
 	}
 	for _, warning := range c.Warnings {
-		fmt.Fprintf(w, "  warning: %s\n", warning)
+		fmt.Fprintf(w, "  warning: %s\n", strings.ReplaceAll(warning, "\n", "; "))
 	}
 }
 
@@ -87,14 +87,28 @@ func printUplink(w io.Writer, u control.Uplink, now time.Time) {
 		fmt.Fprintf(w, "  last error %s ago: %s\n", span(now.Sub(u.LastErrorAt)), u.LastError)
 	}
 	for _, c := range u.Cargos {
-		if c.LastError != "" && c.LastError != u.LastError {
-			fmt.Fprintf(w, "  %s: %s, %s\n", c.Cargo, c.State, c.LastError)
-		}
+		printCargo(w, u, c, now)
 	}
 	fmt.Fprintf(w, "  since the start: %d posts, %d lines accepted, %d refused, %d posts with no answer, %s sent, %s on the wire\n",
 		u.Posts, u.LinesAccepted, u.LinesRefused, u.AmbiguousPosts, bytesText(u.BytesSent), bytesText(u.BytesWire))
 	printLanes(w, u.Lanes)
 	printPace(w, u)
+}
+
+// printCargo tells of an endpoint that fails while the uplink as a whole does
+// not, or in another way.
+func printCargo(w io.Writer, u control.Uplink, c control.Cargo, now time.Time) {
+	if c.State == "idle" || c.LastError == "" || c.State == u.State && c.LastError == u.LastError {
+		return
+	}
+	fmt.Fprintf(w, "  %s: %s", c.Cargo, c.State)
+	if !c.NextTry.IsZero() {
+		fmt.Fprintf(w, ", next try in %s", span(max(0, c.NextTry.Sub(now))))
+	}
+	if c.LastError != u.LastError { // else it stands above
+		fmt.Fprintf(w, ": %s", c.LastError)
+	}
+	fmt.Fprintln(w)
 }
 
 // printLanes is one line with what each lane has carried, for those that have.
@@ -127,7 +141,34 @@ func printPace(w io.Writer, u control.Uplink) {
 	if u.Rate > 0 {
 		fmt.Fprintf(w, "  link: about %s/s, posts of up to %s of text\n", bytesText(int64(u.Rate)), bytesText(int64(u.Batch)))
 	}
-	b := u.Budget
+	printBudget(w, u.Budget)
+	for _, l := range u.Late {
+		if l.Logged+l.Dropped+l.Refused > 0 {
+			fmt.Fprintf(w, "  late points %s: %d left as log records, %d dropped, %d refused\n", ageWords(l.Upto), l.Logged, l.Dropped, l.Refused)
+		}
+	}
+}
+
+// ageWords says how old the points of a class are.
+func ageWords(class string) string {
+	switch class {
+	case "more":
+		return "over 30d old"
+	case "unknown":
+		return "of a time that nobody knows"
+	}
+	return "up to " + class + " old"
+}
+
+// printBudget tells what bounds the lanes beside the live one, and how much of
+// it is used.
+func printBudget(w io.Writer, b control.Budget) {
+	if b.Share > 0 {
+		fmt.Fprintf(w, "  budget: %.0f%% of the link's rate for all but live points\n", 100*b.Share)
+	}
+	if b.Rate > 0 {
+		fmt.Fprintf(w, "  budget: %s/s for all but live points\n", bytesText(b.Rate))
+	}
 	for _, a := range []struct {
 		word        string
 		used, limit int64
@@ -136,14 +177,14 @@ func printPace(w io.Writer, u control.Uplink) {
 			fmt.Fprintf(w, "  budget: %s of %s used %s\n", bytesText(a.used), bytesText(a.limit), a.word)
 		}
 	}
-	if b.Spent != "" {
-		fmt.Fprintf(w, "  the allowance of the %s is used up: only live points leave until %s\n", b.Spent, b.ResetsAt.Local().Format(time.DateTime))
+	if b.Spent == "" {
+		return
 	}
-	for _, l := range u.Late {
-		if l.Logged+l.Dropped+l.Refused > 0 {
-			fmt.Fprintf(w, "  late points up to %s old: %d left as log records, %d dropped, %d refused\n", l.Upto, l.Logged, l.Dropped, l.Refused)
-		}
+	words := "is used up"
+	if b.Spent == "day" && b.Today < b.Daily || b.Spent == "month" && b.Month < b.Monthly {
+		words = "has too little left for another post"
 	}
+	fmt.Fprintf(w, "  the allowance of the %s %s: only live points leave until %s\n", b.Spent, words, b.ResetsAt.Local().Format(time.DateTime))
 }
 
 func printAccount(w io.Writer, a control.Account) {
@@ -165,6 +206,6 @@ func printAccount(w io.Writer, a control.Account) {
 		fmt.Fprintf(w, "         late: %d kept, %d left as log records, %d dropped\n", a.LateArchived, a.LateLogged, a.LateDropped)
 	}
 	if a.DeadLetter > 0 {
-		fmt.Fprintln(w, "         `edgehold dead-letter ls` shows the dead letters and why they were refused")
+		fmt.Fprintln(w, "         `edgehold dead-letter ls` shows the dead letters and their reasons")
 	}
 }

@@ -119,3 +119,22 @@ func TestInterfaceIsAnEvent(t *testing.T) {
 	go echo(server)
 	leastRTT(t, client)
 }
+
+func TestAddressIsAnEvent(t *testing.T) {
+	t.Parallel()
+	l := New(t, Options{})
+	f := listenRoutes(t, l.Client)
+	for range 2 {
+		if err := l.Client.SetAddress(false); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, f, "an address that is gone", func(kind uint16, _ []byte) bool { return kind == unix.RTM_DELADDR })
+		if err := l.Client.SetAddress(true); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, f, "a new address", func(kind uint16, _ []byte) bool { return kind == unix.RTM_NEWADDR })
+	}
+	client, server := udp(t, l)
+	go echo(server)
+	leastRTT(t, client)
+}

@@ -109,3 +109,16 @@ func (n *Namespace) Start(cmd *exec.Cmd) error { return n.Do(cmd.Start) }
 func (n *Namespace) SetInterface(up bool) error {
 	return n.Do(func() error { return withSocket(func(fd int) error { return setUp(fd, linkName, up) }) })
 }
+
+// SetAddress takes the address of this side away or gives it back, as a lease
+// of DHCP that ends and is renewed. The kernel tells listeners on netlink.
+func (n *Namespace) SetAddress(present bool) error {
+	return n.Do(func() error {
+		return withSocket(func(fd int) error {
+			if present {
+				return address(fd, n.Addr)
+			}
+			return setAddr(fd, unix.SIOCSIFADDR, "0.0.0.0")
+		})
+	})
+}

@@ -36,13 +36,8 @@ func openTUN() (*os.File, error) {
 // up, in the namespace of this thread.
 func configure(addr string, mtu int) error {
 	return withSocket(func(fd int) error {
-		for _, set := range []struct {
-			request uint
-			addr    string
-		}{{unix.SIOCSIFADDR, addr}, {unix.SIOCSIFNETMASK, netmask}} {
-			if err := setAddr(fd, set.request, set.addr); err != nil {
-				return err
-			}
+		if err := address(fd, addr); err != nil {
+			return err
 		}
 		request, err := unix.NewIfreq(linkName)
 		if err != nil {
@@ -54,6 +49,14 @@ func configure(addr string, mtu int) error {
 		}
 		return setUp(fd, linkName, true)
 	})
+}
+
+// address gives the link's device an address and the mask that belongs to it.
+func address(fd int, addr string) error {
+	if err := setAddr(fd, unix.SIOCSIFADDR, addr); err != nil {
+		return err
+	}
+	return setAddr(fd, unix.SIOCSIFNETMASK, netmask)
 }
 
 // loopback brings the loopback of this thread's namespace up.
