@@ -31,9 +31,11 @@ func (d *Drain) step(ctx context.Context, l lane) bool {
 		case len(x.leases) == 0:
 			return true // it was settled without a post
 		case !x.busy():
-			refused := x.refused > 0
+			// Fresh points without a line are of series that will be folded, which
+			// showed only now: the next lease has others.
+			more := x.refused > 0 || l == laneLive && len(x.points) > 0
 			d.finish(x)
-			return refused
+			return more
 		}
 	}
 	part := x.parts[0]
