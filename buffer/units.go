@@ -124,7 +124,11 @@ func units(tx *bbolt.Tx, from uint64, fn func(u unit) (bool, error)) error {
 
 func chunks(tx *bbolt.Tx, from uint64, fn func(u unit) (bool, error)) (bool, error) {
 	c := tx.Bucket(bucketChunks).Cursor()
-	for k := firstChunk(c, from); k != nil; k, _ = c.Next() {
+	before := back
+	if tx.Writable() {
+		before = forth
+	}
+	for k := firstChunk(c, from, before); k != nil; k, _ = c.Next() {
 		u, err := parseChunkKey(k)
 		if err != nil {
 			return false, err
@@ -138,20 +142,43 @@ func chunks(tx *bbolt.Tx, from uint64, fn func(u unit) (bool, error)) (bool, err
 
 // firstChunk moves the cursor to the chunk that holds the record, or to the
 // next one.
-func firstChunk(c *bbolt.Cursor, from uint64) []byte {
-	var before []byte
-	if k, _ := c.Seek(number(from)); k != nil {
-		before, _ = c.Prev()
-	} else {
-		before, _ = c.Last()
+func firstChunk(c *bbolt.Cursor, from uint64, before func(c *bbolt.Cursor, next []byte) []byte) []byte {
+	next, _ := c.Seek(number(from))
+	if next != nil && bytes.HasPrefix(next, number(from)) {
+		return next
 	}
-	if before != nil {
-		if u, err := parseChunkKey(before); err != nil || u.span().to > from {
-			return before
+	if k := before(c, next); k != nil {
+		if u, err := parseChunkKey(k); err != nil || u.span().to > from {
+			return k
 		}
 	}
-	k, _ := c.Seek(number(from))
+	next, _ = c.Seek(number(from))
+	return next
+}
+
+// back is the chunk before the one that the cursor is at, the last one where
+// next is nil.
+func back(c *bbolt.Cursor, next []byte) []byte {
+	if next == nil {
+		k, _ := c.Last()
+		return k
+	}
+	k, _ := c.Prev()
 	return k
+}
+
+// forth is back for a transaction that may have deleted chunks: bbolt goes back
+// over pages emptied by it wrongly, and for ever where all are empty. The
+// cursor is left at the chunk.
+func forth(c *bbolt.Cursor, next []byte) []byte {
+	var before []byte
+	for k, _ := c.First(); k != nil && (next == nil || bytes.Compare(k, next) < 0); k, _ = c.Next() {
+		before = k
+	}
+	if before != nil {
+		before, _ = c.Seek(before)
+	}
+	return before
 }
 
 func tail(tx *bbolt.Tx, from uint64, fn func(u unit) (bool, error)) error {
