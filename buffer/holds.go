@@ -21,6 +21,7 @@ type holds struct {
 	records map[uint64]*hold
 	cursors [2]*cursor // one for each lane
 	late    *cursor    // for late points; nil while nobody leases them
+	decoded decoded    // of the last period that whole series were leased of
 
 	since   time.Time // when the first settlement or damage came that waits
 	backlog bool      // some of them are not of the freshest points
@@ -185,6 +186,7 @@ func (h *holds) finish(w *work, found error) {
 	if len(w.drafts) > 0 {
 		h.fresh = w.fresh
 	}
+	h.decoded.rest()
 }
 
 // due tells how long settlements may wait for a commit to ride in.
@@ -211,7 +213,7 @@ func (h *holds) moved(v *volume, emptied bool) {
 		h.epoch++
 	}
 	h.records = make(map[uint64]*hold)
-	h.cursors, h.late = [2]*cursor{newCursor(v.codec), newCursor(v.codec)}, nil
+	h.cursors, h.late, h.decoded = [2]*cursor{newCursor(v.codec), newCursor(v.codec)}, nil, decoded{}
 	h.damaged, h.broken, h.since, h.backlog, h.fresh = nil, nil, time.Time{}, false, 0
 }
 

@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"math"
+	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -107,8 +108,8 @@ func (p *picker) visit(tx *bbolt.Tx, r record, take func(r record, c *cursor, ta
 	if taken.count() >= int64(r.count) {
 		return true, nil
 	}
-	c := p.holds.cursor(r, p.q.Late)
-	if err := c.seek(tx, r, len(p.series)); err != nil {
+	c, err := p.holds.reader(tx, r, p.q, len(p.series))
+	if err != nil {
 		return false, err
 	}
 	return take(r, c, taken), nil
@@ -125,6 +126,10 @@ func (p *picker) take(r record, c *cursor, taken spans) (more bool) {
 }
 
 func (p *picker) takePoints(r record, groups []arc.Group, taken spans) {
+	if p.q.Match == nil {
+		room := min(p.q.Max-p.lease.len(), int(int64(r.count)-taken.count()))
+		p.lease.Points, p.lease.at = slices.Grow(p.lease.Points, room), slices.Grow(p.lease.at, room)
+	}
 	start := uint32(0)
 	for _, g := range groups {
 		first := start

@@ -27,6 +27,7 @@ type whole struct {
 	full    bool              // no other series comes in
 	points  []candidate
 	records map[uint64]record
+	decoded decoded // for the next lease
 }
 
 // share is what one series has in the period.
@@ -133,8 +134,11 @@ func (w *whole) collect(tx *bbolt.Tx) error {
 			delete(w.shares, id)
 		}
 	}
-	w.order, w.points, w.members, w.live, w.full = nil, nil, 0, 0, false
-	w.records = make(map[uint64]record)
+	w.order, w.points, w.members, w.live, w.full = w.order[:0], w.points[:0], 0, 0, false
+	w.records, w.decoded = make(map[uint64]record), decoded{from: w.from, used: true}
+	if w.holds.decoded.from != w.from {
+		w.holds.decoded = decoded{} // not two at a time
+	}
 	oldest, newest := w.oldest, w.newest
 	if w.kin.guess {
 		w.floor, w.ceiling = w.from, w.end(w.from)-1
@@ -143,6 +147,7 @@ func (w *whole) collect(tx *bbolt.Tx) error {
 	}
 	err := w.units(tx, func(r record) (bool, error) { return true, w.gather(tx, r) })
 	w.oldest, w.newest, w.floor, w.ceiling = oldest, newest, math.MinInt64, math.MaxInt64
+	w.holds.decoded = w.decoded
 	return err
 }
 
@@ -164,10 +169,11 @@ func (w *whole) gather(tx *bbolt.Tx, r record) error {
 	if gone.count() >= int64(r.count) {
 		return nil
 	}
-	c := w.holds.cursor(r, w.q.Late)
-	if err := c.seek(tx, r, len(w.series)); err != nil {
+	c, err := w.holds.reader(tx, r, w.q, len(w.series))
+	if err != nil {
 		return err
 	}
+	w.decoded.keep(r.number(), w.holds.decoded, c.groups)
 	r.payload, r.frame = nil, frame{}
 	w.records[r.number()] = r
 	start := uint32(0)
@@ -185,24 +191,28 @@ func (w *whole) gatherGroup(at position, g arc.Group, gone, leased spans) {
 	for _, gap := range gone.free(span{first, first + uint32(len(g.IDs))}) {
 		for at.index = gap.from; at.index < gap.to; at.index++ {
 			i := int(at.index - first)
-			if w.q.Match == nil || w.q.Match(w.series[g.IDs[i]]) {
-				x := candidate{at, g.IDs[i], toPoint(g, i, w.series, w.dating)}
-				w.admit(x, leased.has(span{at.index, at.index + 1}))
+			if w.q.Match != nil && !w.q.Match(w.series[g.IDs[i]]) {
+				continue
+			}
+			if w.admits(g.IDs[i], leased.has(span{at.index, at.index + 1})) {
+				w.add(candidate{at, g.IDs[i], toPoint(g, i, w.series, w.dating)})
 			}
 		}
 	}
 }
 
-// admit adds a point, unless its series is out. Where there are more points
-// than the lease has room for, the series that came last go.
-func (w *whole) admit(x candidate, blocked bool) {
-	s := w.shares[x.id]
+// admits tells whether a point's series is in the lease.
+func (w *whole) admits(id uint32, blocked bool) bool {
+	s := w.shares[id]
+	if s == nil && w.full && !blocked {
+		return false
+	}
 	if s == nil {
 		s = &share{out: true}
-		w.shares[x.id] = s
+		w.shares[id] = s
 		if !w.full && !blocked {
 			s.out = false
-			w.order = append(w.order, x.id)
+			w.order = append(w.order, id)
 			w.members++
 		}
 	}
@@ -210,10 +220,16 @@ func (w *whole) admit(x candidate, blocked bool) {
 	if blocked {
 		w.leave(s)
 	}
-	if s.out {
-		return
+	return !s.out
+}
+
+// add adds a point. Where there are more than the lease has room for, the
+// series that came last go.
+func (w *whole) add(x candidate) {
+	if len(w.points) == cap(w.points) { // it is tidied at twice the most
+		w.points = slices.Grow(w.points, max(1, min(2*w.q.Max+1, 3*len(w.points)+100)-len(w.points)))
 	}
-	s.points++
+	w.shares[x.id].points++
 	w.live++
 	w.points = append(w.points, x)
 	for w.live > w.q.Max && w.members > 1 {
@@ -243,6 +259,7 @@ func (w *whole) tidy() {
 // leaseAll leases what was collected. It is in the order of the file.
 func (w *whole) leaseAll() {
 	w.tidy()
+	w.lease.Points, w.lease.at = make([]probes.Point, 0, len(w.points)), make([]position, 0, len(w.points))
 	for _, x := range w.points {
 		h := w.holds.of(w.records[x.at.record])
 		h.leased = h.leased.add(span{x.at.index, x.at.index + 1})
