@@ -118,7 +118,7 @@ func (f *fleet) configure(t *testing.T, probes string) {
 	write(t, f.configPath(), fmt.Sprintf(`site: fleet
 state_dir: %s
 socket: %s
-uplink: {dynatrace: {url: %q, token_file: %s/token}}
+uplink: {dynatrace: {url: %q, token_file: %s/token, resolution: full}}
 credentials: {all: {community_file: %s/community}}
 %s`, f.dir, f.socket(), f.url, f.dir, f.dir, probes))
 }
