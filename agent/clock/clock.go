@@ -206,7 +206,7 @@ func (c *Clock) offer(r Reading) error {
 func (c *Clock) report(r Reading, v verdict, before bool) {
 	switch {
 	case v.taken && !before:
-		c.opts.Log.Info().Str("source", r.Source).Time("it_is", r.Time.UTC()).Dur("error", r.Error).Msg("time is trusted now")
+		c.opts.Log.Info().Str("source", r.Source).Time("it_is", r.Time.UTC()).Stringer("error", r.Error).Msg("time is trusted now")
 	case v.taken && v.moved.Abs() > slewMost:
 		c.opts.Log.Warn().Str("source", r.Source).Str("by", v.moved.String()).Msg("time was corrected")
 	}

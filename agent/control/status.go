@@ -123,7 +123,7 @@ type Salvage struct {
 // kept, and nothing is sent.
 type Clock struct {
 	Trusted   bool      `json:"trusted"`
-	Source    string    `json:"source"` // who told: kernel, ntp, environment, saved; "" while not trusted
+	Source    string    `json:"source"` // who told: kernel, ntp, environment; "" while not trusted
 	Since     time.Time `json:"since,omitzero"`
 	Time      time.Time `json:"time"`         // the best guess
 	ErrorS    float64   `json:"error_s"`      // how far it may be off

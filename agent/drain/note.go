@@ -187,7 +187,7 @@ func (d *Drain) taken(x *load, o outcome, g gain) {
 		d.opts.Log.Info().Stringer("cargo", x.cargo).Msg("this cargo is taken again")
 	}
 	if at == nil && d.log.downAs != "" {
-		d.opts.Log.Info().Dur("down_for", now.Sub(d.log.downAt)).Int64("backlog", d.opts.Store.Account().Buffered).Msg("uplink is up again")
+		d.opts.Log.Info().Stringer("down_for", now.Sub(d.log.downAt).Round(time.Second)).Int64("backlog", d.opts.Store.Account().Buffered).Msg("uplink is up again")
 		d.log.downAs = ""
 	}
 }

@@ -63,7 +63,7 @@ func check(p probes.Point) error {
 
 // appendKey appends the metric key, normalised.
 func appendKey(dst []byte, key string) ([]byte, error) {
-	line := appendMetricKey(dst, key)
+	line := AppendMetricKey(dst, key)
 	switch got := line[len(dst):]; {
 	case len(got) < minKey:
 		return dst, fmt.Errorf("metric key %q has fewer than %d characters that can be sent", key, minKey)
@@ -92,7 +92,7 @@ func appendDimensions(dst []byte, dims []probes.Dimension, parts *[]part) ([]byt
 	base := len(dst)
 	for i, d := range dims {
 		start := len(dst)
-		dst = appendDimensionKey(dst, d.Key)
+		dst = AppendDimensionKey(dst, d.Key)
 		key := dst[start:]
 		if len(key) == 0 {
 			continue

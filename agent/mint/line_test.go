@@ -93,7 +93,7 @@ func TestMetricKey(t *testing.T) {
 		"prefix. case": "prefix._case", "1-äbc": "_bc", "a.-9": "a._9", "a..b": "a.b", "a.": "a", "...": "", ".ab": "",
 		"a!-b": "a_-b", "ab.ä.3": "ab._.3", "a b\xffc": "a_b_c", "A.B-": "A.B-", "-": "_", "": "",
 	} {
-		if got := string(appendMetricKey(nil, key)); got != want {
+		if got := string(AppendMetricKey(nil, key)); got != want {
 			t.Errorf("%q: got %q, want %q", key, got, want)
 		}
 	}
@@ -105,7 +105,7 @@ func TestDimensionKey(t *testing.T) {
 		":a": "_a", "0": "_", "ä_ä": "___", "a b=c,d": "a_b_c_d",
 		strings.Repeat("a", 120): strings.Repeat("a", 100), strings.Repeat("b", 99) + ".c": strings.Repeat("b", 99),
 	} {
-		if got := string(appendDimensionKey(nil, key)); got != want {
+		if got := string(AppendDimensionKey(nil, key)); got != want {
 			t.Errorf("%q: got %q, want %q", key, got, want)
 		}
 	}

@@ -40,9 +40,9 @@ func table() (t [256]uint8) {
 	return t
 }
 
-// appendMetricKey appends the normalised key. Empty sections go, but a key
+// AppendMetricKey appends the normalised key. Empty sections go, but a key
 // whose first section is empty gives nothing: it cannot be normalised.
-func appendMetricKey(dst []byte, key string) []byte {
+func AppendMetricKey(dst []byte, key string) []byte {
 	if strings.HasPrefix(key, ".") {
 		return dst
 	}
@@ -63,9 +63,9 @@ func appendMetricKey(dst []byte, key string) []byte {
 	return dst
 }
 
-// appendDimensionKey appends the key in lower case, normalised and cut to its
+// AppendDimensionKey appends the key in lower case, normalised and cut to its
 // length. A key of dots only gives nothing.
-func appendDimensionKey(dst []byte, key string) []byte {
+func AppendDimensionKey(dst []byte, key string) []byte {
 	if normal(key, opensDimension, inDimension) && len(key) <= maxDimensionKey {
 		return append(dst, key...)
 	}

@@ -54,7 +54,7 @@ func cutAt(text, stops string) (head, tail string) {
 func parseDimensions(text string) (dims []probes.Dimension, rest string, err error) {
 	for strings.HasPrefix(text, ",") {
 		key, tail := cutAt(text[1:], "=, ")
-		if key == "" || string(appendDimensionKey(nil, key)) != key {
+		if key == "" || string(AppendDimensionKey(nil, key)) != key {
 			return nil, "", fmt.Errorf("dimension key %q is not normalised", key)
 		}
 		if n := len(dims); n > 0 && dims[n-1].Key >= key {

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/edgehold/edgehold/agent/mint"
 	"github.com/edgehold/edgehold/probes"
 )
 
@@ -196,7 +197,7 @@ func (b *batch) metric(id metricID) int32 {
 		return at
 	}
 	at := int32(len(b.metrics))
-	b.metrics = append(b.metrics, metric{metricID: id, name: appendMetricKey(nil, id.key)})
+	b.metrics = append(b.metrics, metric{metricID: id, name: mint.AppendMetricKey(nil, id.key)})
 	b.byKey[id] = at
 	return at
 }
@@ -228,7 +229,7 @@ func check(p probes.Point) error {
 
 func checkKey(key string) error {
 	var room [maxKey]byte
-	switch got := appendMetricKey(room[:0], key); {
+	switch got := mint.AppendMetricKey(room[:0], key); {
 	case len(got) < minKey:
 		return fmt.Errorf("metric key %q has fewer than %d characters that can be sent", key, minKey)
 	case len(got) > maxKey:

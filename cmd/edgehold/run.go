@@ -66,7 +66,6 @@ func newLog(flags, file config.Log) (zerolog.Logger, error) {
 	if format == "" && isTerminal(os.Stderr) {
 		format = "text"
 	}
-	zerolog.DurationFieldFormat = zerolog.DurationFormatString // 1m30s, not milliseconds without a unit
 	switch format {
 	case "text":
 		w := zerolog.ConsoleWriter{Out: os.Stderr, NoColor: !isTerminal(os.Stderr) || os.Getenv("NO_COLOR") != "", TimeFormat: "15:04:05"}

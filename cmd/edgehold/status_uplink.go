@@ -40,8 +40,6 @@ func clockSource(word string) string {
 		return "an NTP server"
 	case "environment":
 		return "the Date of the environment"
-	case "saved":
-		return "what was known before the restart"
 	}
 	return word
 }
