@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
@@ -140,11 +141,21 @@ func (s *sender) post(ctx context.Context, r request) exchange {
 	}
 	x.packed, x.bare = len(body), s.target.Token == nil
 	s.roundTrip(ctx, &x, &parcel{body: body}, token)
+	if closedBefore(x) {
+		s.roundTrip(ctx, &x, &parcel{body: body}, token)
+	}
 	s.measure(&x)
 	if refusesGzip(x) {
 		s.plain[r.cargo] = true
 	}
 	return x
+}
+
+// closedBefore tells of a post that was given a connection which an earlier,
+// stalled one has cut: the client forgets such a one only when it has read of
+// it.
+func closedBefore(x exchange) bool {
+	return errors.Is(x.err, net.ErrClosed) && x.status == 0 && !x.whole
 }
 
 // token reads the token, and checks it: a line break in it would be an error of
