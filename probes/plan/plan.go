@@ -88,7 +88,8 @@ const (
 	Counter32 CellKind = 3 // Uint
 	Counter64 CellKind = 4 // Uint
 	Real      CellKind = 5 // Float
-	Text      CellKind = 6 // Text: OCTET STRING already made readable, IpAddress, OBJECT IDENTIFIER
+	Text      CellKind = 6 // Text: IpAddress, OBJECT IDENTIFIER
+	Octets    CellKind = 7 // Text: the bytes of an OCTET STRING, at most MaxText and one that says it was cut
 )
 
 // Cell is one value that was read from a device, free of any protocol type.

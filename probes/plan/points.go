@@ -330,7 +330,9 @@ func (p *poll) find(s *Source, index string) (Cell, string) {
 }
 
 // says tells whether a cell holds anything; an empty text does not.
-func (c Cell) says() bool { return c.Kind != Absent && (c.Kind != Text || c.Text != "") }
+func (c Cell) says() bool {
+	return c.Kind != Absent && (c.Kind != Text && c.Kind != Octets || c.Text != "")
+}
 
 // Number reads the number of a constant metric; false where text is none.
 func Number(text string) (probes.Value, bool) {
@@ -379,6 +381,8 @@ func (d *Dim) text(c Cell) string {
 		return strconv.FormatFloat(c.Float, 'g', -1, 64)
 	case Text:
 		return c.Text
+	case Octets:
+		return Readable([]byte(c.Text))
 	}
 	return ""
 }

@@ -114,7 +114,7 @@ func counterKey(b *Block, r *row) string {
 	h := fnv.New64a()
 	named := false
 	for i := range b.Dims {
-		if c := r.cells[i]; b.Dims[i].Source.Kind == FromColumn && c.Kind == Text {
+		if c := r.cells[i]; b.Dims[i].Source.Kind == FromColumn && (c.Kind == Text || c.Kind == Octets) {
 			named = true
 			h.Write(binary.AppendUvarint(nil, uint64(len(c.Text))))
 			h.Write([]byte(c.Text))

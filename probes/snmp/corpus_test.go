@@ -60,6 +60,8 @@ func recorded(t *testing.T, file string) (cells map[string]plan.Cell, unjudged m
 	return cells, unjudged
 }
 
+func octets(raw []byte) plan.Cell { return plan.Cell{Kind: plan.Octets, Text: string(raw)} }
+
 func recordedCell(tag, value string) (plan.Cell, bool) {
 	text := func(s string) plan.Cell { return plan.Cell{Kind: plan.Text, Text: s} }
 	if number, isHex := strings.CutSuffix(tag, "x"); isHex {
@@ -69,7 +71,7 @@ func recordedCell(tag, value string) (plan.Cell, bool) {
 		}
 		switch {
 		case number == "4":
-			return text(readable(raw)), true
+			return octets(raw), true
 		case number == "64" && len(raw) == 4:
 			return text(net.IP(raw).String()), true
 		case number == "68" && bytes.HasPrefix(raw, []byte{0x9f, 0x78, 4}):
@@ -83,7 +85,7 @@ func recordedCell(tag, value string) (plan.Cell, bool) {
 		n, err := strconv.ParseInt(value, 10, 64)
 		return plan.Cell{Kind: plan.Integer, Int: n}, err == nil
 	case "4":
-		return text(readable([]byte(value))), true
+		return octets([]byte(value)), true
 	case "5":
 		return plan.Cell{}, true
 	case "64":

@@ -63,7 +63,7 @@ func toolCell(value string) plan.Cell {
 	n, _ := strconv.ParseUint(text, 10, 64)
 	switch {
 	case value == `""`:
-		return plan.Cell{Kind: plan.Text}
+		return plan.Cell{Kind: plan.Octets}
 	case !typed:
 		n, err := strconv.ParseUint(value, 10, 64)
 		if err != nil {
@@ -81,7 +81,10 @@ func toolCell(value string) plan.Cell {
 		return plan.Cell{Kind: plan.Counter64, Uint: n}
 	case kind == "Hex-STRING":
 		raw, _ := hex.DecodeString(strings.ReplaceAll(text, " ", ""))
-		return plan.Cell{Kind: plan.Text, Text: readable(raw)}
+		return octets(raw)
+	}
+	if kind == "STRING" {
+		return octets([]byte(text))
 	}
 	return plan.Cell{Kind: plan.Text, Text: strings.TrimPrefix(text, ".")}
 }

@@ -1,12 +1,9 @@
 package snmp
 
 import (
-	"encoding/hex"
 	"math"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/edgehold/edgehold/probes/plan"
 	"github.com/gosnmp/gosnmp"
@@ -46,7 +43,7 @@ func toCell(t gosnmp.Asn1BER, value any) plan.Cell {
 	case string: // IpAddress, OBJECT IDENTIFIER
 		return plan.Cell{Kind: plan.Text, Text: strings.TrimPrefix(v, ".")}
 	case []byte: // OCTET STRING, Opaque that is no number
-		return plan.Cell{Kind: plan.Text, Text: readable(v)}
+		return plan.Cell{Kind: plan.Octets, Text: string(v[:min(len(v), plan.MaxText+1)])}
 	}
 	return plan.Cell{}
 }
@@ -78,80 +75,4 @@ func realCell(f float64) plan.Cell {
 		return plan.Cell{}
 	}
 	return plan.Cell{Kind: plan.Real, Float: f}
-}
-
-// maxText is how many bytes of an OCTET STRING are kept. A dimension can send a
-// quarter of that, and whatever a device makes up is stored with its series.
-const maxText = 1000
-
-// readable makes text of an OCTET STRING: trailing NULs go; printable UTF-8
-// stays, then printable Latin-1; all else becomes lower-case hex with colons.
-// Line breaks and tabs become spaces. What is longer than maxText is cut.
-func readable(b []byte) string {
-	b = cut(b)
-	trimmed := strings.TrimRight(string(b), "\x00")
-	if text, ok := printable(trimmed); ok {
-		return text
-	}
-	if text, ok := latin1(trimmed); ok {
-		return text
-	}
-	return colonHex(b)
-}
-
-// cut cuts between two characters where b is UTF-8.
-func cut(b []byte) []byte {
-	if len(b) <= maxText {
-		return b
-	}
-	end := maxText
-	for end > maxText-utf8.UTFMax && !utf8.RuneStart(b[end]) {
-		end--
-	}
-	return b[:end]
-}
-
-func printable(s string) (string, bool) {
-	if !utf8.ValidString(s) {
-		return "", false
-	}
-	clean := strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t', r == '\n', r == '\r', r == '\v', r == '\f':
-			return ' '
-		case !unicode.IsPrint(r) && !unicode.Is(unicode.Zs, r):
-			return -1
-		}
-		return r
-	}, strings.ReplaceAll(s, "\r\n", "\n"))
-	whole := utf8.RuneCountInString(clean) == utf8.RuneCountInString(s)-strings.Count(s, "\r\n")
-	return clean, whole
-}
-
-// latin1 asks for three quarters of plain ASCII beside: a MAC address whose
-// bytes happen to be printable letters is no text.
-func latin1(s string) (string, bool) {
-	runes := make([]rune, 0, len(s))
-	ascii := 0
-	for i := range len(s) {
-		runes = append(runes, rune(s[i]))
-		if s[i] < utf8.RuneSelf {
-			ascii++
-		}
-	}
-	if ascii*4 < len(s)*3 {
-		return "", false
-	}
-	return printable(string(runes))
-}
-
-func colonHex(b []byte) string {
-	out := make([]byte, 0, 3*len(b))
-	for i, c := range b {
-		if i > 0 {
-			out = append(out, ':')
-		}
-		out = hex.AppendEncode(out, []byte{c})
-	}
-	return string(out)
 }
