@@ -30,6 +30,20 @@ type PollStats struct {
 	Varbinds int // that came back
 	Strays   int // datagrams that were no answer to what was asked
 	Gaps     int // counters that fell, so that no delta could be told
+
+	Malformed int          // replies that could not be read to their end
+	Reports   int          // SNMP v3 reports in place of an answer
+	Rows      int          // of tables
+	Partial   []string     // what was not read to its end, and why, in short
+	Tables    []TableStats // in the order in which they were read
+}
+
+// TableStats is what one table of a poll cost.
+type TableStats struct {
+	OID      string // of its entry
+	Rows     int
+	Requests int
+	Took     time.Duration
 }
 
 // Measured is implemented by probes that count: it gives the last poll's.
@@ -88,12 +102,20 @@ type Checker interface {
 	Check() []error
 }
 
-// Credential is what a device is asked for before it answers. An SNMP v1 or
-// v2c credential has a community.
+// Credential is what a device is asked for before it answers: a community with
+// SNMP v1 and v2c, a user with v3, whose security level follows from what is
+// given.
 type Credential struct {
 	Name      string
 	Version   SNMPVersion
 	Community Secret
+
+	User     string // v3
+	Auth     AuthProtocol
+	AuthPass Secret
+	Priv     PrivProtocol
+	PrivPass Secret
+	Context  string // contextName, "" for the default one
 }
 
 // SNMPVersion is a version of the protocol.
@@ -103,4 +125,35 @@ type SNMPVersion uint8
 const (
 	SNMPv1  SNMPVersion = 1
 	SNMPv2c SNMPVersion = 2
+	SNMPv3  SNMPVersion = 3
+)
+
+// AuthProtocol is how SNMP v3 messages are signed (RFC 3414, RFC 7860).
+type AuthProtocol string
+
+// The authentication protocols; "" is none.
+const (
+	AuthNone   AuthProtocol = ""
+	AuthMD5    AuthProtocol = "MD5"
+	AuthSHA    AuthProtocol = "SHA"
+	AuthSHA224 AuthProtocol = "SHA224"
+	AuthSHA256 AuthProtocol = "SHA256"
+	AuthSHA384 AuthProtocol = "SHA384"
+	AuthSHA512 AuthProtocol = "SHA512"
+)
+
+// PrivProtocol is how SNMP v3 messages are encrypted (RFC 3414, RFC 3826). The
+// long AES keys come in two key extensions that no standard names: Blumenthal's
+// and, with a C, Reeder's, which Cisco and others use.
+type PrivProtocol string
+
+// The privacy protocols; "" is none.
+const (
+	PrivNone    PrivProtocol = ""
+	PrivDES     PrivProtocol = "DES"
+	PrivAES     PrivProtocol = "AES"
+	PrivAES192  PrivProtocol = "AES192"
+	PrivAES256  PrivProtocol = "AES256"
+	PrivAES192C PrivProtocol = "AES192C"
+	PrivAES256C PrivProtocol = "AES256C"
 )

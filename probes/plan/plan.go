@@ -27,6 +27,11 @@ type Block struct {
 	Table    bool
 	Dims     []Dim
 	Metrics  []Metric
+
+	Rows          string   // a column: only its rows are the block's; "": see Points
+	HighSpeed     string   // column of the line rate in Mbit/s (ifHighSpeed), for wraps of 32 bits
+	Discontinuity string   // column of ifCounterDiscontinuityTime
+	Identity      []string // dimensions that name a row; nil: those whose column gave text
 }
 
 // SourceKind says where a value comes from.
@@ -39,7 +44,29 @@ const (
 	FromConst         SourceKind = 3 // Text; var: is resolved to this at compile time
 	FromDeviceAddress SourceKind = 4 // this:device.address
 	FromDevicePort    SourceKind = 5 // this:device.port
+	FromIndex         SourceKind = 6 // Arcs of the row index, shown as Form
+	FromChassisMAC    SourceKind = 7 // this:chassis.mac
 )
+
+// TextForm says how the octets of a value become text.
+type TextForm uint8
+
+// The forms of text.
+const (
+	FormAuto TextForm = 0 // Readable
+	FormText TextForm = 1 // UTF-8, else Latin-1, what cannot be shown left out
+	FormHex  TextForm = 2 // aa:bb:cc
+	FormMAC  TextForm = 3 // aa:bb:cc:dd:ee:ff; "" where it is none or all zero
+	FormIP   TextForm = 4 // an address of 4 or 16 octets (InetAddress, RFC 4001)
+	FormDate TextForm = 5 // DateAndTime (RFC 2579) as RFC 3339
+	FormBits TextForm = 6 // BITS: the set bits, bit 0 first, as numbers or the names of Enum
+)
+
+// Arcs are some arcs of a row index.
+type Arcs struct {
+	From  int // counted from 0, from the end where it is negative
+	Count int // 0: all that follow
+}
 
 // Source is where a value comes from.
 type Source struct {
@@ -47,6 +74,25 @@ type Source struct {
 	OID      string   // numeric, no leading dot
 	Fallback []string // OIDs of the same kind, read too, used in order where OID gave nothing
 	Text     string
+	Form     TextForm
+	Arcs     Arcs // of FromIndex, and of Join
+	// Join reads a column of another table under the index that Arcs of the row's
+	// own index are, or that the cell of the column JoinBy is. It makes no rows.
+	Join   bool
+	JoinBy string
+}
+
+// Number says how a cell becomes a number; the zero Number takes it as it is.
+type Number struct {
+	Signed              bool // a 32-bit number of two's complement in an unsigned column
+	NA                  []float64
+	NAText              []string // these values stand for none
+	Multiplier, Divisor float64  // value = raw * Multiplier / Divisor + Offset; 0 is 1
+	Offset              float64
+	Parse               bool   // the first number in a text
+	Scale, Precision    string // columns EntitySensorDataScale and Precision (RFC 3433)
+	States              map[int64]float64
+	Ticks               bool // hundredths of a second to seconds
 }
 
 // Dim is one dimension. A row is emitted only if all filters of its block
@@ -64,6 +110,7 @@ type Metric struct {
 	Key    string
 	Type   probes.Type
 	Source Source
+	Number Number
 }
 
 // Device is one device of a monitoring configuration.
@@ -115,9 +162,10 @@ type Reading struct {
 
 // Identity is what is known of a device beside its answers.
 type Identity struct {
-	Address string // as in device.address
-	Name    string // as in device.name; "" while it is not known
-	Port    uint16
+	Address    string // as in device.address
+	Name       string // as in device.name; "" while it is not known
+	Port       uint16
+	ChassisMAC string // lower case with colons; "" while it is not known
 }
 
 // Intervals lists the intervals of the plan, shortest first.
