@@ -82,8 +82,8 @@ type Source struct {
 	JoinBy string
 }
 
-// Number says how a cell becomes a number; the zero Number takes it as it is.
-type Number struct {
+// Conversion says how a cell becomes a number; the zero one takes it as it is.
+type Conversion struct {
 	Signed              bool // a 32-bit number of two's complement in an unsigned column
 	NA                  []float64
 	NAText              []string // these values stand for none
@@ -110,7 +110,7 @@ type Metric struct {
 	Key    string
 	Type   probes.Type
 	Source Source
-	Number Number
+	Number Conversion
 }
 
 // Device is one device of a monitoring configuration.
