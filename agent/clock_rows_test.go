@@ -47,6 +47,7 @@ type clockRow struct {
 	// within is how far a time may be off that the other side takes. The
 	// environment tells whole seconds.
 	within time.Duration
+	alone  bool // there is no link at first
 	late   bool // points that leave as log records
 	// lied bounds the polls that were stamped by a time that was trusted and
 	// false, before the environment has corrected it.
@@ -68,7 +69,6 @@ func stay(d time.Duration) func(*clockDay) {
 // anHourAlone has no link for an hour.
 func anHourAlone(told func(*clockDay)) func(*clockDay) {
 	return func(d *clockDay) {
-		d.down.Store(true)
 		time.Sleep(time.Hour)
 		told(d)
 		d.down.Store(false)
@@ -79,7 +79,6 @@ func anHourAlone(told func(*clockDay)) func(*clockDay) {
 
 // restartAlone stops and starts the agent while the time is not known.
 func restartAlone(d *clockDay) {
-	d.down.Store(true)
 	time.Sleep(20 * time.Minute)
 	d.halt()
 	d.begin()
@@ -116,19 +115,19 @@ var clockRows = []clockRow{
 	{name: "2 h slow", off: -2 * time.Hour, untold: true, live: stay(20 * time.Minute), within: time.Second},
 	{name: "2 h fast", off: 2 * time.Hour, untold: true, live: stay(20 * time.Minute), within: time.Second},
 	{
-		name: "2 h fast for an hour", off: 2 * time.Hour, untold: true, within: time.Second, late: true,
+		name: "2 h fast for an hour", off: 2 * time.Hour, untold: true, within: time.Second, alone: true, late: true,
 		live: anHourAlone(func(*clockDay) {}),
 	},
 	{
-		name: "1970 and the environment tells after an hour", off: since1970, untold: true, within: time.Second, late: true,
+		name: "1970 and the environment tells after an hour", off: since1970, untold: true, within: time.Second, alone: true, late: true,
 		live: anHourAlone(func(*clockDay) {}),
 	},
 	{
-		name: "1970 and NTP tells after an hour", off: since1970, untold: true, within: 50 * time.Millisecond, late: true,
+		name: "1970 and NTP tells after an hour", off: since1970, untold: true, within: 50 * time.Millisecond, alone: true, late: true,
 		live: anHourAlone(func(d *clockDay) { d.machine.set(0, true); time.Sleep(time.Second) }),
 	},
-	{name: "1970 and a restart", off: since1970, untold: true, within: time.Second, live: restartAlone, starts: 1},
-	{name: "2 h fast and a restart", off: 2 * time.Hour, untold: true, within: time.Second, live: restartAlone, starts: 1},
+	{name: "1970 and a restart", off: since1970, untold: true, within: time.Second, alone: true, live: restartAlone, starts: 1},
+	{name: "2 h fast and a restart", off: 2 * time.Hour, untold: true, within: time.Second, alone: true, live: restartAlone, starts: 1},
 	{name: "steps while it drains", synced: true, live: stepWhileItDrains, within: 50 * time.Millisecond},
 	{name: "synced and 2 h slow", off: -2 * time.Hour, synced: true, live: stay(20 * time.Minute), within: time.Second, lied: 1},
 	{name: "synced and 2 h fast", off: 2 * time.Hour, synced: true, live: stay(20 * time.Minute), within: time.Second, lied: 1},
@@ -197,6 +196,7 @@ func (d *clockDay) run(t *testing.T, row clockRow) {
 	if _, err := d.env.StartTLS("203.0.113.20:443", draintest.TLS{Names: []string{"abc12345.live.dynatrace.com"}, HTTP1: true}); err != nil {
 		t.Fatal(err)
 	}
+	d.down.Store(row.alone)
 	d.begin()
 	if d.told == row.untold {
 		t.Errorf("before anything ran, trusted is %v", d.told)
