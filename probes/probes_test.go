@@ -185,3 +185,15 @@ func TestDurationAndSize(t *testing.T) {
 		}
 	}
 }
+
+// Series that share their dimensions are those that each would be alone.
+func TestSharedDimensions(t *testing.T) {
+	dims := []Dimension{{"z", "1"}, {"a", "2"}, {"", "x"}, {"b", ""}, {"a", "3"}}
+	shared := NewDimensions(dims...)
+	for _, key := range []string{"one", "two"} {
+		s, alone := NewSeriesOf(key, Count, shared), NewSeries(key, Count, dims...)
+		if s.ID() != alone.ID() || !slices.Equal(s.Dims(), alone.Dims()) || s.Key() != key || s.Size() != alone.Size() || s.Dim("a") != "2" {
+			t.Errorf("%v is not %v", s.Dims(), alone.Dims())
+		}
+	}
+}

@@ -35,20 +35,16 @@ type Dimension struct {
 	Value string
 }
 
-// Series names one stream of measurements: metric key, type and dimensions
-// sorted by key, each key once. A Series is immutable and made by NewSeries;
-// probes keep the pointer and use it again for every poll.
-type Series struct {
-	key  string
-	typ  Type
-	dims []Dimension
-	id   [16]byte
+// Dimensions are the dimensions that several series share: sorted by key, each
+// key once. They are immutable and made by NewDimensions.
+type Dimensions struct {
+	sorted []Dimension
 }
 
-// NewSeries sorts dims by key and drops dimensions with an empty key or value.
-// Where a key comes twice the first one wins, so callers list the explicit
-// dimension before the implicit one.
-func NewSeries(key string, typ Type, dims ...Dimension) *Series {
+// NewDimensions sorts dims by key and drops dimensions with an empty key or
+// value. Where a key comes twice the first one wins, so callers list the
+// explicit dimension before the implicit one.
+func NewDimensions(dims ...Dimension) *Dimensions {
 	kept := make([]Dimension, 0, len(dims))
 	for _, d := range dims {
 		if d.Key != "" && d.Value != "" {
@@ -60,7 +56,29 @@ func NewSeries(key string, typ Type, dims ...Dimension) *Series {
 	if len(kept) < cap(kept) {
 		kept = slices.Clone(kept) // a series lives long; the room to spare does not have to
 	}
-	return &Series{key: key, typ: typ, dims: kept, id: seriesID(key, typ, kept)}
+	return &Dimensions{kept}
+}
+
+// Series names one stream of measurements: metric key, type and dimensions
+// sorted by key, each key once. A Series is immutable and made by NewSeries or
+// NewSeriesOf; probes keep the pointer and use it again for every poll.
+type Series struct {
+	key  string
+	typ  Type
+	dims *Dimensions
+	id   [16]byte
+}
+
+// NewSeries makes a series with dimensions of its own, as NewDimensions sorts
+// them.
+func NewSeries(key string, typ Type, dims ...Dimension) *Series {
+	return NewSeriesOf(key, typ, NewDimensions(dims...))
+}
+
+// NewSeriesOf makes a series with dimensions that others may have too, such as
+// those of one row of a table.
+func NewSeriesOf(key string, typ Type, dims *Dimensions) *Series {
+	return &Series{key: key, typ: typ, dims: dims, id: seriesID(key, typ, dims.sorted)}
 }
 
 // Key is the metric key.
@@ -70,15 +88,19 @@ func (s *Series) Key() string { return s.key }
 func (s *Series) Type() Type { return s.typ }
 
 // Dims are the dimensions, sorted by key. The caller must not change them.
-func (s *Series) Dims() []Dimension { return s.dims }
+func (s *Series) Dims() []Dimension { return s.dims.sorted }
+
+// Shared are the dimensions as NewSeriesOf got them: series of one row have the
+// same pointer.
+func (s *Series) Shared() *Dimensions { return s.dims }
 
 // Dim returns the value of one dimension, "" where the series lacks it.
 func (s *Series) Dim(key string) string {
-	i, ok := slices.BinarySearchFunc(s.dims, key, func(d Dimension, k string) int { return strings.Compare(d.Key, k) })
+	i, ok := slices.BinarySearchFunc(s.dims.sorted, key, func(d Dimension, k string) int { return strings.Compare(d.Key, k) })
 	if !ok {
 		return ""
 	}
-	return s.dims[i].Value
+	return s.dims.sorted[i].Value
 }
 
 // ID is the same for equal key, type and dimensions, and differs otherwise. It
@@ -88,7 +110,7 @@ func (s *Series) ID() [16]byte { return s.id }
 // Size is how many bytes of text the series holds.
 func (s *Series) Size() int {
 	n := len(s.key)
-	for _, d := range s.dims {
+	for _, d := range s.dims.sorted {
 		n += len(d.Key) + len(d.Value)
 	}
 	return n

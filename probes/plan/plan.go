@@ -17,6 +17,7 @@ type Plan struct {
 	Extension string // e.g. com.dynatrace.extension.snmp-generic-device
 	Version   string
 	Blocks    []Block
+	Walk      Walk
 }
 
 // Block is one subgroup, or the metrics of a group itself, at one interval.
@@ -28,10 +29,17 @@ type Block struct {
 	Dims     []Dim
 	Metrics  []Metric
 
-	Rows          string   // a column: only its rows are the block's; "": see Points
-	HighSpeed     string   // column of the line rate in Mbit/s (ifHighSpeed), for wraps of 32 bits
-	Discontinuity string   // column of ifCounterDiscontinuityTime
-	Identity      []string // dimensions that name a row; nil: those whose column gave text
+	// Rows is a column: only its rows are the block's. Without it they are the rows
+	// of the metric columns, and where a metric is constant, joined or made of the
+	// index those of the dimension columns too.
+	Rows string
+	// HighSpeed is the column of the line rate: ifHighSpeed, in Mbit/s, or ifSpeed,
+	// in bits a second. Without a rate no 32-bit counter is taken to have wrapped.
+	HighSpeed     string
+	Discontinuity string // column of ifCounterDiscontinuityTime
+	// Identity are the dimensions that name a row, whatever its index: its counters
+	// go with them. nil: the index and the dimensions whose column gave text.
+	Identity []string
 }
 
 // SourceKind says where a value comes from.
@@ -77,7 +85,8 @@ type Source struct {
 	Form     TextForm
 	Arcs     Arcs // of FromIndex, and of Join
 	// Join reads a column of another table under the index that Arcs of the row's
-	// own index are, or that the cell of the column JoinBy is. It makes no rows.
+	// own index are, or that the cell of the column JoinBy is: a number, or Arcs of
+	// an OBJECT IDENTIFIER. It makes no rows.
 	Join   bool
 	JoinBy string
 }
@@ -91,6 +100,7 @@ type Conversion struct {
 	Offset              float64
 	Parse               bool   // the first number in a text
 	Scale, Precision    string // columns EntitySensorDataScale and Precision (RFC 3433)
+	Units               string // column whose number multiplies too, such as hrStorageAllocationUnits; gauges only
 	States              map[int64]float64
 	Ticks               bool // hundredths of a second to seconds
 }
@@ -122,6 +132,10 @@ type Device struct {
 	Retries     int                 // after the first try; -1: the probe's default
 	MaxReps     int                 // upper bound of GETBULK repetitions; 0: the probe's default
 	MaxOIDs     int                 // upper bound of OIDs in one request; 0: the probe's default
+
+	PacketsPerSecond int  // upper bound of requests a second; 0: none
+	NoBulk           bool // its GETBULK does harm: GETNEXT only
+	Unordered        bool // its tables are not in order, and are read all the same
 }
 
 // CellKind is the kind of a value that was read.

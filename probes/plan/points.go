@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"cmp"
 	"math"
 	"slices"
@@ -12,29 +13,39 @@ import (
 
 // Notes is what a poll's status and log should say beside its points.
 type Notes struct {
-	Folded   int      // points that another point of the same series took in
-	Gaps     int      // counters that went back and so gave no delta
-	Filtered int      // rows left out by a filter
-	Numbers  int      // metrics on rows that the device gave a number for, deltas or not
-	Skipped  []string // OIDs of metrics that gave no usable number, sorted, each once
+	Folded   int       // points that another point of the same series took in
+	Gaps     int       // counters that gave no delta though they were read before: the sum of GapsBy
+	GapsBy   GapCounts // by reason
+	Filtered int       // rows left out by a filter
+	Numbers  int       // metrics on rows that the device gave a number for, deltas or not
+	Skipped  []string  // OIDs of metrics that gave no usable number, sorted, each once
 }
 
 // Points makes the points of the blocks that were due, all with the stamp of
 // the reading. Counters become deltas from the State's last reading. A metric
 // without a cell gives no point: absent is not zero.
 func Points(blocks []*Block, dev Identity, r Reading, s *State) ([]probes.Point, Notes) {
-	s.begin(dev)
-	p := poll{state: s, reading: r, points: make([]probes.Point, 0, s.emitted)}
+	s.begin(dev, &r)
+	p := poll{state: s, reading: r, points: make([]probes.Point, 0, s.points)}
+	p.prepare(blocks)
+	for _, b := range blocks {
+		s.block(b) // all of them before the first point: they may repeat each other
+	}
 	for _, b := range blocks {
 		p.block(b)
 	}
-	for _, b := range blocks {
-		s.sweepCounters(b, r)
+	p.forgetEarlier(blocks)
+	s.points = len(p.points)
+	if p.changed {
+		s.twice = s.shares()
 	}
-	s.emitted = len(p.points)
-	if p.twice {
+	if s.twice {
+		if s.repeat {
+			p.dropRepeats()
+		}
 		p.points, p.notes.Folded = probes.Fold(p.points)
 	}
+	p.notes.Gaps = p.notes.GapsBy.Sum()
 	slices.Sort(p.notes.Skipped)
 	p.notes.Skipped = slices.Compact(p.notes.Skipped)
 	return p.points, p.notes
@@ -46,57 +57,62 @@ type poll struct {
 	reading Reading
 	points  []probes.Point
 	notes   Notes
-	twice   bool // a series had two points
-	used    map[use]bool
+	origins []origin // by point, where metrics repeat
+	changed bool     // there is a new series
+
+	// Of the block at hand.
+	dims          []lookup
+	metrics       []metricLookup
+	answers       []answer
+	speed         map[string]Cell
+	discontinuity map[string]Cell
+	base          uint64 // sum of the dimensions that all rows have
+	grown         bool   // there are new rows
+	seekers       int
+
+	key     []byte // scratch
+	texts   []string
+	scratch []probes.Dimension
+}
+
+// origin is the cell that a point came from.
+type origin struct {
+	source *Source
+	row    *row
+	nth    int // which OID of the source
+}
+
+// prepare makes room for the largest of the blocks.
+func (p *poll) prepare(blocks []*Block) {
+	dims, metrics := 0, 0
+	for _, b := range blocks {
+		dims, metrics = max(dims, len(b.Dims)), max(metrics, len(b.Metrics))
+	}
+	p.dims = make([]lookup, 0, dims)
+	p.metrics = make([]metricLookup, 0, metrics)
+	p.answers = make([]answer, 0, dims+2*metrics)
 }
 
 func (p *poll) block(b *Block) {
 	bs := p.state.block(b)
-	p.state.order = p.state.order[:0]
+	p.answers = p.answers[:0]
+	p.resolve(b)
 	if b.Table {
 		p.findRows(b, bs)
 	} else if p.answered(b) {
 		p.touch(bs, "")
 	}
-	order := p.state.order
-	slices.SortFunc(order, func(x, y *row) int { return compareIndex(x.index, y.index) })
-	for _, r := range order {
-		if p.unread(b, r.index) {
-			p.state.keepCounters(b, r)
-			continue
-		}
-		p.refresh(b, r)
-		if !r.matches {
+	p.refreshRows(b, bs)
+	for _, r := range bs.order {
+		switch {
+		case r.round != p.state.round || r.unread:
+		case !r.matches:
 			p.notes.Filtered++
-			continue
-		}
-		p.row(b, bs, r)
-	}
-	p.state.sweepRows(bs, len(order))
-}
-
-// unread tells whether a dimension of the row is unknown because reading it
-// failed. Without it the row would come out as another series.
-func (p *poll) unread(b *Block, index string) bool {
-	if len(p.reading.Partial) == 0 {
-		return false
-	}
-	for i := range b.Dims {
-		s := &b.Dims[i].Source
-		for oid := range s.oids() {
-			c := p.reading.Scalars[oid]
-			if s.Kind == FromColumn {
-				c = p.reading.Columns[oid][index]
-			}
-			if c.says() {
-				break
-			}
-			if c.Kind == Absent && p.reading.Partial[oid] {
-				return true
-			}
+		default:
+			p.row(b, r)
 		}
 	}
-	return false
+	p.sweepRows(b, bs)
 }
 
 // answered tells whether a scalar block has anything to say: one of its own
@@ -106,7 +122,7 @@ func (p *poll) answered(b *Block) bool {
 	for s := range b.sources() {
 		if s.Kind == FromScalar {
 			own = true
-			if c, _ := p.find(s, ""); c.Kind != Absent {
+			if c, _ := p.scalar(s); c.Kind != Absent {
 				return true
 			}
 		}
@@ -114,125 +130,31 @@ func (p *poll) answered(b *Block) bool {
 	return !own && (len(p.reading.Scalars) > 0 || len(p.reading.Columns) > 0)
 }
 
-// findRows touches every row of a table block: those of its metric columns,
-// and with a constant metric also those of its dimension columns. Scalar
-// metrics of a table block make one row without an index.
-func (p *poll) findRows(b *Block, bs *blockState) {
-	constant := false
+func (p *poll) row(b *Block, r *row) {
+	next := 0
 	for i := range b.Metrics {
 		m := &b.Metrics[i]
-		constant = constant || m.Source.Kind == FromConst
-		if m.Source.Kind == FromScalar {
-			p.touch(bs, "")
+		var c *counter
+		if m.Type == probes.Count {
+			c = &r.counters[next]
+			next++
 		}
-		p.touchColumns(bs, &m.Source)
-	}
-	if !constant {
-		return
-	}
-	for i := range b.Dims {
-		p.touchColumns(bs, &b.Dims[i].Source)
-	}
-}
-
-func (p *poll) touchColumns(bs *blockState, s *Source) {
-	if s.Kind != FromColumn {
-		return
-	}
-	for oid := range s.oids() {
-		for index, c := range p.reading.Columns[oid] {
-			if c.Kind != Absent {
-				p.touch(bs, index)
-			}
-		}
-	}
-}
-
-func (p *poll) touch(bs *blockState, index string) {
-	r := bs.rows[index]
-	if r == nil {
-		r = &row{index: index}
-		bs.rows[index] = r
-	}
-	if r.round != p.state.round {
-		r.round = p.state.round
-		p.state.order = append(p.state.order, r)
-	}
-}
-
-// refresh reads the dimensions of a row. Only where one changed are the
-// filters asked again and the series made anew.
-func (p *poll) refresh(b *Block, r *row) {
-	cells := p.state.cells[:0]
-	for i := range b.Dims {
-		c, _ := p.find(&b.Dims[i].Source, r.index)
-		cells = append(cells, c)
-	}
-	p.state.cells = cells
-	if r.series != nil && slices.Equal(cells, r.cells) {
-		return
-	}
-	p.state.release(r)
-	r.cells = append(r.cells[:0], cells...)
-	r.counter = counterKey(b, r)
-	r.series = make([]*shared, len(b.Metrics))
-	r.matches = true
-	for i := range b.Dims {
-		d := &b.Dims[i]
-		if !d.Filter.Match(d.text(cells[i])) {
-			r.matches = false
-		}
-	}
-}
-
-func (p *poll) row(b *Block, bs *blockState, r *row) {
-	for i := range b.Metrics {
-		m := &b.Metrics[i]
 		if !m.on(b, r.index) {
 			continue
 		}
-		v, oid, ok := p.value(b, m, r)
+		v, nth, ok := p.value(b, r, i, c)
 		if !ok {
 			continue
 		}
-		e := r.series[i]
-		if e == nil {
-			e = p.state.acquire(p.makeSeries(b, m, r, bs.implicit))
-			r.series[i] = e
+		if r.series[i] == nil {
+			r.series[i] = probes.NewSeriesOf(m.Key, m.Type, r.dims)
+			p.changed = true
 		}
-		if p.again(use{e, oid, r.index}) {
-			continue
+		if p.state.repeat {
+			p.origins = append(p.origins, origin{&m.Source, r, nth})
 		}
-		p.twice = p.twice || e.round == p.state.round
-		e.round = p.state.round
-		p.points = append(p.points, probes.Point{Series: e.series, Value: v, Stamp: p.reading.Stamp})
+		p.points = append(p.points, probes.Point{Series: r.series[i], Value: v, Stamp: p.reading.Stamp})
 	}
-}
-
-// use is one cell that gave a series a point.
-type use struct {
-	series     *shared
-	oid, index string
-}
-
-// again tells whether a cell has given the series its point already, as where
-// a package names a metric twice. Folded, a delta would count twice.
-func (p *poll) again(u use) bool {
-	if u.oid == "" {
-		return false
-	}
-	if u.series.round != p.state.round {
-		u.series.first = cellAt{u.oid, u.index}
-		return false
-	}
-	if u.series.first == (cellAt{u.oid, u.index}) || p.used[u] {
-		return true
-	}
-	if p.used == nil {
-		p.used = make(map[use]bool)
-	}
-	p.used[u] = true
-	return false
 }
 
 // on tells whether a metric speaks on a row: in a table block a scalar speaks
@@ -241,40 +163,94 @@ func (m *Metric) on(b *Block, index string) bool {
 	return !b.Table || (m.Source.Kind == FromScalar) == (index == "")
 }
 
-func (p *poll) makeSeries(b *Block, m *Metric, r *row, implicit []probes.Dimension) *probes.Series {
-	dims := make([]probes.Dimension, 0, len(p.state.Constants)+len(b.Dims)+len(implicit))
-	dims = append(dims, p.state.Constants...)
-	for i := range b.Dims {
-		d := &b.Dims[i]
-		dims = append(dims, probes.Dimension{Key: d.Key, Value: d.text(r.cells[i])})
-	}
-	return probes.NewSeries(m.Key, m.Type, append(dims, implicit...)...)
-}
-
-// value gives the value of a metric on a row and the OID it is of, false where
-// there is none.
-func (p *poll) value(b *Block, m *Metric, r *row) (v probes.Value, oid string, ok bool) {
+// value gives the value of the ith metric on a row and which OID it is of,
+// false where there is none. c is its counter.
+func (p *poll) value(b *Block, r *row, i int, c *counter) (v probes.Value, nth int, ok bool) {
+	m, l := &b.Metrics[i], &p.metrics[i]
 	if m.Source.Kind == FromConst {
 		v, ok = Number(m.Source.Text)
 		p.heed(ok, "")
-		return v, "", ok
+		return v, 0, ok
 	}
-	cell, oid := p.find(&m.Source, r.index)
-	if cell.Kind == Absent {
-		return probes.Value{}, "", false
-	}
-	if m.Type != probes.Count {
+	cell, nth := p.find(&l.lookup, r.index)
+	switch {
+	case cell.Kind == Absent && c != nil:
+		p.missed(c, &m.Source)
+		return probes.Value{}, 0, false
+	case cell.Kind == Absent:
+		return probes.Value{}, 0, false
+	case c != nil:
+		v, ok = p.count(b, r, &counted{metric: m, counter: c, cell: cell, nth: nth, plain: l.plain})
+		return v, nth, ok
+	case l.plain:
 		v, ok = cell.gauge()
-		p.heed(ok, oid)
-		return v, oid, ok
+		p.heed(ok, m.Source.oid(nth))
+		return v, nth, ok
 	}
-	now, ok := cell.counter()
-	p.heed(ok, oid)
+	shift, ok := p.shift(l, r.index)
 	if !ok {
-		return probes.Value{}, "", false
+		return probes.Value{}, 0, false
 	}
-	v, ok = p.delta(b, m, counterCell{oid, r.counter, now})
-	return v, oid, ok
+	conversion, ok := p.inUnits(&m.Number, l, r.index)
+	if !ok {
+		return probes.Value{}, 0, false
+	}
+	v, said := conversion.gauge(cell, shift)
+	p.heed(said != unusable, m.Source.oid(nth))
+	return v, nth, said == number
+}
+
+// shift is the power of ten of a row's scale and precision, false where they
+// could not be read.
+func (p *poll) shift(l *metricLookup, index string) (int, bool) {
+	if l.scale == nil && l.precision == nil {
+		return 0, true
+	}
+	var cells [2]Cell
+	for i, part := range []*lookup{l.scale, l.precision} {
+		if part == nil {
+			continue
+		}
+		if cells[i], _ = p.find(part, index); cells[i].Kind == Absent && p.reading.Partial[part.source.OID] {
+			return 0, false
+		}
+	}
+	return scaleShift(cells[0], cells[1]), true
+}
+
+// counted is the reading of a metric that counts.
+type counted struct {
+	metric  *Metric
+	counter *counter
+	cell    Cell
+	nth     int // the OID it is of
+	plain   bool
+}
+
+// count is the growth of a counter, false where there is none to tell.
+func (p *poll) count(b *Block, r *row, c *counted) (probes.Value, bool) {
+	m := c.metric
+	if !c.plain {
+		var said verdict
+		if c.cell, said = m.Number.numeric(c.cell); said != number {
+			p.heed(said == none, m.Source.oid(c.nth))
+			return probes.Value{}, false
+		}
+	}
+	n, ok := c.cell.counter()
+	p.heed(ok, m.Source.oid(c.nth))
+	if !ok || p.awaits(c.counter, &m.Source, c.nth) || p.state.blind && c.counter.at != 0 {
+		return probes.Value{}, false
+	}
+	now := sample{metric: m, interval: b.Interval}
+	now.last, now.at = n, p.state.now
+	now.from, now.narrow = uint8(min(c.nth, math.MaxUint8)), c.cell.Kind == Counter32
+	p.surroundings(b, r, &now)
+	delta, ok := p.advance(c.counter, &now)
+	if !ok || c.plain {
+		return probes.Uint(delta), ok
+	}
+	return m.Number.count(delta)
 }
 
 // heed notes whether the device gave a number.
@@ -286,52 +262,44 @@ func (p *poll) heed(ok bool, oid string) {
 	}
 }
 
-type counterCell struct {
-	oid, key string
-	now      uint64
+// dropRepeats leaves one point of a series and a cell, where a package names a
+// metric twice: folded, its delta would be twice what it is.
+func (p *poll) dropRepeats() {
+	type use struct {
+		series     [16]byte
+		oid, index string
+	}
+	used := make(map[use]bool, len(p.points))
+	kept := p.points[:0]
+	for i, point := range p.points {
+		o := p.origins[i]
+		if oid := o.source.oid(o.nth); oid != "" {
+			u := use{point.Series.ID(), oid, o.row.index}
+			if used[u] {
+				continue
+			}
+			used[u] = true
+		}
+		kept = append(kept, point)
+	}
+	p.points = kept
 }
 
-// delta advances the counter that answered and forgets the baselines of the
-// others that might have: what they counted is counted here.
-func (p *poll) delta(b *Block, m *Metric, c counterCell) (probes.Value, bool) {
-	delta, valid, gap := p.state.advance(counterID{b.Interval, c.oid}, c.key, c.now)
-	if gap {
-		p.notes.Gaps++
-	}
-	for oid := range m.Source.oids() {
-		if oid != c.oid {
-			delete(p.state.counters[counterID{b.Interval, oid}], c.key)
+// shares tells whether two rows or metrics have one series.
+func (s *State) shares() bool {
+	var ids [][16]byte
+	for _, bs := range s.blocks {
+		for _, r := range bs.order {
+			for _, series := range r.series {
+				if series != nil {
+					ids = append(ids, series.ID())
+				}
+			}
 		}
 	}
-	return probes.Uint(delta), valid
-}
-
-// find reads a source on a row: the first of its OIDs that gave something. It
-// tells which one that was.
-func (p *poll) find(s *Source, index string) (Cell, string) {
-	switch s.Kind {
-	case FromConst:
-		return Cell{Kind: Text, Text: s.Text}, ""
-	case FromDeviceAddress:
-		return Cell{Kind: Text, Text: p.state.dev.Address}, ""
-	case FromDevicePort:
-		return Cell{Kind: Unsigned, Uint: uint64(p.state.dev.Port)}, ""
-	}
-	for oid := range s.oids() {
-		c := p.reading.Scalars[oid]
-		if s.Kind == FromColumn {
-			c = p.reading.Columns[oid][index]
-		}
-		if c.says() {
-			return c, oid
-		}
-	}
-	return Cell{}, ""
-}
-
-// says tells whether a cell holds anything; an empty text does not.
-func (c Cell) says() bool {
-	return c.Kind != Absent && (c.Kind != Text && c.Kind != Octets || c.Text != "")
+	all := len(ids)
+	slices.SortFunc(ids, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
+	return len(slices.Compact(ids)) < all
 }
 
 // Number reads the number of a constant metric; false where text is none.
@@ -376,13 +344,16 @@ func (d *Dim) text(c Cell) string {
 		}
 		return strconv.FormatInt(c.Int, 10)
 	case Unsigned, Counter32, Counter64:
+		if name, ok := d.Enum[int64(c.Uint)]; ok {
+			return name
+		}
 		return strconv.FormatUint(c.Uint, 10)
 	case Real:
 		return strconv.FormatFloat(c.Float, 'g', -1, 64)
 	case Text:
 		return c.Text
 	case Octets:
-		return Readable([]byte(c.Text))
+		return render(c.Text, d.Source.Form, d.Enum)
 	}
 	return ""
 }

@@ -1,8 +1,7 @@
 package plan
 
 import (
-	"encoding/binary"
-	"hash/fnv"
+	"hash/maphash"
 	"time"
 
 	"github.com/edgehold/edgehold/probes"
@@ -17,78 +16,172 @@ type State struct {
 	// are set before the first poll.
 	Constants []probes.Dimension
 
-	round    uint64
-	dev      Identity
-	blocks   map[*Block]*blockState
-	series   map[[16]byte]*shared
-	counters map[counterID]map[string]*baseline
-	order    []*row // scratch
-	cells    []Cell // scratch
-	emitted  int    // points of the last poll, a hint for the next
+	round  uint32
+	seed   maphash.Seed
+	dev    Identity
+	epoch  uint64 // changes with dev
+	blocks map[*Block]*blockState
+	points int  // of the last poll, a hint for the next
+	twice  bool // several rows share a series
+	repeat bool // two metrics of the plan may make one series of one cell
+	clock
+
+	earlier earlier
 }
+
+// clock is the State's own time, which goes on over a restart of this process
+// and of this machine.
+type clock struct {
+	now   time.Duration
+	floor time.Duration // baselines up to then are of another life of the device
+	stamp probes.Stamp  // of the last poll
+	ticks uint64        // sysUpTime when it was last told
+	known bool          // ticks was ever told in this life
+
+	alive  bool          // sysUpTime shows that the device has run on since it was last told
+	frozen bool          // sysUpTime stands still
+	blind  bool          // sysUpTime was not told this time: a restart would not be seen
+	told   time.Duration // when it was last told
+}
+
+// unknownTime stands for a time that nobody can tell: longer than any absence
+// that a growth may span.
+const unknownTime = 365 * 24 * time.Hour
 
 type blockState struct {
 	rows     map[string]*row // by row index
+	order    []*row          // sorted by index
 	implicit []probes.Dimension
+	epoch    uint64    // of implicit
+	sources  []*Source // of the metrics that count
+	unread   bool      // this round there may be rows that were not seen
+	// Counters of rows that have another identity now, by the identity they had:
+	// they look for their row, at most until every row was seen.
+	aside map[uint64][]counter
 }
 
-// row remembers the dimension cells of a row; while they stay the same, so do
-// its series.
+// row remembers a sum of the cells of its dimensions; while that stays the
+// same, so do its series.
 type row struct {
-	index   string
-	counter string // key of its counter baselines
-	round   uint64
-	cells   []Cell
-	matches bool
-	series  []*shared // by metric, nil until first needed
+	index    string
+	dims     *probes.Dimensions
+	series   []*probes.Series // by metric, nil until first needed
+	counters []counter        // by metric that counts
+	sum      uint64           // of the dimension cells
+	identity uint64           // whose counters they are
+	round    uint32
+	matches  bool
+	unread   bool // this round its dimensions could not be told
+	seeks    bool // it has a new identity, whose counters may be elsewhere
 }
 
-// shared is a series that may belong to several rows; round tells when it last
-// had a point.
-type shared struct {
-	series *probes.Series
-	refs   int
-	round  uint64
-	first  cellAt // where the first point of that round came from
-}
-
-type cellAt struct{ oid, index string }
-
-// counterID keeps intervals apart: each has a baseline of its own, so that one
-// does not eat the delta of another.
-type counterID struct {
-	interval time.Duration
-	oid      string
-}
-
-type baseline struct {
-	last  uint64
-	delta uint64
-	valid bool
-	round uint64
-	kept  uint64 // the round in which its row was there but could not be told apart
+// Restarted says that the device has restarted since the last poll: its
+// counters begin anew. Every one that is read again counts as a gap.
+func (s *State) Restarted() {
+	s.floor, s.known = s.now, false
 }
 
 // begin starts a round. A device with another name or address has other series.
-func (s *State) begin(dev Identity) {
-	s.round++
-	if s.counters == nil {
-		s.counters = make(map[counterID]map[string]*baseline)
-	}
-	if s.blocks == nil || s.dev != dev {
-		s.dev = dev
+func (s *State) begin(dev Identity, r *Reading) {
+	if s.blocks == nil {
 		s.blocks = make(map[*Block]*blockState)
-		s.series = make(map[[16]byte]*shared)
+		s.seed = maphash.MakeSeed()
 	}
+	if s.round++; s.dev != dev {
+		s.dev = dev
+		s.epoch++
+	}
+	s.clock.tick(r)
+}
+
+// tick moves the clock on to a reading.
+func (c *clock) tick(r *Reading) {
+	up := r.Scalars[sysUpTime]
+	told := up.Kind == Unsigned
+	c.alive = told && c.known && up.Uint != c.ticks
+	c.frozen = told && c.known && up.Uint == c.ticks
+	if c.now == 0 {
+		c.now = 1
+	} else {
+		c.now += c.since(r.Stamp, up.Uint)
+	}
+	c.stamp = r.Stamp
+	if told {
+		c.ticks, c.known, c.told = up.Uint, true, c.now
+	}
+	if c.now-c.told > absenceFloor {
+		c.known = false // it is told no more
+	}
+	c.blind = !told && c.known
+}
+
+// since is the time from the last poll. Over a restart of this machine the
+// device's own clock tells it best; ours may have stood still or be wrong.
+func (c *clock) since(now probes.Stamp, ticks uint64) time.Duration {
+	switch {
+	case now.Boot == c.stamp.Boot:
+		return max(now.Uptime-c.stamp.Uptime, 0)
+	case c.alive:
+		return time.Duration(uint32(ticks-c.ticks)) * 10 * time.Millisecond
+	case now.Guess || c.stamp.Guess || now.Wall < c.stamp.Wall:
+		return unknownTime
+	}
+	return min(time.Duration(now.Wall-c.stamp.Wall)*time.Millisecond, unknownTime)
 }
 
 func (s *State) block(b *Block) *blockState {
 	bs := s.blocks[b]
 	if bs == nil {
-		bs = &blockState{rows: make(map[string]*row), implicit: implicit(b, s.dev)}
+		bs = &blockState{rows: make(map[string]*row)}
+		for i := range b.Metrics {
+			if b.Metrics[i].Type == probes.Count {
+				bs.sources = append(bs.sources, &b.Metrics[i].Source)
+			}
+		}
 		s.blocks[b] = bs
+		for other := range s.blocks {
+			s.repeat = s.repeat || b.repeats(other)
+		}
+	}
+	if bs.epoch != s.epoch || bs.implicit == nil {
+		bs.implicit, bs.epoch = implicit(b, s.dev), s.epoch
 	}
 	return bs
+}
+
+// repeats tells whether a metric of one block and another of the other have the
+// same key and may read the same OID.
+func (b *Block) repeats(other *Block) bool {
+	for i := range b.Metrics {
+		for j := range other.Metrics {
+			x, y := &b.Metrics[i], &other.Metrics[j]
+			if x != y && x.Key == y.Key && x.Type == y.Type && x.Source.overlaps(&y.Source) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (s *Source) overlaps(other *Source) bool {
+	for oid := range s.oids() {
+		for same := range other.oids() {
+			if oid == same {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// counts tells whether the block has a counter.
+func (b *Block) counts() bool {
+	for i := range b.Metrics {
+		if b.Metrics[i].Type == probes.Count {
+			return true
+		}
+	}
+	return false
 }
 
 // implicit gives the dimensions that every line has unless the block declares
@@ -105,119 +198,4 @@ func implicit(b *Block, dev Identity) []probes.Dimension {
 		}
 	}
 	return []probes.Dimension{address, name}
-}
-
-// counterKey names the counters of a row: its index and a sum of the texts that
-// its own columns give it. An index that is given to another interface is so
-// another counter, also over a restart. Numbers, such as a state, may change.
-func counterKey(b *Block, r *row) string {
-	h := fnv.New64a()
-	named := false
-	for i := range b.Dims {
-		if c := r.cells[i]; b.Dims[i].Source.Kind == FromColumn && (c.Kind == Text || c.Kind == Octets) {
-			named = true
-			h.Write(binary.AppendUvarint(nil, uint64(len(c.Text))))
-			h.Write([]byte(c.Text))
-		}
-	}
-	if !named {
-		return r.index
-	}
-	return string(h.Sum([]byte(r.index + "/")))
-}
-
-// keepCounters saves the baselines of a row from sweepCounters.
-func (s *State) keepCounters(b *Block, r *row) {
-	for i := range b.Metrics {
-		for oid := range b.Metrics[i].Source.oids() {
-			if base := s.counters[counterID{b.Interval, oid}][r.counter]; base != nil {
-				base.kept = s.round
-			}
-		}
-	}
-}
-
-// acquire returns the one shared entry of a series.
-func (s *State) acquire(made *probes.Series) *shared {
-	e := s.series[made.ID()]
-	if e == nil {
-		e = &shared{series: made}
-		s.series[made.ID()] = e
-	}
-	e.refs++
-	return e
-}
-
-// release lets go of all series of a row.
-func (s *State) release(r *row) {
-	for i, e := range r.series {
-		if e == nil {
-			continue
-		}
-		r.series[i] = nil
-		if e.refs--; e.refs == 0 {
-			delete(s.series, e.series.ID())
-		}
-	}
-}
-
-// sweepRows forgets the rows of a block that this round did not touch.
-func (s *State) sweepRows(bs *blockState, touched int) {
-	if len(bs.rows) == touched {
-		return
-	}
-	for index, r := range bs.rows {
-		if r.round != s.round {
-			s.release(r)
-			delete(bs.rows, index)
-		}
-	}
-}
-
-// sweepCounters forgets the baselines of rows that are gone. A column that did
-// not answer, or not to its end, proves nothing.
-func (s *State) sweepCounters(b *Block, r Reading) {
-	for i := range b.Metrics {
-		m := &b.Metrics[i]
-		if m.Type != probes.Count || m.Source.Kind != FromColumn {
-			continue
-		}
-		for oid := range m.Source.oids() {
-			if len(r.Columns[oid]) == 0 || r.Partial[oid] {
-				continue
-			}
-			s.sweepColumn(s.counters[counterID{b.Interval, oid}])
-		}
-	}
-}
-
-func (s *State) sweepColumn(column map[string]*baseline) {
-	for key, base := range column {
-		if base.round != s.round && base.kept != s.round {
-			delete(column, key)
-		}
-	}
-}
-
-// advance gives the growth of a counter since its last reading. The first
-// reading gives none, and neither does a counter that went back: gap.
-func (s *State) advance(id counterID, key string, now uint64) (delta uint64, valid, gap bool) {
-	column := s.counters[id]
-	if column == nil {
-		column = make(map[string]*baseline)
-		s.counters[id] = column
-	}
-	base := column[key]
-	if base == nil {
-		column[key] = &baseline{last: now, round: s.round}
-		return 0, false, false
-	}
-	if base.round != s.round {
-		base.valid = now >= base.last
-		base.delta = now - base.last
-		base.last = now
-		base.round = s.round
-		gap = !base.valid
-	}
-	return base.delta, base.valid, gap
 }
