@@ -12,7 +12,8 @@ LDFLAGS := -s -w $(ALIGN) -X main.version=$(VERSION) -X main.built=$(BUILT)
 HOT     := runtime/... internal/... crypto/internal/... bufio bytes cmp encoding/binary hash/... io math math/... \
 	slices sort strconv strings sync sync/... go.etcd.io/... github.com/gosnmp/... github.com/klauspost/... \
 	github.com/edgehold/edgehold/agent/drain github.com/edgehold/edgehold/agent/mint \
-	github.com/edgehold/edgehold/buffer/... github.com/edgehold/edgehold/probes/snmp
+	github.com/edgehold/edgehold/buffer/... github.com/edgehold/edgehold/probes github.com/edgehold/edgehold/probes/plan \
+	github.com/edgehold/edgehold/probes/snmp
 INLINE  := -gcflags=all=-l $(HOT:%=-gcflags=%=)
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false $(INLINE) -tags $(TAGS) -ldflags "$(LDFLAGS)"
 
@@ -22,7 +23,7 @@ IDLE_SECONDS ?= 20
 export GO TAGS BUILT INLINE FUZZTIME IDLE_SECONDS
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test setup lint bench bench-buffer bench-drain golden powercut cross soak e2e fuzz clean
+.PHONY: help build demo test setup lint bench bench-buffer bench-drain bench-snmp score profiles golden powercut cross soak e2e fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +60,15 @@ bench-buffer: ## the store against simpler layouts: bytes on disk and at the dev
 
 bench-drain: ## the drain against plain gzip: processor time, bytes on the wire, memory
 	packaging/bench/drain.sh
+
+bench-snmp: build ## polling: processor time, memory, punctuality beside dead and slow devices
+	packaging/bench/snmp.sh
+
+profiles: ## pack agent/extension/profiles for the binary
+	EDGEHOLD_UPDATE_GOLDEN=1 $(GO) test ./agent/extension -run '^TestPack$$' -count=1
+
+score: ## the profiles against recordings of real devices; the table goes to BENCHMARKS.md
+	EDGEHOLD_SCORE=1 EDGEHOLD_SCORE_WRITE=1 $(GO) test ./cmd/edgehold -run '^TestScore$$' -v -count=1 -tags $(TAGS)
 
 powercut: setup ## power cuts at random moments on a disk of our own, on ext4 and xfs (root)
 	cd buffer/powercut && $(GO) vet ./... && $(GO) test -count=1 -timeout 15m ./...

@@ -124,7 +124,7 @@ func (a *Agent) prepare() error {
 	}}
 	a.schedule = newSchedule(a.cfg.Polling.MaxInFlight, a.take)
 	a.schedule.log = a.log.With().Str("part", "schedule").Logger()
-	a.self = newSelfTask(&selfProbe{clock: a.time, store: a.store, floor: a.time.Floor, states: a.schedule.States})
+	a.self = newSelfTask(&selfProbe{clock: a.time, store: a.store, floor: a.time.Floor, states: a.schedule.States, constants: a.constants.Load})
 	a.uplink, err = newUplink(a.cfg, uplinkOptions{Version: a.opts.Version, Log: a.log, Store: a.store, Clock: a.time})
 	if err != nil {
 		return err
@@ -185,6 +185,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		{"uplink", a.uplink.Run},
 		{"link watch", a.watchLinks},
 		{"gaps", a.gaps.Run},
+		{"discovery", a.newDiscovery().Run},
 		{"control socket", server.Run},
 		{"reload on signal", a.reloadOnSignal},
 	})

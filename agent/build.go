@@ -14,6 +14,7 @@ import (
 	"github.com/edgehold/edgehold/agent/config"
 	"github.com/edgehold/edgehold/agent/extension"
 	"github.com/edgehold/edgehold/probes"
+	"github.com/edgehold/edgehold/probes/plan"
 	"github.com/edgehold/edgehold/probes/snmp"
 	"github.com/edgehold/edgehold/sign"
 )
@@ -24,10 +25,11 @@ type entryState struct {
 	Key      string // the files or the place it comes from
 	Name     string // also the Config of its tasks
 	Tasks    []probes.Task
-	Unsigned string   // the package, where it runs without a signature
-	Warnings []string // the entry runs, but not all of it
-	Err      error    // the entry does not run, or not all of it
-	Kept     bool     // the new files are bad, so the tasks of the last good ones run on
+	Unsigned string              // the package, where it runs without a signature
+	Warnings []string            // the entry runs, but not all of it
+	Err      error               // the entry does not run, or not all of it
+	PerDay   func() (int, error) // points that its devices give in a day, about; nil: not known
+	Kept     bool                // the new files are bad, so the tasks of the last good ones run on
 }
 
 // builder makes tasks of a checked configuration. It reads package and
@@ -41,6 +43,7 @@ type builder struct {
 func (b builder) Build(cfg *config.Config) []entryState {
 	deps := b.deps
 	deps.Credentials = cfg.Credentials
+	deps.Profiles = cfg.Profiles
 	deps.Constants = cfg.Dimensions
 	var states []entryState
 	for _, e := range cfg.Extensions {
@@ -121,7 +124,33 @@ func (b builder) probe(p config.Probe, deps probes.Deps) entryState {
 		return state
 	}
 	state.Tasks = tasks
+	if o, ok := p.Options.(*snmp.Options); ok {
+		state.PerDay = func() (int, error) { return pointsPerDay(o, tasks, deps.Profiles) }
+	}
 	return state
+}
+
+// pointsPerDay is about what the devices of an entry will give. What they are is
+// not known before they are asked, so those of profile auto count as generic.
+func pointsPerDay(o *snmp.Options, tasks []probes.Task, folder string) (perDay int, err error) {
+	profiles, err := OpenProfiles(folder)
+	if err != nil {
+		return 0, invalid(err)
+	}
+	name := o.Profile
+	if name == "auto" {
+		name = extension.GenericProfile
+	}
+	chosen := plan.ProfileOptions{FeatureSets: o.FeatureSets, InterfaceFilter: o.InterfaceFilter}
+	for _, t := range tasks {
+		chosen.Interval = t.Interval
+		p, err := profiles.Named(name, chosen)
+		if err != nil {
+			return 0, invalid(err)
+		}
+		perDay += extension.EstimatePoints(p, extension.AssumedInterfaces).PerDay
+	}
+	return perDay, nil
 }
 
 // extension makes one state for each monitoring configuration in the entry's
@@ -241,6 +270,9 @@ func activate(a activation) entryState {
 		state.Err = invalid(fmt.Errorf("%s: %w", a.entry.Where, err))
 	}
 	state.Tasks = snmp.Tasks(p, devices, snmp.TaskOptions{Config: a.name}, a.deps)
+	state.PerDay = func() (int, error) {
+		return len(devices) * extension.EstimatePoints(p, extension.AssumedInterfaces).PerDay, nil
+	}
 	return state
 }
 

@@ -12,6 +12,7 @@ type Entry struct {
 	Name     string
 	Devices  int
 	Tasks    int
+	PerDay   int // points that its devices give in a day, about: 24 interfaces each, sensors not counted
 	Unsigned bool
 	Warnings []string
 	Err      error
@@ -27,10 +28,14 @@ func Check(cfg *config.Config, kinds []probes.Kind) []Entry {
 		for _, t := range s.Tasks {
 			devices[t.Device] = true
 		}
-		entries = append(entries, Entry{
+		e := Entry{
 			Name: s.Name, Devices: len(devices), Tasks: len(s.Tasks),
 			Unsigned: s.Unsigned != "", Warnings: s.Warnings, Err: s.Err,
-		})
+		}
+		if s.PerDay != nil && s.Err == nil {
+			e.PerDay, e.Err = s.PerDay()
+		}
+		entries = append(entries, e)
 	}
 	return entries
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/edgehold/edgehold/agent/config"
-	"github.com/edgehold/edgehold/agent/extension"
 	"github.com/edgehold/edgehold/buffer"
 	"github.com/edgehold/edgehold/probes"
 	"github.com/edgehold/edgehold/probes/catalog"
@@ -31,7 +30,7 @@ func write(t *testing.T, path, text string) string {
 }
 
 func testBuilder() builder {
-	return builder{kinds: catalog.Kinds(extension.Builtin), deps: probes.Deps{Log: zerolog.Nop()}}
+	return builder{kinds: catalog.Kinds(OpenProfiles), deps: probes.Deps{Log: zerolog.Nop()}}
 }
 
 func rackConfig(t *testing.T, allowUnsigned bool) *config.Config {

@@ -3,9 +3,11 @@ package agent
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,111 +18,93 @@ import (
 	"github.com/edgehold/edgehold/probes/snmp/snmptest"
 )
 
-// TestSoakFleet measures the agent as a process of its own with 200 switches of
-// 24 ports polled every 10 s: in steady state, and through an outage. It
-// prints figures and asserts only that nothing was lost.
-func TestSoakFleet(t *testing.T) {
-	if os.Getenv("EDGEHOLD_SOAK") == "" {
-		t.Skip("SKIPPED: a measurement of some minutes; set EDGEHOLD_SOAK=1")
-	}
-	const devices, ports = 200, 24
-	f := newFleet(t, devices, ports)
-	f.start(t)
-	defer f.stop()
-	f.wait(t, "first poll of all", func(st control.Status) bool { return polls(st) >= devices })
-
-	cpu, done := f.cpu(t), polls(f.status(t))
-	f.wait(t, "five more polls of all", func(st control.Status) bool { return polls(st) >= done+5*devices })
-	st := f.status(t)
-	device := float64(polls(st) - done)
-	t.Logf("polling and sending: %.2f CPU-s per 1,000 device-polls, %.1f MB resident, %.1f MB anonymous, %d series",
-		(f.cpu(t)-cpu)/device*1000, mb(st.Memory.Resident), mb(st.Memory.Anonymous), st.Buffer.Series)
-
-	f.env.Refuse()
-	cpu, done = f.cpu(t), polls(f.status(t))
-	f.wait(t, "six polls of all in the outage", func(st control.Status) bool { return polls(st) >= done+6*devices })
-	st = f.status(t)
-	device = float64(polls(st) - done)
-	t.Logf("in the outage: %.2f CPU-s per 1,000 device-polls, %.1f MB resident, %.1f MB anonymous, %d points in the file at %.2f bytes each",
-		(f.cpu(t)-cpu)/device*1000, mb(st.Memory.Resident), mb(st.Memory.Anonymous), st.Account.Buffered,
-		float64(st.Buffer.UsedBytes)/float64(st.Account.Buffered))
-
-	backlog := st.Account.Buffered + st.Account.Delivered
-	if err := f.env.Restore(); err != nil {
-		t.Fatal(err)
-	}
-	cpu, back := f.cpu(t), time.Now()
-	f.wait(t, "the backlog drained", func(st control.Status) bool { return st.Account.Delivered >= backlog })
-	t.Logf("drain: %d points in %.1f s, %.2f CPU-s, peak %.1f MB resident",
-		st.Account.Buffered, time.Since(back).Seconds(), f.cpu(t)-cpu, mb(f.status(t).Memory.Peak))
-	f.stopPolling(t)
-	f.wait(t, "rest", func(st control.Status) bool { return st.Account.Buffered == 0 && st.Buffer.PendingPoints == 0 })
-	st, c := f.status(t), f.env.Counts()
-	t.Logf("accepted %d, arrived %d, twice %d", st.Account.Accepted, c.Distinct, c.Duplicates)
-	if int64(c.Distinct) != st.Account.Accepted || c.Duplicates != 0 {
-		t.Errorf("accepted %d, arrived %d, %d twice", st.Account.Accepted, c.Distinct, c.Duplicates)
-	}
+// fleetOptions say what is polled and how.
+type fleetOptions struct {
+	snmptest.FleetOptions
+	interval   time.Duration
+	resolution string // of the uplink; "" is the default
+	timeout    int    // seconds; 0 is the default
+	retries    int
 }
 
-func mb(n int64) float64 { return float64(n) / 1e6 }
-
-func polls(st control.Status) (n int) {
-	for _, d := range st.Devices {
-		n += int(d.Polls)
-	}
-	return n
-}
-
-// fleet is an agent with its devices and environment.
+// fleet is an agent as a process of its own. Its devices and its environment
+// are in the process of the test.
 type fleet struct {
+	o           fleetOptions
 	dir, binary string
 	env         *draintest.Server
 	url         string
-	devices     []string
+	devices     *snmptest.Fleet
 	cmd         *exec.Cmd
 }
 
-func newFleet(t *testing.T, devices, ports int) *fleet {
+func newFleet(t *testing.T, o fleetOptions) *fleet {
 	t.Helper()
-	f := &fleet{dir: t.TempDir()}
-	f.binary = filepath.Join(f.dir, "edgehold")
-	build := exec.Command("go", "build", "-tags", "gosnmp_nodebug", "-o", f.binary, "../cmd/edgehold")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	for i := range devices {
-		mib := snmptest.NewSwitch(fmt.Sprintf("switch-%d", i), ports, uint64(i), time.Now)
-		r, err := snmptest.Start(snmptest.Options{
-			Addr: fmt.Sprintf("127.1.%d.%d:0", i/200, 1+i%200), Communities: map[string]*snmptest.MIB{"public": mib},
-		})
-		if err != nil {
-			t.Fatal(err)
+	f := &fleet{o: o, dir: t.TempDir(), binary: os.Getenv("EDGEHOLD_BINARY")}
+	if f.binary == "" {
+		f.binary = filepath.Join(f.dir, "edgehold")
+		build := exec.Command("go", "build", "-tags", "gosnmp_nodebug", "-o", f.binary, "../cmd/edgehold")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("build: %v\n%s", err, out)
 		}
-		t.Cleanup(func() { r.Close() })
-		f.devices = append(f.devices, strconv.Quote(r.Addr()))
 	}
+	var err error
+	if f.devices, err = snmptest.StartFleet(o.FleetOptions); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.devices.Close() })
 	f.env = draintest.New(draintest.Options{Token: "fleet"})
-	url, err := f.env.Start("127.0.0.1:0")
-	if err != nil {
+	if f.url, err = f.env.Start("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.env.Close() })
-	f.url = url
-	write(t, filepath.Join(f.dir, "token"), "fleet")
-	write(t, filepath.Join(f.dir, "community"), "public")
-	f.configure(t, fmt.Sprintf("probes:\n  - {kind: snmp, interval: 10s, credentials: [all], devices: [%s]}\n", strings.Join(f.devices, ", ")))
+	f.configure(t, true)
 	return f
 }
 
-func (f *fleet) configure(t *testing.T, probes string) {
+// configure writes the files of an agent that polls the fleet, or nothing.
+func (f *fleet) configure(t *testing.T, polls bool) {
 	t.Helper()
+	write(t, filepath.Join(f.dir, "token"), "fleet")
+	write(t, filepath.Join(f.dir, "fleet.json"), f.activation(t))
+	pkg, err := filepath.Abs("testdata/fleet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := ""
+	if polls {
+		entries = fmt.Sprintf("extensions: [{package: %s, configuration: %s/fleet.json, interval: %s}]\n", pkg, f.dir, f.o.interval)
+	}
+	resolution := ""
+	if f.o.resolution != "" {
+		resolution = ", resolution: " + f.o.resolution
+	}
 	write(t, f.configPath(), fmt.Sprintf(`site: fleet
 state_dir: %s
 socket: %s
-uplink: {dynatrace: {url: %q, token_file: %s/token, resolution: full}}
-credentials: {all: {community_file: %s/community}}
-%s`, f.dir, f.socket(), f.url, f.dir, f.dir, probes))
+uplink: {dynatrace: {url: %q, token_file: %s/token%s}}
+trust: {allow_unsigned: true}
+%s`, f.dir, f.socket(), f.url, f.dir, resolution, entries))
+}
+
+// activation is a monitoring configuration of all devices.
+func (f *fleet) activation(t *testing.T) string {
+	t.Helper()
+	advanced := ""
+	if f.o.timeout > 0 {
+		advanced = fmt.Sprintf(`, "advanced": {"timeoutSecs": %d, "retries": %d}`, f.o.timeout, f.o.retries)
+	}
+	var devices []string
+	for _, addr := range f.devices.Addrs() {
+		host, port, err := net.SplitHostPort(addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		devices = append(devices, fmt.Sprintf(`{"ip": %q, "port": %s, "authentication": {"type": "SNMPv2c", "community": "public"}%s}`, host, port, advanced))
+	}
+	return fmt.Sprintf(`[{"scope": "ag_group-fleet", "value": {"enabled": true, "description": "fleet", "version": "1.0.0",
+		"featureSets": ["all"], "activationContext": "REMOTE", "vars": {}, "snmp": {"devices": [%s]}}}]`, strings.Join(devices, ",\n"))
 }
 
 func (f *fleet) configPath() string { return filepath.Join(f.dir, "edgehold.yaml") }
@@ -128,7 +112,7 @@ func (f *fleet) socket() string     { return filepath.Join(f.dir, "s.sock") }
 
 func (f *fleet) start(t *testing.T) {
 	t.Helper()
-	f.cmd = exec.Command(f.binary, "run", "--config", f.configPath(), "--log-level", "warn")
+	f.cmd = exec.Command(f.binary, "run", "--config", f.configPath(), "--log-level", "error")
 	f.cmd.Stderr = os.Stderr
 	if err := f.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -142,7 +126,7 @@ func (f *fleet) stop() {
 
 func (f *fleet) stopPolling(t *testing.T) {
 	t.Helper()
-	f.configure(t, "")
+	f.configure(t, false)
 	if err := (control.Client{Path: f.socket(), Timeout: time.Minute}).Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -159,17 +143,66 @@ func (f *fleet) status(t *testing.T) control.Status {
 	return st
 }
 
-func (f *fleet) wait(t *testing.T, what string, done func(control.Status) bool) {
+func (f *fleet) wait(t *testing.T, what string, done func(control.Status) bool) control.Status {
 	t.Helper()
-	deadline := time.Now().Add(3 * time.Minute)
+	deadline := time.Now().Add(10 * time.Minute)
 	for time.Now().Before(deadline) {
-		if _, err := os.Stat(f.socket()); err == nil && done(f.status(t)) {
-			return
+		if _, err := os.Stat(f.socket()); err == nil {
+			if st := f.status(t); done(st) {
+				return st
+			}
 		}
-		time.Sleep(time.Second) // between looks; each costs the agent a little
+		time.Sleep(max(100*time.Millisecond, f.o.interval/10)) // between looks; each costs the agent a little
 	}
-	t.Fatalf("%s: not within three minutes: %+v", what, f.status(t).Account)
+	t.Fatalf("%s: not in time: %+v", what, f.status(t).Account)
+	return control.Status{}
 }
+
+// atRest ends the polling, waits until all is delivered, and checks that every
+// accepted point arrived once.
+func (f *fleet) atRest(t *testing.T) {
+	t.Helper()
+	f.stopPolling(t)
+	st := f.wait(t, "rest", func(st control.Status) bool { return st.Account.Buffered == 0 && st.Buffer.PendingPoints == 0 })
+	c := f.env.Counts()
+	t.Logf("accepted %d, arrived %d, twice %d", st.Account.Accepted, c.Distinct, c.Duplicates)
+	if f.o.resolution == "full" && (int64(c.Distinct) != st.Account.Accepted || c.Duplicates != 0) {
+		t.Errorf("accepted %d, arrived %d, %d twice", st.Account.Accepted, c.Distinct, c.Duplicates)
+	}
+	if st.Account.Delivered != st.Account.Accepted {
+		t.Errorf("%+v: not all was delivered", st.Account)
+	}
+}
+
+// alive are the tasks of devices that answer.
+func (f *fleet) alive(st control.Status) []control.Device {
+	dead := map[string]bool{}
+	for i, addr := range f.devices.Addrs() {
+		if f.o.Dead != nil && f.o.Dead(i) {
+			host, _, _ := net.SplitHostPort(addr)
+			dead[host] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(st.Devices), func(d control.Device) bool { return dead[d.Address] })
+}
+
+func polls(devices []control.Device) (n int) {
+	for _, d := range devices {
+		n += int(d.Polls)
+	}
+	return n
+}
+
+// fewest and most are of the polls of one device.
+func fewest(devices []control.Device) uint64 {
+	return slices.MinFunc(devices, func(a, b control.Device) int { return int(a.Polls) - int(b.Polls) }).Polls
+}
+
+func most(devices []control.Device) uint64 {
+	return slices.MaxFunc(devices, func(a, b control.Device) int { return int(a.Polls) - int(b.Polls) }).Polls
+}
+
+func mb(n int64) float64 { return float64(n) / 1e6 }
 
 // cpu is the processor time of the agent, in seconds (proc(5): utime, stime).
 func (f *fleet) cpu(t *testing.T) float64 {
@@ -182,4 +215,24 @@ func (f *fleet) cpu(t *testing.T) float64 {
 	user, _ := strconv.ParseFloat(fields[11], 64)
 	system, _ := strconv.ParseFloat(fields[12], 64)
 	return (user + system) / 100
+}
+
+// resident is the memory of the agent and that part of it that is no page of
+// a file, in bytes.
+func (f *fleet) resident(t *testing.T) (all, anonymous int64) {
+	t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", f.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		var kib int64
+		if n, _ := fmt.Sscanf(line, "VmRSS: %d", &kib); n == 1 {
+			all = kib << 10
+		}
+		if n, _ := fmt.Sscanf(line, "RssAnon: %d", &kib); n == 1 {
+			anonymous = kib << 10
+		}
+	}
+	return all, anonymous
 }

@@ -22,6 +22,7 @@ type Once struct {
 	Kinds   []probes.Kind
 	Devices []string      // only these devices, as in HOST or HOST:PORT; empty: all
 	Wait    time.Duration // poll again after this and give the second poll; 0: poll once
+	Between func()        // called before the second poll; nil: nothing
 	Log     zerolog.Logger
 }
 
@@ -59,6 +60,9 @@ func (o Once) Poll(ctx context.Context) ([]Polled, error) {
 	if o.Wait > 0 {
 		if err := sleep(ctx, o.Wait); err != nil {
 			return nil, err
+		}
+		if o.Between != nil {
+			o.Between()
 		}
 		out = o.round(ctx, tasks)
 	}

@@ -25,7 +25,6 @@ import (
 	"github.com/edgehold/edgehold/agent/config"
 	"github.com/edgehold/edgehold/agent/control"
 	"github.com/edgehold/edgehold/agent/drain/draintest"
-	"github.com/edgehold/edgehold/agent/extension"
 	"github.com/edgehold/edgehold/board"
 	"github.com/edgehold/edgehold/probes"
 	"github.com/edgehold/edgehold/probes/catalog"
@@ -221,7 +220,7 @@ func (d *outageDay) live(t *testing.T) (out outagePictures) {
 // environment.
 func (d *outageDay) agent(t *testing.T) *Agent {
 	t.Helper()
-	opts := Options{Path: filepath.Join(d.dir, "edgehold.yaml"), Kinds: catalog.Kinds(extension.Builtin), Version: "1.0.0"}
+	opts := Options{Path: filepath.Join(d.dir, "edgehold.yaml"), Kinds: catalog.Kinds(OpenProfiles), Version: "1.0.0"}
 	cfg, _, err := config.Load(opts.Path, opts.Kinds)
 	if err != nil {
 		t.Fatal(err)

@@ -283,7 +283,7 @@ func onceFor(t *testing.T, pkg, activation string) Once {
 	cfg.SiteDimension = false
 	cfg.Trust.AllowUnsigned = true
 	cfg.Extensions = []config.Extension{{Package: pkg, Configuration: file, Where: "test"}}
-	return Once{Config: cfg, Kinds: catalog.Kinds(extension.Builtin), Log: zerolog.Nop()}
+	return Once{Config: cfg, Kinds: catalog.Kinds(OpenProfiles), Log: zerolog.Nop()}
 }
 
 // measured turns points into the form of an expectation.

@@ -1,11 +1,11 @@
 package agent
 
 import (
+	"cmp"
+	"container/heap"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -27,6 +27,10 @@ const (
 	maxBackoff          = 5 * time.Minute
 )
 
+// Devices that did not answer last time share so few slots, whatever
+// polling.max_in_flight says.
+const deadSlots = 8
+
 // result is what the schedule knows of a task after a poll.
 type result struct {
 	Status   probes.Status
@@ -34,11 +38,25 @@ type result struct {
 	At       time.Time // start of the poll
 	LastOK   time.Time // start of the last poll that brought data
 	Duration time.Duration
+	Late     time.Duration // from its place on the grid to the start
+	Overran  time.Duration // what the last poll took that was not done in time, 0: none was
 	Points   int
 	Polls    uint64
 	Skipped  uint64 // due while the poll before still ran
 	Gaps     uint64 // counters that fell, over all polls
+	Fails    int    // polls in a row without a connection
 	Stats    probes.PollStats
+	Sum      totals
+}
+
+// totals add up over all polls of a task.
+type totals struct{ Requests, Retries, Timeouts, Strays uint64 }
+
+func (t *totals) add(s probes.PollStats) {
+	t.Requests += uint64(s.Requests)
+	t.Retries += uint64(s.Retries)
+	t.Timeouts += uint64(s.Timeouts)
+	t.Strays += uint64(s.Strays)
 }
 
 // entry is one task on the grid. Its fields belong to schedule.mu.
@@ -47,8 +65,12 @@ type entry struct {
 	lane    *deviceLane
 	labels  *labeler
 	next    time.Time
-	running bool
-	fails   int // polls in a row without a connection
+	place   int       // in the queue, -1 once it is removed
+	due     time.Time // of the running poll
+	running bool      // or waiting for its turn or a slot
+	missed  int       // places on the grid that the running poll has cost
+	told    time.Time // when the log last named it as too slow
+	slow    bool      // the log has named it as too slow, and not yet as in time
 	last    result
 }
 
@@ -57,29 +79,38 @@ type entry struct {
 type deviceLane struct {
 	device string
 	turn   chan struct{}
-	users  int // guarded by schedule.mu
+	users  int  // guarded by schedule.mu
+	dead   bool // its last poll had no connection; guarded by schedule.mu
 }
 
 // schedule starts each task on a grid of its interval. Starts are spread over
 // the interval by a hash of the device; a task that still runs when it is due
 // again is skipped, never queued; tasks of one device take turns; at most
-// `slots` polls run at a time. All waiting is on the monotonic clock.
+// `slots` polls run at a time, and beside them a few of devices that did not
+// answer last time, so that those never hold up the others. All waiting is on
+// the monotonic clock.
 type schedule struct {
 	slots  chan struct{}
+	dead   chan struct{}
 	emit   func(e *entry, b probes.Batch)
 	log    zerolog.Logger
 	origin time.Time
 	wake   chan struct{}
 	polls  sync.WaitGroup
 
-	mu      sync.Mutex
-	entries map[string]*entry
-	lanes   map[string]*deviceLane
+	mu       sync.Mutex
+	entries  map[string]*entry
+	queue    queue
+	lanes    map[string]*deviceLane
+	inFlight int
+	overruns uint64 // places on the grid that were skipped
+	lateness lateness
 }
 
 func newSchedule(maxInFlight int, emit func(*entry, probes.Batch)) *schedule {
 	return &schedule{
 		slots:   make(chan struct{}, maxInFlight),
+		dead:    make(chan struct{}, min(deadSlots, maxInFlight)),
 		emit:    emit,
 		origin:  time.Now(),
 		wake:    make(chan struct{}, 1),
@@ -119,13 +150,15 @@ func (s *schedule) addLocked(t probes.Task, now time.Time) {
 		s.lanes[t.Device] = lane
 	}
 	lane.users++
-	s.entries[t.ID] = &entry{
+	e := &entry{
 		task:   t,
 		lane:   lane,
 		labels: &labeler{},
 		next:   firstDue(s.origin, now, t),
 		last:   result{Status: probes.StatusPending},
 	}
+	s.entries[t.ID] = e
+	heap.Push(&s.queue, e)
 }
 
 func (s *schedule) removeLocked(id string) {
@@ -134,6 +167,7 @@ func (s *schedule) removeLocked(id string) {
 		return
 	}
 	delete(s.entries, id)
+	heap.Remove(&s.queue, e.place)
 	s.leaveLocked(e.lane)
 }
 
@@ -144,11 +178,15 @@ func (s *schedule) leaveLocked(lane *deviceLane) {
 	}
 }
 
+// Starts are aligned to ticks, so that a few devices are polled at a time: to
+// wake the process up for a reply costs more than to read it.
+const maxTick = 500 * time.Millisecond
+
 // firstDue is the first moment on the task's grid that is not before now.
 func firstDue(origin, now time.Time, t probes.Task) time.Time {
 	h := sha256.Sum256([]byte(t.Device)) // simple hashes cluster on addresses of one subnet
 	offset := time.Duration(binary.BigEndian.Uint64(h[:]) % uint64(t.Interval))
-	due := origin.Add(offset)
+	due := origin.Add(offset.Truncate(min(maxTick, t.Interval/10)))
 	if now.After(due) {
 		missed := (now.Sub(due) + t.Interval - 1) / t.Interval
 		due = due.Add(missed * t.Interval)
@@ -184,24 +222,25 @@ func (s *schedule) Run(ctx context.Context) error {
 func (s *schedule) startDue(ctx context.Context, now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	wait := time.Hour
-	for _, e := range s.entries {
-		if !e.next.After(now) {
-			s.startLocked(ctx, e, now)
+	for len(s.queue) > 0 {
+		e := s.queue[0]
+		if e.next.After(now) {
+			return max(e.next.Sub(now), time.Millisecond)
 		}
-		wait = min(wait, e.next.Sub(now))
+		s.startLocked(ctx, e, now)
 	}
-	return max(wait, time.Millisecond)
+	return time.Hour
 }
 
 func (s *schedule) startLocked(ctx context.Context, e *entry, now time.Time) {
-	missed := 1 + now.Sub(e.next)/e.task.Interval
-	e.next = e.next.Add(missed * e.task.Interval)
+	missed := now.Sub(e.next) / e.task.Interval
+	due := e.next.Add(missed * e.task.Interval)
+	s.putOffLocked(e, due.Add(e.task.Interval))
 	if e.running {
-		e.last.Skipped++
+		s.skipLocked(e)
 		return
 	}
-	e.running = true
+	e.running, e.due, e.missed = true, due, 0
 	e.lane.users++
 	s.polls.Go(func() {
 		s.poll(ctx, e)
@@ -211,103 +250,22 @@ func (s *schedule) startLocked(ctx context.Context, e *entry, now time.Time) {
 	})
 }
 
-// poll waits for the device's turn and a slot, polls, and hands on the batch.
-func (s *schedule) poll(ctx context.Context, e *entry) {
-	if !take(ctx, e.lane.turn) {
+func (s *schedule) putOffLocked(e *entry, next time.Time) {
+	e.next = next
+	if e.place >= 0 {
+		heap.Fix(&s.queue, e.place)
+	}
+}
+
+// skipLocked counts a place on the grid that came while the poll before was
+// not done. A device that does not answer is no slow one.
+func (s *schedule) skipLocked(e *entry) {
+	if e.lane.dead {
 		return
 	}
-	defer func() { <-e.lane.turn }()
-	if !take(ctx, s.slots) {
-		return
-	}
-	task, ok := s.current(e)
-	if !ok {
-		<-s.slots
-		return
-	}
-	start := time.Now()
-	batch, err := pollOnce(ctx, task)
-	<-s.slots
-	if ctx.Err() == nil || err == nil { // a stop says nothing about the device
-		s.tell(task, s.finish(e, start, batch, err), err)
-	}
-	s.emit(e, batch)
-}
-
-// current is the task of an entry, false once a reload has taken it away.
-func (s *schedule) current(e *entry) (probes.Task, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return e.task, s.entries[e.task.ID] == e
-}
-
-func take(ctx context.Context, c chan struct{}) bool {
-	select {
-	case c <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// pollOnce bounds the poll in time and turns a panic, which one hostile device
-// must not make everybody's, into an error of this poll.
-func pollOnce(ctx context.Context, t probes.Task) (batch probes.Batch, err error) {
-	ctx, cancel := context.WithTimeout(ctx, max(t.Interval, minPollTime))
-	defer cancel()
-	defer func() {
-		if p := recover(); p != nil {
-			batch, err = probes.Batch{}, panicError{value: p, stack: debug.Stack()}
-		}
-	}()
-	return t.Probe.Poll(ctx)
-}
-
-// tell logs a change of a task's status, once, so that a device that stays away
-// does not fill the log.
-func (s *schedule) tell(t probes.Task, was probes.Status, err error) {
-	now := probes.StatusOf(err)
-	log := s.log.With().Str("task", t.Label).Str("configuration", t.Config).Logger()
-	var inside panicError
-	switch {
-	case now == was:
-	case errors.As(err, &inside):
-		log.Error().Str("stack", string(inside.stack)).Err(err).Msg("poll failed inside")
-	case now != probes.StatusOK:
-		log.Warn().Str("status", string(now)).Err(err).Msg("poll is not in order")
-	case was != probes.StatusPending:
-		log.Info().Str("was", string(was)).Msg("poll is in order again")
-	}
-}
-
-// finish notes what came of a poll and returns the status before it.
-func (s *schedule) finish(e *entry, start time.Time, batch probes.Batch, err error) (was probes.Status) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	was = e.last.Status
-	e.running = false
-	e.last.At, e.last.Duration = start, time.Since(start)
-	e.last.Points = len(batch.Points)
-	e.last.Polls++
-	e.last.Status = probes.StatusOf(err)
-	e.last.Message = ""
-	if err != nil {
-		e.last.Message = err.Error()
-	}
-	if len(batch.Points) > 0 {
-		e.last.LastOK = start
-	}
-	if m, ok := e.task.Probe.(probes.Measured); ok {
-		e.last.Stats = m.PollStats()
-		e.last.Gaps += uint64(e.last.Stats.Gaps)
-	}
-	if e.last.Status != probes.StatusDeviceConnectionError {
-		e.fails = 0
-		return was
-	}
-	e.fails++
-	e.next = e.next.Add(backoff(e.fails, e.task.Interval))
-	return was
+	e.missed++
+	e.last.Skipped++
+	s.overruns++
 }
 
 // backoff is how long a poll is put off beyond its next place on the grid after
@@ -337,11 +295,53 @@ func (s *schedule) States() []taskState {
 	for _, e := range s.entries {
 		out = append(out, taskState{Task: e.task, Last: e.last, Next: e.next})
 	}
-	slices.SortFunc(out, func(a, b taskState) int {
-		if a.Task.ID < b.Task.ID {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(out, func(a, b taskState) int { return cmp.Compare(a.Task.ID, b.Task.ID) })
 	return out
+}
+
+// pace is how the schedule as a whole keeps its grid.
+type pace struct {
+	InFlight int
+	Slots    int
+	Dead     int           // devices whose last poll had no connection
+	Late     time.Duration // 99 of 100 polls of the last minutes started sooner than that after their place on the grid
+	Overruns uint64
+}
+
+// Pace tells how well the grid is kept.
+func (s *schedule) Pace() pace {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := pace{InFlight: s.inFlight, Slots: cap(s.slots), Late: s.lateness.quantile(time.Now(), 0.99), Overruns: s.overruns}
+	for _, l := range s.lanes {
+		if l.dead {
+			p.Dead++
+		}
+	}
+	return p
+}
+
+// queue holds the entries, the one that is due next first.
+type queue []*entry
+
+func (q queue) Len() int           { return len(q) }
+func (q queue) Less(i, j int) bool { return q[i].next.Before(q[j].next) }
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].place, q[j].place = i, j
+}
+
+// Push is for container/heap.
+func (q *queue) Push(x any) {
+	e := x.(*entry)
+	e.place = len(*q)
+	*q = append(*q, e)
+}
+
+// Pop is for container/heap.
+func (q *queue) Pop() any {
+	last := len(*q) - 1
+	e := (*q)[last]
+	(*q)[last], *q, e.place = nil, (*q)[:last], -1
+	return e
 }

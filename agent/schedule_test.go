@@ -45,6 +45,13 @@ func (l *load) leave() {
 	l.now--
 }
 
+// clear forgets the most that ran at a time so far.
+func (l *load) clear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.most = l.now
+}
+
 func (p *fakeProbe) Poll(ctx context.Context) (probes.Batch, error) {
 	p.mu.Lock()
 	p.starts = append(p.starts, time.Now())
@@ -367,3 +374,157 @@ func TestPanickingProbeIsAnErrorOfItsOwn(t *testing.T) {
 type panicProbe struct{}
 
 func (panicProbe) Poll(context.Context) (probes.Batch, error) { panic("hostile device") }
+
+func TestScheduleKeepsTheDeadFromTheLiving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSchedule(16, nothing)
+		gone := probes.WithStatus(probes.StatusDeviceConnectionError, errors.New("no answer"))
+		dead := &load{}
+		var tasks []probes.Task
+		var living []*fakeProbe
+		for i := range 100 {
+			p := &fakeProbe{takes: 100 * time.Millisecond}
+			living = append(living, p)
+			tasks = append(tasks, task(fmt.Sprint("living", i), fmt.Sprint("l", i), time.Minute, p))
+		}
+		for i := range 60 { // each takes 20 s to find out, five tries of four seconds say
+			p := &fakeProbe{takes: 20 * time.Second, err: gone, shared: dead}
+			tasks = append(tasks, task(fmt.Sprint("dead", i), fmt.Sprint("d", i), time.Minute, p))
+		}
+		s.Set(tasks)
+		before := make([]int, len(living))
+		time.AfterFunc(5*time.Minute+50*time.Millisecond, func() { // at first all may be alive
+			dead.clear()
+			for i, p := range living {
+				before[i] = len(p.polls())
+			}
+		})
+		runSchedule(t, s, 35*time.Minute+50*time.Millisecond)
+		if dead.most > deadSlots {
+			t.Errorf("%d dead devices held slots at a time, want at most %d", dead.most, deadSlots)
+		}
+		for i, p := range living {
+			if n := len(p.polls()) - before[i]; n != 30 {
+				t.Errorf("living device %d: %d polls in 30 minutes, want 30", i, n)
+			}
+		}
+		pace := s.Pace()
+		if pace.Late > 10*time.Millisecond || pace.Dead != 60 || pace.Slots != 16 {
+			t.Errorf("%+v, want all starts of the living in time and 60 dead", pace)
+		}
+		for _, st := range s.States() {
+			if st.Last.Skipped > 0 {
+				t.Errorf("%s: %d skipped", st.Task.ID, st.Last.Skipped)
+			}
+		}
+	})
+}
+
+func TestADeviceThatComesBackLeavesTheDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSchedule(4, nothing)
+		p := &fakeProbe{err: probes.WithStatus(probes.StatusDeviceConnectionError, errors.New("no answer"))}
+		s.Set([]probes.Task{task("t", "192.0.2.1", 10*time.Second, p)})
+		runSchedule(t, s, time.Minute)
+		if n := s.Pace().Dead; n != 1 {
+			t.Errorf("%d dead, want 1", n)
+		}
+		p.err = nil
+		runSchedule(t, s, 5*time.Minute)
+		if n := s.Pace().Dead; n != 0 {
+			t.Errorf("%d dead after an answer", n)
+		}
+		if st := s.States()[0]; st.Last.Fails != 0 || st.Last.Status != probes.StatusOK {
+			t.Errorf("%+v", st.Last)
+		}
+	})
+}
+
+func TestScheduleNamesTheSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSchedule(4, nothing)
+		var log strings.Builder
+		s.log = zerolog.New(&log)
+		begin := time.Now()
+		p := probeFunc(func() {
+			if time.Since(begin) < 10*time.Minute {
+				time.Sleep(25 * time.Second) // fake time
+			}
+		})
+		slow := task("t", "192.0.2.1", 10*time.Second, p)
+		slow.Label = "192.0.2.1 slow"
+		s.Set([]probes.Task{slow})
+		time.AfterFunc(9*time.Minute, func() {
+			if st := s.States()[0]; st.Last.Overran != 25*time.Second || s.Pace().Overruns != st.Last.Skipped || st.Last.Skipped < 30 {
+				t.Errorf("overran %v, %d skipped, %d in all", st.Last.Overran, st.Last.Skipped, s.Pace().Overruns)
+			}
+		})
+		runSchedule(t, s, 15*time.Minute)
+		if n := strings.Count(log.String(), "due again"); n != 1 || !strings.Contains(log.String(), `"device":"192.0.2.1","took":"25s"`) {
+			t.Errorf("%d lines, want one that names the device and what it took:\n%s", n, log.String())
+		}
+		if n := strings.Count(log.String(), "in time again"); n != 1 || s.States()[0].Last.Overran != 0 {
+			t.Errorf("%d lines of recovery, overran %v:\n%s", n, s.States()[0].Last.Overran, log.String())
+		}
+	})
+}
+
+// probeFunc is all that a poll does.
+type probeFunc func()
+
+func (p probeFunc) Poll(context.Context) (probes.Batch, error) {
+	p()
+	return probes.Batch{}, nil
+}
+
+func TestScheduleNamesTheWantOfSlots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSchedule(1, nothing)
+		var log strings.Builder
+		s.log = zerolog.New(&log)
+		var tasks []probes.Task
+		for i := range 4 {
+			tasks = append(tasks, task(fmt.Sprint(i), fmt.Sprint("d", i), 10*time.Second, &fakeProbe{takes: 4 * time.Second}))
+		}
+		s.Set(tasks)
+		runSchedule(t, s, 5*time.Minute)
+		if !strings.Contains(log.String(), "raise polling.max_in_flight") {
+			t.Errorf("the log does not say what to do:\n%s", log.String())
+		}
+		if p := s.Pace(); p.Late < 4*time.Second {
+			t.Errorf("99 of 100 polls start within %v, though one slot is too few", p.Late)
+		}
+	})
+}
+
+func TestLatenessQuantile(t *testing.T) {
+	at := time.Now()
+	var l lateness
+	if got := l.quantile(at, 0.99); got != 0 {
+		t.Errorf("of none: %v", got)
+	}
+	for i := range 1000 {
+		late := 3 * time.Millisecond
+		if i%50 == 0 { // two in a hundred
+			late = 900 * time.Millisecond
+		}
+		l.add(at, late)
+	}
+	for _, c := range []struct {
+		after    time.Duration
+		q        float64
+		from, to time.Duration
+	}{
+		{0, 0.5, 3 * time.Millisecond, 5 * time.Millisecond},
+		{0, 0.99, 900 * time.Millisecond, 1300 * time.Millisecond},
+		{0, 1, 900 * time.Millisecond, 1300 * time.Millisecond},
+		{latenessSpan, 0.99, 900 * time.Millisecond, 1300 * time.Millisecond},
+		{2 * latenessSpan, 0.99, 0, 0},
+	} {
+		if got := l.quantile(at.Add(c.after), c.q); got < c.from || got > c.to {
+			t.Errorf("quantile %v after %v: %v, want %v to %v", c.q, c.after, got, c.from, c.to)
+		}
+	}
+	l.add(at, -time.Second)
+	l.add(at, 1000*time.Hour)
+}

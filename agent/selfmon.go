@@ -19,8 +19,11 @@ type selfProbe struct {
 	store  *buffer.Store
 	floor  func() time.Time // of the clock
 	states func() []taskState
-	last   buffer.Account
-	gaps   uint64
+	// constants go on every series; nil: they are added later.
+	constants func() *[]probes.Dimension
+	last      buffer.Account
+	gaps      uint64
+	told      deviceTeller
 }
 
 func newSelfTask(p *selfProbe) probes.Task {
@@ -39,15 +42,22 @@ func newSelfTask(p *selfProbe) probes.Task {
 func (p *selfProbe) Poll(context.Context) (probes.Batch, error) {
 	points := selfPoints{stamp: p.clock.Now()}
 	p.keepFloor()
+	tuneCollector()
 	p.account(&points)
 	p.buffer(&points)
+	if p.constants != nil {
+		p.told.begin(p.constants())
+	} else {
+		p.told.begin(nil)
+	}
 	gaps := uint64(0)
 	for _, t := range p.states() {
 		if t.Task.Device != selfDevice {
-			points.device(t)
+			p.told.tell(&points, t)
 			gaps += t.Last.Gaps
 		}
 	}
+	p.told.forget()
 	points.count("edgehold.poll.gaps", int64(gaps-min(gaps, p.gaps))) // a task that is gone takes its gaps along
 	p.gaps = gaps
 	if m, err := board.ResidentMemory(); err == nil {
@@ -116,21 +126,4 @@ func (s *selfPoints) gauge(key string, v probes.Value, dims ...probes.Dimension)
 
 func (s *selfPoints) count(key string, n int64) {
 	s.add(probes.NewSeries(key, probes.Count), probes.Int(n))
-}
-
-// device tells the state of one task: a marker of 1 whose status is a
-// dimension, the way vendor packages send states, and how long the poll took.
-func (s *selfPoints) device(t taskState) {
-	if t.Last.Polls == 0 {
-		return
-	}
-	dims := []probes.Dimension{
-		{Key: "endpoint", Value: t.Task.Label}, // a device may have several, on other ports
-		{Key: "device.address", Value: t.Task.Device},
-		{Key: "configuration", Value: t.Task.Config},
-		{Key: "interval", Value: t.Task.Interval.String()},
-	}
-	s.gauge("edgehold.poll.duration", probes.Float(t.Last.Duration.Seconds()), dims...)
-	s.gauge("edgehold.device.status", probes.Int(1),
-		append(dims, probes.Dimension{Key: "status", Value: string(t.Last.Status)})...)
 }

@@ -33,6 +33,7 @@ func (a *Agent) Status() control.Status {
 		Started: a.started,
 		UptimeS: int64(time.Since(a.started).Seconds()),
 		Config:  control.ConfigState{Path: cfg.Path, Hash: cfg.Hash, LoadedAt: loadedAt, LastError: lastErr},
+		Polling: pollingStatus(a.schedule.Pace()),
 		Buffer:  a.bufferStatus(),
 		Clock:   clockStatus(a.time.State(), a.time.Best),
 		Uplink:  uplinkStatus(a.uplink.State()),
@@ -86,27 +87,6 @@ func (a *Agent) bufferStatus() control.Buffer {
 		b.Ages = append(b.Ages, control.AgeBand{Upto: ageWords[i], Points: n})
 	}
 	return b
-}
-
-func deviceStatus(t taskState) control.Device {
-	return control.Device{
-		Label:      t.Task.Label,
-		Address:    t.Task.Device,
-		Config:     t.Task.Config,
-		Status:     string(t.Last.Status),
-		Message:    t.Last.Message,
-		LastPoll:   t.Last.At,
-		LastOK:     t.Last.LastOK,
-		Next:       t.Next,
-		IntervalS:  t.Task.Interval.Seconds(),
-		DurationMS: float64(t.Last.Duration.Microseconds()) / 1000,
-		Points:     t.Last.Points,
-		Polls:      t.Last.Polls,
-		Skipped:    t.Last.Skipped,
-		Gaps:       t.Last.Gaps,
-		Requests:   t.Last.Stats.Requests,
-		Retries:    t.Last.Stats.Retries,
-	}
 }
 
 // configurationStatus sums up an entry's endpoints as the vendor's own tools

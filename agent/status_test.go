@@ -1,11 +1,14 @@
 package agent
 
 import (
+	"maps"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/edgehold/edgehold/agent/control"
+	"github.com/edgehold/edgehold/probes"
 )
 
 func TestAlarmOfAnUnknownTime(t *testing.T) {
@@ -45,6 +48,109 @@ func TestAlarmOfOneCargo(t *testing.T) {
 	} {
 		if got := alarms(control.Status{Uplink: tt.uplink}); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: alarms %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestStateWords(t *testing.T) {
+	for _, tt := range []struct {
+		last result
+		want string
+	}{
+		{result{Status: probes.StatusPending}, "pending"},
+		{result{Status: probes.StatusOK}, "ok"},
+		{result{Status: probes.StatusWarning}, "partial"},
+		{result{Status: probes.StatusDeviceConnectionError, Fails: 1}, "silent"},
+		{result{Status: probes.StatusDeviceConnectionError, Fails: 2}, "backing off"},
+		{result{Status: probes.StatusAuthenticationError}, "denied"},
+		{result{Status: probes.StatusInvalidConfigError}, "error"},
+	} {
+		if got := stateWord(tt.last); got != tt.want {
+			t.Errorf("%+v: %q, want %q", tt.last, got, tt.want)
+		}
+	}
+}
+
+// measuredProbe has counted something.
+type measuredProbe struct{ fakeProbe }
+
+func (*measuredProbe) PollStats() probes.PollStats { return probes.PollStats{Rows: 24} }
+func (*measuredProbe) Description() string         { return "edgehold.cisco 1.0.0" }
+
+func TestDeviceStatusIsComplete(t *testing.T) {
+	stats := probes.PollStats{
+		Requests: 1, Retries: 2, Timeouts: 3, Varbinds: 4, Strays: 5, Malformed: 6, Reports: 7, Rows: 8,
+		Partial: []string{"table 1.2: oids do not increase"},
+		Tables:  []probes.TableStats{{OID: "1.2", Rows: 8, Requests: 1, Took: 1500 * time.Microsecond}},
+	}
+	got := deviceStatus(taskState{
+		Task: probes.Task{Label: "sw1", Probe: &measuredProbe{}},
+		Last: result{Status: probes.StatusWarning, Late: 1500 * time.Millisecond, Overran: time.Minute, Skipped: 9, Fails: 10, Stats: stats},
+	})
+	want := control.Device{
+		Label: "sw1", Profile: "edgehold.cisco 1.0.0", State: "partial", Status: "WARNING", LateS: 1.5, OverranS: 60, Skipped: 9, Failures: 10,
+		Requests: 1, Retries: 2, Timeouts: 3, Varbinds: 4, Strays: 5, Malformed: 6, Reports: 7, Rows: 8,
+		Partial: stats.Partial, Tables: []control.Table{{OID: "1.2", Rows: 8, Requests: 1, DurationMS: 1.5}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// TestPointsAboutADevice polls the teller as the agent does once a minute.
+func TestPointsAboutADevice(t *testing.T) {
+	state := taskState{
+		Task: probes.Task{Label: "sw1", Device: "192.0.2.1", Interval: 5 * time.Minute, Probe: &measuredProbe{}},
+		Last: result{Polls: 1, Status: probes.StatusOK, Stats: probes.PollStats{Rows: 24}, Sum: totals{Requests: 5}},
+	}
+	var teller deviceTeller
+	constants := []probes.Dimension{{Key: "site", Value: "plant-7"}}
+	round := func() map[string]float64 {
+		var out selfPoints
+		teller.begin(&constants)
+		teller.tell(&out, state)
+		teller.forget()
+		got := map[string]float64{}
+		for _, p := range out.list {
+			got[p.Series.Key()] = p.Value.Float64()
+			if s := p.Series; s.Dim("site") != "plant-7" || s.Dim("endpoint") != "sw1" || (s.Dim("status") != "") != (s.Key() == "edgehold.device.status") {
+				t.Errorf("%s has %v", s.Key(), s.Dims())
+			}
+		}
+		return got
+	}
+	for _, tt := range []struct {
+		name string
+		last result
+		want map[string]float64
+	}{
+		{"first", state.Last, map[string]float64{"up": 1, "duration": 0, "rows": 24, "requests": 5}},
+		{"nothing new", state.Last, map[string]float64{"up": 1}},
+		{"gone", result{Polls: 2, Status: probes.StatusDeviceConnectionError, Duration: 4 * time.Second, Sum: totals{Requests: 7, Retries: 1, Timeouts: 2}},
+			map[string]float64{"up": 0, "duration": 4, "rows": 0, "requests": 2, "retries": 1, "timeouts": 2}},
+		{"after a reload", result{Polls: 1, Status: probes.StatusOK, Sum: totals{Strays: 3}},
+			map[string]float64{"up": 1, "duration": 0, "rows": 0, "requests": 0, "strays": 3}},
+	} {
+		state.Last = tt.last
+		want := map[string]float64{"edgehold.device.status": 1}
+		for key, v := range tt.want {
+			want["edgehold.snmp."+key] = v
+		}
+		if got := round(); !maps.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", tt.name, got, want)
+		}
+	}
+	teller.begin(&constants)
+	teller.forget()
+	if len(teller.known) != 0 {
+		t.Error("a task that is gone is remembered")
+	}
+}
+
+func TestGarbageIsBounded(t *testing.T) {
+	for live, want := range map[uint64]int{0: 50, 2_000_000: 50, 20_000_000: 50, 40_000_000: 25, 80_000_000: 20, 1 << 62: 20} {
+		if got := gcPercent(live); got != want {
+			t.Errorf("%d bytes in use: %d %%, want %d", live, got, want)
 		}
 	}
 }

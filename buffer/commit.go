@@ -445,6 +445,7 @@ func (s *Store) finish(w *work) {
 	s.mu.Unlock()
 	err := s.measure()
 	s.holds.finish(w, err)
+	s.volume().codec.Rest()
 	s.sound(err)
 	if err := s.giveBackSpace(w.last); err != nil {
 		s.o.Log.Warn().Err(err).Str("path", s.o.Path).Msg("buffer cannot give free space back to the disk")

@@ -26,6 +26,7 @@ type cursor struct {
 	at    segment
 	next  uint32 // index of the next record; 0: none was decoded
 	used  uint64 // when, for choosing among cursors
+	asked bool   // since the last commit
 
 	guess   bool        // the record before next is one
 	groups  []arc.Group // of that record
@@ -46,6 +47,14 @@ func (c *cursor) reaches(r record) bool {
 	return c.next > 0 && c.at == r.segment && c.next <= r.index+1
 }
 
+// rest gives the memory back that nobody has used for the time of a commit.
+func (c *cursor) rest() {
+	if !c.asked && c.next > 0 {
+		*c = *newCursor(c.codec)
+	}
+	c.asked = false
+}
+
 // reset begins a segment.
 func (c *cursor) reset(s segment) {
 	c.dec.Reset(0)
@@ -55,6 +64,7 @@ func (c *cursor) reset(s segment) {
 // seek decodes up to the record, whose groups or entries are then at hand. The
 // error is a *recordError where a record is to blame.
 func (c *cursor) seek(tx *bbolt.Tx, r record, series int) error {
+	c.asked = true
 	if c.holds(r) {
 		return nil
 	}

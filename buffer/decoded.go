@@ -25,6 +25,9 @@ func (h *holds) reader(tx *bbolt.Tx, r record, q Query, series int) (*cursor, er
 		h.decoded.used = true
 		return &cursor{groups: groups}, nil
 	}
+	if groups := h.recent.groups[r.number()]; groups != nil && !q.Late {
+		return &cursor{groups: groups}, nil
+	}
 	c := h.cursor(r, q.Late)
 	return c, c.seek(tx, r, series)
 }
@@ -73,4 +76,48 @@ func (d *decoded) rest() {
 		*d = decoded{}
 	}
 	d.used = false
+}
+
+// maxRecent bounds the points that are kept from their commit on.
+const maxRecent = 1 << 16
+
+// recent holds the points of the newest records as they were before they were
+// packed. They are leased next, so where all goes well none of them is ever
+// unpacked, and there is no decoder that remembers every series.
+type recent struct {
+	groups map[uint64][]arc.Group
+	order  []uint64 // records, the oldest first
+	points int
+}
+
+// renew adds the records of a commit, and forgets those that are settled and
+// those that are too many.
+func (x *recent) renew(w *work) {
+	for n := range x.groups {
+		if w.ledger.settled.has(spanOf[uint64]{n, n + 1}) {
+			x.forget(n)
+		}
+	}
+	for _, d := range w.drafts {
+		if d.groups == nil {
+			continue
+		}
+		if x.groups == nil {
+			x.groups = make(map[uint64][]arc.Group)
+		}
+		x.groups[d.number()] = d.groups
+		x.order = append(x.order, d.number())
+		x.points += int(d.count)
+	}
+	for len(x.order) > 0 && (x.points > maxRecent || x.groups[x.order[0]] == nil) {
+		x.forget(x.order[0])
+		x.order = x.order[1:]
+	}
+}
+
+func (x *recent) forget(n uint64) {
+	for _, g := range x.groups[n] {
+		x.points -= len(g.IDs)
+	}
+	delete(x.groups, n)
 }

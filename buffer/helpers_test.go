@@ -39,6 +39,8 @@ type rig struct {
 	t     testing.TB
 	o     Options
 	clock *wall
+
+	leases int
 }
 
 // start opens a store that commits every batch. When the test ends, the file
@@ -99,8 +101,20 @@ func (r *rig) flush() {
 	r.append()
 }
 
+// fromFile makes the next lease read the file, also what was written just now.
+func (r *rig) fromFile() {
+	h := &r.holds
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.recent = recent{}
+}
+
+// lease takes what is in memory and what is in the file by turns.
 func (r *rig) lease(n int) *Lease {
 	r.t.Helper()
+	if r.leases++; r.leases%2 == 0 {
+		r.fromFile()
+	}
 	l, err := r.Lease(Query{Max: n})
 	if err != nil {
 		r.t.Fatal(err)

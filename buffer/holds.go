@@ -22,6 +22,7 @@ type holds struct {
 	cursors [2]*cursor // one for each lane
 	late    *cursor    // for late points; nil while nobody leases them
 	decoded decoded    // of the last period that whole series were leased of
+	recent  recent     // of the last commits
 
 	since   time.Time // when the first settlement or damage came that waits
 	backlog bool      // some of them are not of the freshest points
@@ -186,7 +187,11 @@ func (h *holds) finish(w *work, found error) {
 	if len(w.drafts) > 0 {
 		h.fresh = w.fresh
 	}
+	h.recent.renew(w)
 	h.decoded.rest()
+	for _, c := range h.cursors {
+		c.rest()
+	}
 }
 
 // due tells how long settlements may wait for a commit to ride in.
@@ -213,7 +218,7 @@ func (h *holds) moved(v *volume, emptied bool) {
 		h.epoch++
 	}
 	h.records = make(map[uint64]*hold)
-	h.cursors, h.late, h.decoded = [2]*cursor{newCursor(v.codec), newCursor(v.codec)}, nil, decoded{}
+	h.cursors, h.late, h.decoded, h.recent = [2]*cursor{newCursor(v.codec), newCursor(v.codec)}, nil, decoded{}, recent{}
 	h.damaged, h.broken, h.since, h.backlog, h.fresh = nil, nil, time.Time{}, false, 0
 }
 

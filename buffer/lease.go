@@ -27,6 +27,7 @@ type Query struct {
 	// none. A series with more than Max points comes alone. 0: points go one by
 	// one. Match and Whole mean nothing for entries.
 	Whole time.Duration
+	Spare *Lease // nil, or a settled one whose memory is used again: nobody may look at it any more
 }
 
 // Lease is points that nobody else gets until they are settled. They are

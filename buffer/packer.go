@@ -69,6 +69,7 @@ type draft struct {
 	framed []byte
 	boot   probes.BootID // of guesses
 	ahead  int64         // what their wall times are more than the uptime, milliseconds
+	groups []arc.Group   // what it was packed from; nil for entries
 }
 
 // draft packs one record. With names it says which dictionary it needs.
@@ -106,6 +107,7 @@ func (p *packer) points(next uint64, groups []arc.Group, names dictionaryState) 
 		if err != nil {
 			return nil, fmt.Errorf("pack points: %w", err)
 		}
+		d.groups = groups[:n]
 		out, groups = append(out, d), groups[n:]
 	}
 	return out, nil

@@ -25,6 +25,9 @@ type picker struct {
 
 func newPicker(q Query, h *holds, cutoff int64) *picker {
 	p := &picker{q: q, holds: h, lease: &Lease{epoch: h.epoch, late: q.Late}, cutoff: cutoff}
+	if old := q.Spare; old != nil && old.settled {
+		p.lease.Points, p.lease.at, old.Points, old.at = old.Points[:0], old.at[:0], nil, nil
+	}
 	p.oldest, p.newest, p.floor, p.ceiling = math.MinInt64, math.MaxInt64, math.MinInt64, math.MaxInt64
 	if !q.Oldest.IsZero() {
 		p.oldest = q.Oldest.UnixMilli()

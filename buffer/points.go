@@ -16,27 +16,49 @@ func group(names *dictionary, tickets []*Ticket, st *stamper, of kin) []arc.Grou
 	var groups []arc.Group
 	open := make(map[arc.Stamp]int)
 	for _, t := range tickets {
-		for _, p := range t.points {
-			stamp, k := st.stamp(p.Stamp)
-			if k != of {
-				continue
+		for rest := t.points; len(rest) > 0; {
+			run := sameStamp(rest)
+			rest = rest[len(run):]
+			stamp, k := st.stamp(run[0].Stamp)
+			for k == of && len(run) > 0 {
+				i, ok := open[stamp]
+				if !ok || len(groups[i].IDs) == maxRecordPoints {
+					i = len(groups)
+					open[stamp] = i
+					groups = append(groups, arc.Group{Stamp: stamp})
+				}
+				run = fillGroup(&groups[i], names, run)
 			}
-			i, ok := open[stamp]
-			if !ok || len(groups[i].IDs) == maxRecordPoints {
-				i = len(groups)
-				open[stamp] = i
-				groups = append(groups, arc.Group{Stamp: stamp})
-			}
-			groups[i].IDs = append(groups[i].IDs, names.number(p.Series))
-			groups[i].Values = append(groups[i].Values, toValue(p.Value))
 		}
 	}
+	names.renew()
 	var out []arc.Group
 	for i := range groups {
 		out = append(out, ascend(&groups[i])...)
 	}
 	slices.SortStableFunc(out, func(a, b arc.Group) int { return cmp.Compare(a.Stamp.Wall, b.Stamp.Wall) })
 	return out
+}
+
+// sameStamp is the points at the front that have one stamp: mostly a poll.
+func sameStamp(points []probes.Point) []probes.Point {
+	n := 1
+	for n < len(points) && points[n].Stamp == points[0].Stamp {
+		n++
+	}
+	return points[:n]
+}
+
+// fillGroup adds as many of the points as the group has room for, and gives the
+// others.
+func fillGroup(g *arc.Group, names *dictionary, run []probes.Point) (rest []probes.Point) {
+	n := min(len(run), maxRecordPoints-len(g.IDs))
+	g.IDs = names.numbers(slices.Grow(g.IDs, n), run[:n])
+	g.Values = slices.Grow(g.Values, n)
+	for i := range run[:n] {
+		g.Values = append(g.Values, toValue(run[i].Value))
+	}
+	return run[n:]
 }
 
 // byID sorts a group.

@@ -38,6 +38,7 @@ func (r *rig) spoil(n uint64) {
 			overwrite(r.t, r.o.Path, int64(at+len(payload)/2), []byte{^payload[len(payload)/2]})
 		}
 	}
+	r.fromFile()
 }
 
 // TestDamageInTheOpenSegment: what is appended after the damage was found must

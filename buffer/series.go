@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"sync"
 
 	"go.etcd.io/bbolt"
@@ -18,14 +19,20 @@ import (
 // from a file.
 type dictionary struct {
 	mu     sync.RWMutex
-	ids    map[[16]byte]uint32 // by Series.ID
-	series []*probes.Series    // by number
-	print  uint32              // fingerprint of all blocks that were made
+	series []*probes.Series // by number
+	index  []uint32         // open addressing by Series.ID: number plus one, 0 where none is
+	print  uint32           // fingerprint of all blocks that were made
+
+	loaded []bool    // by number, of series of the file: nobody but the dictionary has them
+	newer  []renewal // that others have in their place
 }
 
-func newDictionary() *dictionary {
-	return &dictionary{ids: make(map[[16]byte]uint32)}
+type renewal struct {
+	number uint32
+	series *probes.Series
 }
+
+func newDictionary() *dictionary { return &dictionary{index: make([]uint32, 64)} }
 
 func (d *dictionary) len() int {
 	d.mu.RLock()
@@ -33,17 +40,68 @@ func (d *dictionary) len() int {
 	return len(d.series)
 }
 
-// number gives the series its number, a new one if it has none.
-func (d *dictionary) number(s *probes.Series) uint32 {
+// numbers appends the numbers of the points' series. One that has none gets a
+// new one.
+func (d *dictionary) numbers(dst []uint32, points []probes.Point) []uint32 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	id, ok := d.ids[s.ID()]
-	if !ok {
-		id = uint32(len(d.series))
-		d.ids[s.ID()] = id
-		d.series = append(d.series, s)
+	for i := range points {
+		dst = append(dst, d.number(points[i].Series))
 	}
-	return id
+	return dst
+}
+
+func (d *dictionary) number(s *probes.Series) uint32 {
+	slot := d.slot(s)
+	if *slot == 0 {
+		return d.append(s, slot)
+	}
+	n := *slot - 1
+	if int(n) < len(d.loaded) && d.loaded[n] {
+		d.loaded[n] = false
+		d.newer = append(d.newer, renewal{n, s})
+	}
+	return n
+}
+
+// append adds a series whose slot is free.
+func (d *dictionary) append(s *probes.Series, slot *uint32) uint32 {
+	d.series = append(d.series, s)
+	*slot = uint32(len(d.series))
+	if 4*len(d.series) > 3*len(d.index) {
+		d.index = make([]uint32, 2*len(d.index))
+		for i, s := range d.series {
+			*d.slot(s) = uint32(i + 1)
+		}
+	}
+	return uint32(len(d.series) - 1)
+}
+
+// slot is where the number of the series is, or belongs.
+func (d *dictionary) slot(s *probes.Series) *uint32 {
+	id := s.ID() // a digest, and so well mixed
+	mask := uint32(len(d.index) - 1)
+	for i := binary.LittleEndian.Uint32(id[:]) & mask; ; i = (i + 1) & mask {
+		n := d.index[i]
+		if n == 0 || d.series[n-1] == s || d.series[n-1].ID() == id {
+			return &d.index[i]
+		}
+	}
+}
+
+// renew puts the series that probes have in the place of those that were read
+// from the file, so that each is in memory once.
+func (d *dictionary) renew() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.newer) == 0 {
+		return
+	}
+	d.series = slices.Clone(d.series)
+	for _, x := range d.newer {
+		d.series[x.number] = x.series
+	}
+	d.newer = nil
 }
 
 // all returns the series by number. The slice is not changed later, only
@@ -143,10 +201,19 @@ func (d *dictionary) add(codec *arc.Codec, content []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errDamaged, err)
 	}
-	for _, n := range names {
-		s := fromName(n)
-		d.ids[s.ID()] = uint32(len(d.series))
-		d.series = append(d.series, s)
+	var dims *probes.Dimensions
+	for i, n := range names {
+		if i == 0 || !slices.Equal(n.Dims, names[i-1].Dims) {
+			dims = dimsOf(n)
+		}
+		s := probes.NewSeriesOf(n.Key, probes.Type(n.Type), dims) // a row's series come one after the other
+		if slot := d.slot(s); *slot == 0 {
+			d.append(s, slot)
+		} else { // named twice: the later number holds, as if the first were not there
+			d.series = append(d.series, s)
+			*slot = uint32(len(d.series))
+		}
+		d.loaded = append(d.loaded, true)
 	}
 	d.print = fingerprint(content)
 	return nil
@@ -163,10 +230,10 @@ func toNames(series []*probes.Series) []arc.Name {
 	return names
 }
 
-func fromName(n arc.Name) *probes.Series {
+func dimsOf(n arc.Name) *probes.Dimensions {
 	dims := make([]probes.Dimension, len(n.Dims))
 	for i, d := range n.Dims {
 		dims[i] = probes.Dimension{Key: d.Key, Value: d.Value}
 	}
-	return probes.NewSeries(n.Key, probes.Type(n.Type), dims...)
+	return probes.NewDimensions(dims...)
 }

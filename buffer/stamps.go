@@ -67,8 +67,8 @@ func (st *stamper) kins(tickets []*Ticket) []kin {
 		}
 	}
 	for _, t := range tickets {
-		for i := range t.points {
-			note(t.points[i].Stamp)
+		for rest := t.points; len(rest) > 0; rest = rest[len(sameStamp(rest)):] {
+			note(rest[0].Stamp)
 		}
 		for i := range t.entries {
 			note(t.entries[i].Stamp)

@@ -339,7 +339,7 @@ func TestLongNames(t *testing.T) {
 func TestNamesThatFailedAreWrittenLater(t *testing.T) {
 	r := start(t, nil)
 	r.append(r.points(0, 1)...)
-	r.volume().names.number(series(7))
+	r.volume().names.numbers(nil, []probes.Point{{Series: series(7)}})
 	r.append(r.points(1, 60)...)
 	r.reopen()
 	if got := values(r.lease(100)); len(got) != 61 {

@@ -33,6 +33,7 @@ type PollStats struct {
 
 	Malformed int          // replies that could not be read to their end
 	Reports   int          // SNMP v3 reports in place of an answer
+	Elsewhere int          // answers that came from another address than the one asked
 	Rows      int          // of tables
 	Partial   []string     // what was not read to its end, and why, in short
 	Tables    []TableStats // in the order in which they were read
@@ -49,6 +50,18 @@ type TableStats struct {
 // Measured is implemented by probes that count: it gives the last poll's.
 type Measured interface {
 	PollStats() PollStats
+}
+
+// Described is implemented by probes that find out while they run how to poll
+// what they poll: it names the profile, "" while that is not known.
+type Described interface {
+	Description() string
+}
+
+// FileOptions is implemented by options that name files. Relative paths start
+// at the folder of the configuration, which absolute does.
+type FileOptions interface {
+	ResolveFiles(absolute func(path string) string)
 }
 
 // Source gives what arrives by itself. Run ends with ctx; cancelled is nil.
@@ -79,6 +92,7 @@ type Deps struct {
 	Log         zerolog.Logger
 	Resolver    Resolver
 	Credentials map[string]Credential
+	Profiles    string // folder of the site's own profiles, "" for none
 	// Constants go on every series, before a dimension of the same key. The
 	// agent adds them where they are missing; a probe that makes its series
 	// with them saves the copy.

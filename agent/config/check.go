@@ -101,8 +101,10 @@ func (c *checker) check(doc *document) *Config {
 	cfg.Clock = c.clock(doc.Clock)
 	cfg.Trust.Roots = c.file(doc.Trust.Roots, "trust", "roots")
 	cfg.Credentials = c.credentials(doc.Credentials)
+	cfg.Discovery = c.discovery(doc.Discovery, namesOf(doc.Credentials))
 	cfg.Extensions = c.extensions(doc.Extensions)
 	cfg.Probes = c.probes(doc.Probes)
+	cfg.Profiles = c.file(doc.Profiles, "profiles")
 	c.ranges(cfg)
 	return cfg
 }

@@ -28,6 +28,8 @@ type Config struct {
 	Credentials   map[string]probes.Credential
 	Extensions    []Extension
 	Probes        []Probe
+	Profiles      string // folder of the site's own SNMP profiles, "" for none
+	Discovery     Discovery
 	Polling       Polling
 	Log           Log
 }
@@ -110,6 +112,7 @@ func Default() *Config {
 		Socket:        defaultSocket,
 		Buffer:        Buffer{MaxSize: 1 << 30, CommitInterval: probes.Duration(10 * time.Second), Late: "archive", LateResolution: probes.Duration(time.Minute)},
 		Trust:         Trust{Roots: "/etc/edgehold/certificates"},
+		Discovery:     Discovery{At: "03:00", PacketsPerSecond: 50},
 		Polling:       Polling{MaxInFlight: 64},
 		Log:           Log{Level: "info"},
 	}

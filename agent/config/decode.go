@@ -229,7 +229,13 @@ func (d *decoder) unknown(f field, path string, keys []string) {
 func secretMend(key string, keys []string) string {
 	file := key + "_file"
 	if !slices.Contains(keys, file) {
-		i := slices.IndexFunc(keys, func(k string) bool { return strings.HasSuffix(k, "_file") && soundsSecret(k) })
+		i := slices.IndexFunc(keys, func(k string) bool {
+			stem, isFile := strings.CutSuffix(k, "_file")
+			return isFile && strings.HasPrefix(key, stem)
+		})
+		if i < 0 {
+			i = slices.IndexFunc(keys, func(k string) bool { return strings.HasSuffix(k, "_file") && soundsSecret(k) })
+		}
 		switch {
 		case i >= 0:
 			file = keys[i]

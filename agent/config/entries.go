@@ -74,6 +74,9 @@ func (c *checker) options(n *node, at string, kind probes.Kind) any {
 	rest.fields = slices.DeleteFunc(slices.Clone(n.fields), func(f field) bool { return f.key == "kind" })
 	before := len(c.errs)
 	c.decode(&rest, at, reflect.ValueOf(options).Elem())
+	if f, ok := options.(probes.FileOptions); ok {
+		f.ResolveFiles(func(path string) string { return absolute(c.base, path) })
+	}
 	checked, ok := options.(probes.Checker)
 	if !ok || len(c.errs) > before || c.values > maxValues {
 		return options

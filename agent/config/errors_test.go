@@ -25,7 +25,7 @@ edgehold.yaml:1:1: sitte: unknown key; did you mean "site"?
 edgehold.yaml:4:5: uplink.dynatrace.urll: unknown key; did you mean "url"?
 edgehold.yaml:5:5: uplink.dynatrace.token-file: unknown key; did you mean "token_file"?
 edgehold.yaml:6:1: bufer: unknown key; did you mean "buffer"?
-edgehold.yaml:7:1: zzz: unknown key, expected one of site, site_dimension, dimensions, state_dir, socket, uplink, clock, buffer, trust, credentials, extensions, probes, polling, log`},
+edgehold.yaml:7:1: zzz: unknown key, expected one of site, site_dimension, dimensions, state_dir, socket, uplink, clock, buffer, trust, credentials, extensions, probes, profiles, discovery, polling, log`},
 	{"wrong types", site + target + `buffer: {max_size: 1 Gb, commit_interval: 10}
 trust: {allow_unsigned: yes}
 polling: {max_in_flight: "64"}
@@ -121,11 +121,11 @@ probes:
 edgehold.yaml:3:39: uplink.dynatrace.token: a secret must not stand in the configuration; put it into a file, run ` + "`chmod 600 FILE` and write `token_file: FILE`" + `
 edgehold.yaml:5:7: credentials.a.community: a secret must not stand in the configuration; put it into a file, run ` + "`chmod 600 FILE` and write `community_file: FILE`" + `
 edgehold.yaml:6:7: credentials.b.(key): a secret must not stand in the configuration; put it into a file, run ` + "`chmod 600 FILE` and write `community_file: FILE`" + `
-edgehold.yaml:7:7: credentials.c.(key): unknown key, expected one of version, community_file, community_credential, community_env
+edgehold.yaml:7:7: credentials.c.(key): unknown key, expected one of version, community_file, community_credential, community_env, user, auth, auth_file, auth_credential, auth_env, priv, priv_file, priv_credential, priv_env, context
 edgehold.yaml:8:7: credentials.d.community: a secret must not stand in the configuration; put it into a file, run ` + "`chmod 600 FILE` and write `community_file: FILE`" + `
-edgehold.yaml:9:7: credentials.e.auth_password: a secret must not stand in the configuration; put it into a file, run ` + "`chmod 600 FILE` and write `community_file: FILE`" + `
+edgehold.yaml:9:7: credentials.e.auth_password: a secret must not stand in the configuration; put it into a file, run ` + "`chmod 600 FILE` and write `auth_file: FILE`" + `
 edgehold.yaml:10:6: credentials.f: found a list, expected a map (key: value)
-edgehold.yaml:11:7: credentials.g.(key): unknown key, expected one of version, community_file, community_credential, community_env
+edgehold.yaml:11:7: credentials.g.(key): unknown key, expected one of version, community_file, community_credential, community_env, user, auth, auth_file, auth_credential, auth_env, priv, priv_file, priv_credential, priv_env, context
 edgehold.yaml:11:19: credentials.g.(key): given twice, first in line 11; remove one of them
 edgehold.yaml:13:32: probes[0].community: a secret must not stand in the configuration; put it into a file that only the agent can read, name the file under ` + "`credentials:` at the top, and list that credential here in `credentials: [NAME]`" + `
 edgehold.yaml:14:24: probes[1].password: a secret must not stand in the configuration; put it into a file that only the agent can read (chmod 600 FILE)`},
@@ -148,7 +148,7 @@ edgehold.yaml:7:22: credentials.c.community_env: the environment variable it nam
 edgehold.yaml:8:29: credentials.d.community_credential: the agent was started without credentials; add LoadCredential=NAME:FILE to its systemd unit
 edgehold.yaml:9:23: credentials.e.community_file: no such file; write the secret into a file, run ` + "`chmod 600` on it and name it here" + `
 edgehold.yaml:10:23: credentials.f.community_file: no such file; write the secret into a file, run ` + "`chmod 600` on it and name it here" + `
-edgehold.yaml:11:16: credentials.g.version: found another version than 1 and 2c
+edgehold.yaml:11:16: credentials.g.version: found another version than 1, 2c and 3
 edgehold.yaml:12:23: credentials.h.community_file: found a number, expected a text; put it in quotes`},
 	{"uplinks of later versions", site + "uplink: {mqtt: {url: x}}\n", `
 edgehold.yaml:2:10: uplink.mqtt: not available in this version; write dynatrace: {url: ..., token_file: ...}`},
@@ -160,11 +160,34 @@ edgehold.yaml:2:21: uplink.dynatrace.token_file: missing; write e.g. token_file:
 edgehold.yaml:2:31: uplink.dynatrace.ca_file: is empty, expected a path; remove the key or write a path`},
 	{"two token sources", site + "uplink: {dynatrace: {url: https://h.example, token_file: x, token_env: X}}\n", `
 edgehold.yaml:2:72: uplink.dynatrace.token_env: token_file and token_env are given, expected one of them`},
-	{"SNMPv3", site + target + "credentials:\n  v3: {user: u, auth: SHA256, auth_file: a, priv: AES, priv_file: p}\n  v2: {version: 3, community_file: x}\n  no: {version: 4}\n  nothing:\n", `
-edgehold.yaml:4:8: credentials.v3.user: SNMPv3 is not supported by this version yet; write community_file: FILE for SNMPv2c
-edgehold.yaml:5:17: credentials.v2.version: SNMPv3 is not supported by this version yet; write 1 or 2c
-edgehold.yaml:6:17: credentials.no.version: found another version than 1 and 2c
-edgehold.yaml:7:3: credentials.nothing.community_file: missing; write e.g. community_file: /etc/edgehold/nothing.community`},
+	{"SNMPv3", site + target + `credentials:
+  a: {user: u, auth: SHA3, auth_file: short, priv: AES-512, priv_file: none}
+  b: {user: u, priv: AES, priv_file: short}
+  c: {version: 3, auth_env: NOT-A-NAME}
+  d: {version: 3, community_file: short}
+  e: {version: 2c, user: u}
+  f: {user: u, community_env: X}
+  g: {user: u, auth: BLOWFISH}
+  h: {user: uuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu, auth: sha_256, auth_file: short, auth_passphrase: hunter2}
+  i: {version: 4}
+  j:
+`, `
+edgehold.yaml:4:22: credentials.a.auth: not a protocol that is known, expected one of SHA256, SHA512, SHA384, SHA224, SHA, MD5; did you mean "SHA"?
+edgehold.yaml:4:39: credentials.a.auth_file: no such file in DIR; write the secret into a file, run ` + "`chmod 600`" + ` on it and name it here
+edgehold.yaml:4:52: credentials.a.priv: not a protocol that is known, expected one of AES, AES192, AES256, AES192C, AES256C, DES; did you mean "AES192"?
+edgehold.yaml:4:72: credentials.a.priv_file: no such file in DIR; write the secret into a file, run ` + "`chmod 600`" + ` on it and name it here
+edgehold.yaml:5:22: credentials.b.priv: SNMP v3 does not encrypt without authentication; write auth: SHA256 and auth_file: FILE too, or remove priv
+edgehold.yaml:6:6: credentials.c.user: missing; write e.g. user: edgehold
+edgehold.yaml:6:6: credentials.c.auth: missing; write e.g. auth: SHA256
+edgehold.yaml:6:29: credentials.c.auth_env: not the name of an environment variable; name where the pass phrase is to be read, not the pass phrase itself
+edgehold.yaml:7:35: credentials.d.community_file: community_file is of SNMP v1 and v2c; for v3 write ` + "`user`" + `
+edgehold.yaml:8:26: credentials.e.user: user is of SNMP v3; remove ` + "`version`" + ` or user
+edgehold.yaml:9:13: credentials.f.user: user and community_env are given, expected a user for SNMP v3, or a community for v1 and v2c; make two credentials of it
+edgehold.yaml:10:6: credentials.g.auth_file: missing; write e.g. auth_file: /etc/edgehold/g.auth
+edgehold.yaml:10:22: credentials.g.auth: not a protocol that is known, expected one of SHA256, SHA512, SHA384, SHA224, SHA, MD5
+edgehold.yaml:11:81: credentials.h.auth_passphrase: a secret must not stand in the configuration; put it into a file, run ` + "`chmod 600 FILE` and write `auth_file: FILE`" + `
+edgehold.yaml:12:16: credentials.i.version: found another version than 1, 2c and 3
+edgehold.yaml:13:3: credentials.j.community_file: missing; write e.g. community_file: /etc/edgehold/j.community`},
 	{"ranges", site + target + `buffer: {max_size: 10kB, commit_interval: -1s, late: dropped, late_resolution: 2m}
 polling: {max_in_flight: 0}
 log: {level: inf, format: xml}

@@ -143,6 +143,7 @@ var secretPlaces = []string{
 	"credentials:\n  a: {community_credential: " + canary + "}\n",
 	"credentials:\n  a: {version: " + canary + "}\n",
 	"credentials:\n  a: {user: u, auth: SHA, auth_password: " + canary + ", priv_file: " + canary + "}\n",
+	"credentials:\n  a: {user: u, auth: " + canary + ", auth_env: " + canary + ", priv: " + canary + "}\n",
 	"credentials:\n  a:\n    community: x\n    community: " + canary + "\n",
 	"probes:\n  - {kind: snmp, devices: [h], community: " + canary + "}\n",
 	"probes:\n  - {kind: snmp, devices: [h], credentials: " + canary + "}\n",

@@ -22,6 +22,8 @@ type document struct {
 	Credentials   map[string]credential `yaml:"credentials"`
 	Extensions    []Extension           `yaml:"extensions"`
 	Probes        []*node               `yaml:"probes"`
+	Profiles      string                `yaml:"profiles"`
+	Discovery     Discovery             `yaml:"discovery"`
 	Polling       Polling               `yaml:"polling"`
 	Log           Log                   `yaml:"log"`
 }
@@ -60,7 +62,7 @@ func newDocument() *document {
 	d := Default()
 	return &document{
 		SiteDimension: d.SiteDimension, StateDir: d.StateDir, Socket: d.Socket,
-		Buffer: d.Buffer, Trust: d.Trust, Polling: d.Polling, Log: d.Log,
+		Buffer: d.Buffer, Trust: d.Trust, Discovery: d.Discovery, Polling: d.Polling, Log: d.Log,
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/edgehold/edgehold/probes"
 )
 
 // commented matches keys that the reference shows commented out, since they
@@ -16,10 +18,15 @@ var commented = regexp.MustCompile(`(?m)^( *)#([a-z_]+:)`)
 // The reference loads as it stands, once its files exist.
 func TestReferenceLoads(t *testing.T) {
 	ca := testCA(t)
-	folder(t, map[string]string{"token": "dt0c01.X", "plant.community": "c", "ca.pem": ca})
+	folder(t, map[string]string{"token": "dt0c01.X", "plant.community": "c", "plant.auth": "authpass", "plant.priv": "privpass", "ca.pem": ca})
 	here, _ := os.Getwd()
 	write(t, "edgehold.yaml", strings.ReplaceAll(string(Reference), "/etc/edgehold", here))
-	cfg, warnings := mustLoad(t, "edgehold.yaml")
+	kinds := testKinds()
+	kinds[0].Options = func() any { return new(referenceOptions) }
+	cfg, warnings, err := Load("edgehold.yaml", kinds)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if len(warnings) != 0 {
 		t.Errorf("warnings %v", warnings)
 	}
@@ -29,9 +36,23 @@ func TestReferenceLoads(t *testing.T) {
 	if _, err := cfg.Uplink.Token(); err != nil {
 		t.Error(err)
 	}
-	if cfg.Credentials["plant-v2"].Community.Reveal() != "c" {
+	if v3 := cfg.Credentials["plant-v3"]; cfg.Credentials["plant-v2"].Community.Reveal() != "c" || v3.AuthPass.Reveal() != "authpass" || v3.PrivPass.Reveal() != "privpass" {
 		t.Errorf("credentials %v", cfg.Credentials)
 	}
+}
+
+// referenceOptions are the keys that the reference shows of a probe.
+type referenceOptions struct {
+	Devices          []string        `yaml:"devices"`
+	Credentials      []string        `yaml:"credentials"`
+	Profile          string          `yaml:"profile"`
+	FeatureSets      []string        `yaml:"feature_sets"`
+	InterfaceFilter  string          `yaml:"interface_filter"`
+	Interval         probes.Duration `yaml:"interval"`
+	Timeout          probes.Duration `yaml:"timeout"`
+	Retries          int             `yaml:"retries"`
+	PacketsPerSecond int             `yaml:"packets_per_second"`
+	MaxRepetitions   int             `yaml:"max_repetitions"`
 }
 
 // The defaults that the reference states are the defaults.
@@ -75,8 +96,12 @@ func complete(t *testing.T, n *node, path string, typ reflect.Type) {
 	case typ.Kind() == reflect.Slice && len(n.items) > 0:
 		complete(t, n.items[0], path+"[0]", typ.Elem())
 		return
-	case typ.Kind() == reflect.Map && len(n.fields) > 0:
-		complete(t, n.fields[0].value, join(path, n.fields[0].key), typ.Elem())
+	case typ.Kind() == reflect.Map && len(n.fields) > 0: // all entries together
+		all := *n.fields[0].value
+		for _, f := range n.fields[1:] {
+			all.fields = append(all.fields, f.value.fields...)
+		}
+		complete(t, &all, join(path, n.fields[0].key), typ.Elem())
 		return
 	case typ.Kind() != reflect.Struct:
 		return

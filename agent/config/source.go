@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,10 +18,13 @@ import (
 // env is set.
 type secretSource struct {
 	name       string // begins the keys: token_file, token_credential, token_env
+	what       string // is read there; "": what name says
 	file       string
 	credential string // a file in $CREDENTIALS_DIRECTORY
 	env        string
 }
+
+func (s secretSource) words() string { return cmp.Or(s.what, s.name) }
 
 // key is the key that is set.
 func (s secretSource) key() string {
@@ -50,7 +54,7 @@ func (s secretSource) read() (probes.Secret, error) {
 		}
 		return secret, nil
 	}
-	return probes.Secret{}, errors.New("missing; name the file that holds the " + s.name)
+	return probes.Secret{}, errors.New("missing; name the file that holds the " + s.words())
 }
 
 // readExisting does not name a file that is not there: the name may be the
@@ -98,7 +102,7 @@ func (c *checker) source(s secretSource, example string, at []string) {
 		case g.value == "":
 			c.fault(Error{Found: "is empty", Expected: "the name of " + g.what}, keys...)
 		case !g.fits:
-			c.fault(Error{Found: "not the name of " + g.what, Mend: "name where the " + s.name + " is to be read, not the " + s.name + " itself"}, keys...)
+			c.fault(Error{Found: "not the name of " + g.what, Mend: "name where the " + s.words() + " is to be read, not the " + s.words() + " itself"}, keys...)
 		}
 	}
 	switch {

@@ -118,9 +118,14 @@ func TestStatusKeys(t *testing.T) {
 	if string(doc["account"]) != want {
 		t.Errorf("account %s", doc["account"])
 	}
-	want = `[{"label":"","device":"","config":"","status":"","message":"","interval_s":0,"duration_ms":0,"points":0,"polls":0,"skipped":0,"gaps":0,"requests":0,"retries":0}]`
+	want = `[{"label":"","device":"","config":"","state":"","status":"","message":"","interval_s":0,"duration_ms":0,"late_s":0,"overran_s":0,` +
+		`"points":0,"polls":0,"skipped":0,"failures":0,"gaps":0,"requests":0,"retries":0,"timeouts":0,"varbinds":0,"rows":0,"strays":0,"malformed":0,"reports":0}]`
 	if string(doc["devices"]) != want {
 		t.Errorf("devices %s", doc["devices"])
+	}
+	want = `{"lateness_p99_ms":0,"overruns":0,"in_flight":0,"max_in_flight":0,"dead":0}`
+	if string(doc["polling"]) != want {
+		t.Errorf("polling %s", doc["polling"])
 	}
 }
 

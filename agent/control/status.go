@@ -14,6 +14,7 @@ type Status struct {
 	Config           ConfigState     `json:"config"`
 	Alarms           []string        `json:"alarms"` // what a person should look at now
 	UnsignedPackages []string        `json:"unsigned_packages"`
+	Polling          Polling         `json:"polling"`
 	Devices          []Device        `json:"devices"`
 	Configurations   []Configuration `json:"configurations"`
 	Buffer           Buffer          `json:"buffer"`
@@ -47,27 +48,6 @@ type ConfigState struct {
 	Hash      string    `json:"hash"` // SHA-256 over its files, in hex
 	LoadedAt  time.Time `json:"loaded_at"`
 	LastError string    `json:"last_error"` // of the last reload, "" when it was taken
-}
-
-// Device is one task: a device, or a part of it with an interval of its own.
-// Times that have not come yet are left out.
-type Device struct {
-	Label      string    `json:"label"`
-	Address    string    `json:"device"`
-	Config     string    `json:"config"` // the configuration entry it belongs to
-	Status     string    `json:"status"` // in the words of probes.Status
-	Message    string    `json:"message"`
-	LastPoll   time.Time `json:"last_poll,omitzero"`
-	LastOK     time.Time `json:"last_ok,omitzero"` // the last poll that brought data
-	Next       time.Time `json:"next,omitzero"`
-	IntervalS  float64   `json:"interval_s"`
-	DurationMS float64   `json:"duration_ms"` // of the last poll
-	Points     int       `json:"points"`      // of the last poll
-	Polls      uint64    `json:"polls"`
-	Skipped    uint64    `json:"skipped"`  // times it was due while the poll before still ran
-	Gaps       uint64    `json:"gaps"`     // counters that fell, so that an interval has no delta
-	Requests   int       `json:"requests"` // of the last poll, retries included
-	Retries    int       `json:"retries"`  // of the last poll
 }
 
 // Configuration sums up the endpoints of one configuration entry.

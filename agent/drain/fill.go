@@ -90,6 +90,10 @@ func (d *Drain) scope(now time.Time, b batch) scope {
 func (d *Drain) gather(x *load, enough int, queries ...buffer.Query) (found buffer.Query, err error) {
 	for len(x.leases) == 0 || found.Whole > 0 && len(x.points) < enough && len(x.leases) < maxLeases {
 		var lease *buffer.Lease
+		for i := range queries {
+			queries[i].Spare = x.spare
+		}
+		x.spare = nil
 		if lease, found, err = d.lease(queries...); lease == nil {
 			break
 		}

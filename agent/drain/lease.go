@@ -22,7 +22,8 @@ type load struct {
 	form    form
 	parts   []span // still to be sent
 
-	folds []folded // working space, used again
+	spare *buffer.Lease // its memory is used again
+	folds []folded      // working space, used again
 	texts textLines
 	posts int
 	at    time.Time // of the last post, or of the lease
@@ -41,6 +42,8 @@ const (
 	maxPosts = 32        // for one lease; what is undecided then is given back
 	// loadAge is how long a load may lie while others go, or nothing does.
 	loadAge = 5 * time.Minute
+	// maxSpare bounds the points of a lease whose memory is kept.
+	maxSpare = 4 * maxLines
 	// enough suspects, where no fate of a line was told, show that the server, or
 	// what stands before it, refuses all that comes.
 	enough = 3
@@ -75,7 +78,7 @@ type form interface {
 func (l *load) begin(c cargo) {
 	*l = load{
 		lane: l.lane, cargo: c, leases: l.leases[:0], each: l.each[:0], lines: l.lines[:0], parts: l.parts[:0], suspects: l.suspects[:0],
-		folds: l.folds, texts: l.texts,
+		spare: l.spare, folds: l.folds, texts: l.texts,
 	}
 }
 
@@ -102,6 +105,9 @@ func (l *load) settleAll(s Store) error {
 			failed = err
 		}
 		each = each[n:]
+	}
+	if n := len(l.leases); n > 0 && cap(l.leases[n-1].Points) <= maxSpare {
+		l.spare = l.leases[n-1]
 	}
 	clear(l.leases)
 	l.leases, l.parts, l.points, l.entries, l.form = l.leases[:0], nil, nil, nil, nil

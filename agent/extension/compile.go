@@ -145,10 +145,13 @@ func (k *compiler) level(g *group, sub *level) []plan.Block {
 		at := slices.IndexFunc(blocks, func(b plan.Block) bool { return b.Interval == every })
 		if at < 0 {
 			at = len(blocks)
-			blocks = append(blocks, plan.Block{Path: path, Interval: every, Table: l.table, Dims: dims})
+			blocks = append(blocks, plan.Block{
+				Path: path, Interval: every, Table: l.table, Dims: dims,
+				Rows: l.rows, HighSpeed: l.highSpeed, Discontinuity: l.discontinuity, Identity: l.identity,
+			})
 		}
 		blocks[at].Metrics = append(blocks[at].Metrics,
-			plan.Metric{Key: m.key, Type: m.typ, Source: m.source.plan(l.table, k.vars)})
+			plan.Metric{Key: m.key, Type: m.typ, Source: m.source.plan(l.table, k.vars), Number: m.number})
 	}
 	return blocks
 }
@@ -158,10 +161,7 @@ func (k *compiler) level(g *group, sub *level) []plan.Block {
 func (k *compiler) dims(g *group, sub *level, table bool) []plan.Dim {
 	declared := g.dims
 	if sub != nil {
-		declared = slices.DeleteFunc(slices.Clone(g.dims), func(d dimension) bool {
-			return slices.ContainsFunc(sub.dims, func(s dimension) bool { return s.key == d.key })
-		})
-		declared = append(declared, sub.dims...)
+		declared = overlay(g.dims, sub.dims)
 	}
 	dims := make([]plan.Dim, 0, len(declared))
 	for i := range declared {
@@ -170,12 +170,24 @@ func (k *compiler) dims(g *group, sub *level, table bool) []plan.Dim {
 		if d.filterVar != "" {
 			made.Filter = k.filter(d.filterVar)
 		}
+		if d.unless != "" && k.runs(d.unless) {
+			made.Filter = nil
+		}
 		unset := made.Source.Kind == plan.FromConst && made.Source.Text == ""
 		if !unset || made.Filter != nil {
 			dims = append(dims, made)
 		}
 	}
 	return dims
+}
+
+// overlay puts dimensions before others, without those that the others declare
+// anew.
+func overlay(dims, others []dimension) []dimension {
+	kept := slices.DeleteFunc(slices.Clone(dims), func(d dimension) bool {
+		return d.key != "" && slices.ContainsFunc(others, func(o dimension) bool { return o.key == d.key })
+	})
+	return append(kept, others...)
 }
 
 // filter parses the value of a variable, once.

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/edgehold/edgehold/probes"
 )
 
 // Configuration is one entry of a Dynatrace monitoring configuration.
@@ -40,15 +38,6 @@ type device struct {
 	oids    int
 }
 
-type authentication struct {
-	at    value // of the whole object
-	typ   value
-	vault bool
-	// community is a pointer because fmt sees through unexported fields and
-	// would show the text; nil where there is none.
-	community *probes.Secret
-}
-
 var (
 	configurationKeys = []string{
 		"enabled", "description", "version", "featureSets", "activationContext", "activationTags", "vars", "snmp",
@@ -62,7 +51,6 @@ var (
 		"type", "community", "useCredentialVault", "credentialVaultIdToken", "credentialVaultIdSnmpV3",
 		"userName", "securityLevel", "authProtocol", "authPassword", "privProtocol", "privPassword",
 	}
-	secretKeys = []string{"community", "authPassword", "privPassword"}
 )
 
 var (
@@ -203,7 +191,7 @@ func (r *reader) device(v value, c *Configuration) device {
 	if part, ok := o.get("authentication"); ok {
 		d.auth = r.authentication(part, c)
 	} else if v.kind == kindMap {
-		o.missing("authentication", "a type and a community")
+		o.missing("authentication", "a type, and a community or a user")
 	}
 	if part, ok := o.get("advanced"); ok {
 		a := r.object(part, advancedKeys)
@@ -213,7 +201,7 @@ func (r *reader) device(v value, c *Configuration) device {
 		d.oids = a.integer("maxOidsPerQuery", 1, 120, 0)
 		if a.flag("enableUnconnectedUdp", false) {
 			at, _ := a.get("enableUnconnectedUdp")
-			r.warn(at.node, at.path, "not used by this version")
+			r.warn(at.node, at.path, "not needed, answers from another address are heard anyway")
 		}
 	}
 	return d
@@ -234,27 +222,4 @@ func (r *reader) host(o object) string {
 		r.fail(v.node, v.path, "neither a host name nor an address; ranges are written out, and the port has a key of its own")
 	}
 	return host
-}
-
-// authentication takes the secrets out of the tree at once. What it means is
-// checked when the devices are asked for.
-func (r *reader) authentication(v value, c *Configuration) authentication {
-	o := r.object(v, authenticationKeys)
-	a := authentication{at: v, vault: o.flag("useCredentialVault", false)}
-	o.text("type")
-	a.typ, _ = o.get("type")
-	for _, key := range secretKeys {
-		text := o.text(key)
-		if text != "" && !placeholder.MatchString(text) && !masked.MatchString(text) {
-			c.secrets = true
-		}
-		if key == "community" && text != "" {
-			secret := probes.NewSecret(text)
-			a.community = &secret
-		}
-		if n := o.seen[key]; n != nil {
-			n.text = ""
-		}
-	}
-	return a
 }

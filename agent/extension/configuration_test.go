@@ -43,7 +43,10 @@ const fullConfiguration = `[
 
 var plant = map[string]probes.Credential{
 	"plant": {Name: "plant", Version: probes.SNMPv2c, Community: probes.NewSecret("hidden")},
-	"v3":    {Name: "v3"},
+	"v3": {
+		Name: "v3", Version: probes.SNMPv3, User: "edge", Context: "vlan-1",
+		Auth: probes.AuthSHA512, AuthPass: probes.NewSecret("hidden-auth"), Priv: probes.PrivAES256C, PrivPass: probes.NewSecret("hidden-priv"),
+	},
 }
 
 func parseOne(t *testing.T, text string) Configuration {
@@ -118,7 +121,7 @@ func TestConfigurationWarnings(t *testing.T) {
 warning c.json:2:86: snmp.devices[0].label: unknown key, left alone
 warning c.json:2:70: snmp.devices[0].authentication.comunity: unknown key, left alone, did you mean community?
 warning c.json:3:16: snmp.devices[0].advanced.timeoutSec: unknown key, left alone, did you mean timeoutSecs?
-warning c.json:3:57: snmp.devices[0].advanced.enableUnconnectedUdp: not used by this version
+warning c.json:3:57: snmp.devices[0].advanced.enableUnconnectedUdp: not needed, answers from another address are heard anyway
 warning c.json:4:2: snmp.devices[1]: this device is listed twice
 `
 	if got := lines(c.Warnings); got != want {
@@ -152,7 +155,7 @@ func TestConfigurationErrors(t *testing.T) {
 		{"port zero", device(`"ip": "h", "port": 0` + auth), "c.json:1:43: snmp.devices[0].port: found 0, expected a whole number from 1 to 65535"},
 		{"port text", device(`"ip": "h", "port": "161"` + auth), "c.json:1:43: snmp.devices[0].port: found a text, expected a whole number from 1 to 65535"},
 		{"port broken", device(`"ip": "h", "port": 161.5` + auth), "c.json:1:43: snmp.devices[0].port: found 161.5, expected a whole number from 1 to 65535"},
-		{"no authentication", device(`"ip": "h"`), "c.json:1:23: snmp.devices[0].authentication: missing, expected a type and a community"},
+		{"no authentication", device(`"ip": "h"`), "c.json:1:23: snmp.devices[0].authentication: missing, expected a type, and a community or a user"},
 		{
 			"advanced out of range", device(`"ip": "h", "advanced": {"timeoutSecs": 0, "retries": 201, "maxRepetitions": 401, "maxOidsPerQuery": 121}` + auth),
 			"c.json:1:63: snmp.devices[0].advanced.timeoutSecs: found 0, expected a whole number from 1 to 1800\n" +
@@ -183,10 +186,20 @@ func TestDeviceErrors(t *testing.T) {
 	const mend = `; write the community itself, or "{{name}}" and a credential of that name in the agent's configuration`
 	const at = "c.json:1:58: snmp.devices[0].authentication."
 	tests := []struct{ name, auth, want string }{
-		{"v3", `"type": "SNMPv3", "userName": "u", "authPassword": "p"`, "c.json:1:67: snmp.devices[0].authentication.type: SNMPv3 is not supported by this version yet, expected SNMPv2c or SNMPv1"},
-		{"unknown type", `"type": "oops-a-secret", "community": "c"`, "c.json:1:67: snmp.devices[0].authentication.type: found another text, expected SNMPv2c or SNMPv1"},
-		{"no type", `"community": "c"`, at + "type: missing, expected SNMPv2c or SNMPv1"},
-		{"vault", `"type": "SNMPv2c", "useCredentialVault": true, "credentialVaultIdToken": "CREDENTIALS_VAULT-1"`, at + "useCredentialVault: the credential vault is in the environment and cannot be read from here" + mend},
+		{"v3 without a user", `"type": "SNMPv3", "authPassword": "p"`, at + `userName: missing, expected the name of a user, or "{{name}}" and a credential of that name in the agent's configuration`},
+		{"v3 without a level", `"type": "SNMPv3", "userName": "u"`, at + "securityLevel: missing, expected NO_AUTH_NO_PRIV, AUTH_NO_PRIV or AUTH_PRIV"},
+		{"v3 level", `"type": "SNMPv3", "userName": "u", "securityLevel": "AUTHPRIV"`, "c.json:1:111: snmp.devices[0].authentication.securityLevel: found another text, expected NO_AUTH_NO_PRIV, AUTH_NO_PRIV or AUTH_PRIV, did you mean AUTH_PRIV?"},
+		{"v3 too much", `"type": "SNMPv3", "userName": "u", "securityLevel": "NO_AUTH_NO_PRIV", "privPassword": "secret-x"`, "c.json:1:146: snmp.devices[0].authentication.privPassword: not allowed at NO_AUTH_NO_PRIV; remove it, or choose a higher securityLevel"},
+		{"v3 protocol", `"type": "SNMPv3", "userName": "u", "securityLevel": "AUTH_NO_PRIV", "authProtocol": "SHA25", "authPassword": "12345678"`, "c.json:1:143: snmp.devices[0].authentication.authProtocol: found another text, expected SHA256, SHA512, SHA384, SHA224, SHA or MD5, did you mean SHA256?"},
+		{"v3 phrase", `"type": "SNMPv3", "userName": "u", "securityLevel": "AUTH_NO_PRIV", "authProtocol": "SHA", "authPassword": "1234567"`, at + "authPassword: fewer than 8 characters, which SNMP v3 does not allow; give the user of the device a longer pass phrase"},
+		{"v3 no phrase", `"type": "SNMPv3", "userName": "u", "securityLevel": "AUTH_PRIV", "authProtocol": "SHA", "authPassword": "12345678", "privProtocol": "AES"`, at + `privPassword: missing; write the pass phrase itself, or "{{name}}" and a credential of that name in the agent's configuration`},
+		{"v3 masked", `"type": "SNMPv3", "userName": "u", "securityLevel": "AUTH_NO_PRIV", "authProtocol": "SHA", "authPassword": "***028***"`, at + `authPassword: found a masked secret, the environment does not give secrets out; write the pass phrase for this itself, or "{{name}}" and a credential of that name in the agent's configuration`},
+		{"v3 credential without a phrase", `"type": "SNMPv3", "userName": "u", "securityLevel": "AUTH_NO_PRIV", "authProtocol": "SHA", "authPassword": "{{plant}}"`, at + `authPassword: the credential "plant" has no pass phrase for this`},
+		{"v3 credential without a user", `"type": "SNMPv3", "userName": "{{plant}}"`, at + `userName: the credential "plant" has no SNMP v3 user`},
+		{"v3 half a placeholder", `"type": "SNMPv3", "userName": "{{v3}}x"`, at + "userName: found {{ in another text, expected {{name}} alone or the name of a user"},
+		{"unknown type", `"type": "oops-a-secret", "community": "c"`, "c.json:1:67: snmp.devices[0].authentication.type: found another text, expected SNMPv2c, SNMPv3 or SNMPv1"},
+		{"no type", `"community": "c"`, at + "type: missing, expected SNMPv2c, SNMPv3 or SNMPv1"},
+		{"vault", `"type": "SNMPv2c", "useCredentialVault": true, "credentialVaultIdToken": "CREDENTIALS_VAULT-1"`, at + "useCredentialVault: the credential vault is in the environment and cannot be read from here; write the secrets themselves, or \"{{name}}\" and a credential of that name in the agent's configuration"},
 		{"no community", `"type": "SNMPv2c"`, at + "community: missing" + mend},
 		{"empty community", `"type": "SNMPv2c", "community": ""`, at + "community: missing" + mend},
 		{"masked", `"type": "SNMPv2c", "community": "***028***"`, at + "community: found a masked secret, the environment does not give secrets out" + mend},
@@ -215,6 +228,29 @@ func TestDeviceErrors(t *testing.T) {
 	}
 }
 
+func TestSNMPv3Devices(t *testing.T) {
+	for auth, want := range map[string]string{
+		`"userName": "u", "securityLevel": "NO_AUTH_NO_PRIV"`:                                                                                                                     "configuration u     ",
+		`"userName": "u", "securityLevel": "auth_no_priv", "authProtocol": "MD5", "authPassword": "12345678"`:                                                                     "configuration u MD5 12345678   ",
+		`"userName": "u", "securityLevel": "AUTH_PRIV", "authProtocol": "SHA224", "authPassword": "{{v3}}", "privProtocol": "AES192C", "privPassword": "{{ v3 }}", "extra": null`: "configuration u SHA224 hidden-auth AES192C hidden-priv ",
+		`"userName": "{{v3}}"`: "v3 edge SHA512 hidden-auth AES256C hidden-priv vlan-1",
+	} {
+		c := parseOne(t, `{"snmp": {"devices": [{"ip": "h", "authentication": {"type": "SNMPv3", `+auth+`}}]}}`)
+		devices, err := c.Devices(plant)
+		if err != nil || len(devices) != 1 {
+			t.Errorf("%s: %v, %d devices", auth, err, len(devices))
+			continue
+		}
+		d := devices[0].Credentials[0]
+		if got := fmt.Sprintf("%s %s %s %s %s %s %s", d.Name, d.User, d.Auth, d.AuthPass.Reveal(), d.Priv, d.PrivPass.Reveal(), d.Context); got != want || d.Version != probes.SNMPv3 {
+			t.Errorf("%s: got %q of version %d, want %q", auth, got, d.Version, want)
+		}
+		if c.HoldsSecrets() != strings.Contains(auth, "12345678") {
+			t.Errorf("%s: holds secrets: %v", auth, c.HoldsSecrets())
+		}
+	}
+}
+
 // No message and no print of a configuration shows a secret, wherever the
 // mistake beside it is.
 func TestSecretsStayHidden(t *testing.T) {
@@ -222,6 +258,7 @@ func TestSecretsStayHidden(t *testing.T) {
 	fields := []string{
 		`"type": "SNMPv2c", "community": "canary-4711"`, `"type": "SNMPv2c", "community": ["canary-4711"]`,
 		`"type": "canary-4711", "community": "canary-4711"`, `"type": "SNMPv3", "authPassword": "canary-4711", "privPassword": {"canary-4711": 1}`,
+		`"type": "SNMPv3", "userName": "u", "securityLevel": "AUTH_PRIV", "authProtocol": "SHA", "authPassword": "canary-4711", "privProtocol": "AES", "privPassword": "canary-4711"`,
 		`"type": ["SNMPv2c"], "community": "canary-4711"`, `"type": "SNMPv2c", "community": "canary-4711"x`,
 		`"type": "SNMPv2c", "community": "canary-4711", "community": "canary-4711"`, `"type": "SNMPv2c", "community": "canary-4711`,
 		`"type": "SNMPv2c", "community": "{{canary}} canary-4711"`, `"type": "SNMPv2c", "community": {"value": "canary-4711"}`,

@@ -322,23 +322,8 @@ func TestNothingToCollect(t *testing.T) {
 	}
 }
 
-func TestBuiltin(t *testing.T) {
-	p, err := Builtin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	golden(t, "testdata/builtin.golden", dump(p))
-	sub, err := fs.Sub(builtin, "builtin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, warnings, err := parseManifest(sub, "built-in", true); err != nil || len(warnings) != 0 {
-		t.Errorf("%v %s", err, lines(warnings))
-	}
-}
-
 func FuzzParseManifest(f *testing.F) {
-	for _, name := range []string{"testdata/inheritance", "testdata/tables", "builtin"} {
+	for _, name := range []string{"testdata/inheritance", "testdata/tables"} {
 		data, err := os.ReadFile(filepath.Join(name, "extension.yaml"))
 		if err != nil {
 			f.Fatal(err)

@@ -35,6 +35,7 @@ type Manifest struct {
 
 	vars   []variable
 	groups []group
+	common []dimension // of every group; profiles only
 }
 
 // Metadata describes one metric to people.
@@ -61,6 +62,10 @@ type level struct {
 	table            bool
 	dims             []dimension
 	metrics          []metric
+
+	// Own keys.
+	rows, highSpeed, discontinuity string // columns
+	identity                       []string
 }
 
 type dimension struct {
@@ -68,6 +73,7 @@ type dimension struct {
 	source    source
 	filterVar string       // id of the variable that holds the filter
 	filter    *plan.Filter // a constant filter
+	unless    string       // the feature set that lifts the filter
 	enum      map[int64]string
 }
 
@@ -76,6 +82,7 @@ type metric struct {
 	interval        time.Duration // 0: inherited
 	typ             probes.Type
 	source          source
+	number          plan.Conversion
 }
 
 // ParseManifest reads extension.yaml at the root of a package. Name is the
@@ -83,12 +90,6 @@ type metric struct {
 // a Warning where the rest can go on; a package of another data source is an
 // *UnsupportedError.
 func ParseManifest(fsys fs.FS, name string) (*Manifest, []Warning, error) {
-	return parseManifest(fsys, name, false)
-}
-
-// parseManifest reads a package; own ones may use keys that the vendor's
-// schema does not have.
-func parseManifest(fsys fs.FS, name string, own bool) (*Manifest, []Warning, error) {
 	file := path.Join(name, manifestName)
 	data, err := readManifest(fsys)
 	if err != nil {
@@ -101,7 +102,7 @@ func parseManifest(fsys fs.FS, name string, own bool) (*Manifest, []Warning, err
 	if err := checkSource(root, file); err != nil {
 		return nil, nil, err
 	}
-	p := manifestParser{reader: reader{file: file}, own: own}
+	p := manifestParser{reader: reader{file: file}}
 	m := p.manifest(value{root, ""})
 	if err := p.err(); err != nil {
 		return nil, p.warnings, err
@@ -110,8 +111,11 @@ func parseManifest(fsys fs.FS, name string, own bool) (*Manifest, []Warning, err
 	return m, p.warnings, nil
 }
 
-func readManifest(fsys fs.FS) ([]byte, error) {
-	f, err := fsys.Open(manifestName)
+func readManifest(fsys fs.FS) ([]byte, error) { return readBounded(fsys, manifestName) }
+
+// readBounded reads a file that is no larger than any package needs.
+func readBounded(fsys fs.FS, name string) ([]byte, error) {
+	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +136,7 @@ type manifestParser struct {
 
 func (p *manifestParser) manifest(root value) *Manifest {
 	p.declared, p.sets = make(map[string]bool), make(map[string]bool)
-	o := p.object(root, manifestKeys)
+	o := p.object(root, p.keys(manifestKeys, profileFileKeys))
 	m := &Manifest{
 		File:       p.file,
 		Name:       o.text("name"),
@@ -146,6 +150,11 @@ func (p *manifestParser) manifest(root value) *Manifest {
 	}
 	if m.Version == "" {
 		o.missing("version", "a version such as 1.0.0")
+	}
+	if p.own {
+		p.declared[deviceType] = true
+		m.vars = append(m.vars, variable{id: deviceType})
+		m.common = p.dimensions(o, false)
 	}
 	for _, v := range p.items(o, "snmp") {
 		m.groups = append(m.groups, p.group(v))
@@ -201,7 +210,7 @@ func (p *manifestParser) group(v value) group {
 	o := p.object(v, groupKeys)
 	g := group{level: p.level(o, "group")}
 	for _, sub := range p.items(o, "subgroups") {
-		so := p.object(sub, subgroupKeys)
+		so := p.object(sub, p.keys(subgroupKeys, ownSubgroupKeys))
 		g.subgroups = append(g.subgroups, p.level(so, "subgroup"))
 	}
 	return g
@@ -217,15 +226,9 @@ func (p *manifestParser) level(o object, nameKey string) level {
 	if l.name == "" {
 		l.name = o.at.path
 	}
-	for _, v := range p.items(o, "dimensions") {
-		d, ok := p.dimension(v, l.table)
-		switch {
-		case !ok:
-		case slices.ContainsFunc(l.dims, func(x dimension) bool { return x.key == d.key }):
-			p.warn(v.node, v.path, "dimension "+d.key+" is declared twice at this level, the first one counts")
-		default:
-			l.dims = append(l.dims, d)
-		}
+	l.dims = p.dimensions(o, l.table)
+	if p.own {
+		p.ownLevel(o, &l)
 	}
 	for _, v := range p.items(o, "metrics") {
 		if m, ok := p.metric(v, l.table); ok {
@@ -233,6 +236,21 @@ func (p *manifestParser) level(o object, nameKey string) level {
 		}
 	}
 	return l
+}
+
+func (p *manifestParser) dimensions(o object, table bool) []dimension {
+	var dims []dimension
+	for _, v := range p.items(o, "dimensions") {
+		d, ok := p.dimension(v, table)
+		switch {
+		case !ok:
+		case d.key != "" && slices.ContainsFunc(dims, func(x dimension) bool { return x.key == d.key }):
+			p.warn(v.node, v.path, "dimension "+d.key+" is declared twice at this level, the first one counts")
+		default:
+			dims = append(dims, d)
+		}
+	}
+	return dims
 }
 
 // items reads a list of no more entries than any package needs: ten times what
@@ -289,8 +307,13 @@ func (p *manifestParser) key(o object) string {
 }
 
 func (p *manifestParser) dimension(v value, table bool) (dimension, bool) {
-	o := p.object(v, p.keys(dimensionKeys))
-	d := dimension{key: p.key(o)}
+	o := p.object(v, p.keys(dimensionKeys, ownDimensionKeys))
+	d := dimension{}
+	if _, filtered := o.get("filter"); !p.own || !filtered { // without a key it is there for its filter alone
+		d.key = p.key(o)
+	} else {
+		d.key = o.text("key")
+	}
 	ok := p.source(o, table, &d.source)
 	if !ok {
 		if _, filtered := o.get("filter"); filtered {
@@ -304,7 +327,10 @@ func (p *manifestParser) dimension(v value, table bool) (dimension, bool) {
 		return d, false
 	}
 	p.filter(o, &d)
-	d.enum = p.enum(o)
+	if p.own {
+		p.ownDimension(o, &d)
+		return d, d.key != "" || d.filter != nil
+	}
 	return d, d.key != ""
 }
 
@@ -331,27 +357,8 @@ func (p *manifestParser) filter(o object, d *dimension) {
 	}
 }
 
-// enum reads texts for numbers; a number is shown as "up(1)".
-func (p *manifestParser) enum(o object) map[int64]string {
-	v, ok := o.get("enum")
-	if !ok {
-		return nil
-	}
-	texts := make(map[int64]string)
-	names := p.object(v, nil)
-	for _, f := range v.fields {
-		n, err := strconv.ParseInt(f.key, 10, 64)
-		if err != nil {
-			p.fail(f.value, join(v.path, f.key), "expected a number as the key")
-			continue
-		}
-		texts[n] = names.text(f.key) + "(" + f.key + ")"
-	}
-	return texts
-}
-
 func (p *manifestParser) metric(v value, table bool) (metric, bool) {
-	o := p.object(v, p.keys(metricKeys))
+	o := p.object(v, p.keys(metricKeys, ownMetricKeys))
 	m := metric{key: p.key(o), featureSet: p.featureSet(o), interval: p.interval(o)}
 	typ, known := metricType(o.text("type"))
 	if m.typ = typ; !known {
@@ -370,6 +377,9 @@ func (p *manifestParser) metric(v value, table bool) (metric, bool) {
 	if _, ok := plan.Number(m.source.text); m.source.kind == plan.FromConst && !ok {
 		p.warn(at.node, at.path, "found "+strconv.Quote(m.source.text)+", expected a number; metric left out")
 		return m, false
+	}
+	if p.own {
+		m.number = p.conversion(o)
 	}
 	return m, m.key != ""
 }
@@ -396,7 +406,7 @@ func (p *manifestParser) source(o object, table bool, s *source) bool {
 	if v.kind != kindText && v.kind != kindNumber {
 		return false
 	}
-	parsed, problem, remark := parseSource(text)
+	parsed, problem, remark := p.parseSource(text)
 	if problem != "" {
 		p.warn(v.node, v.path, problem+" (left out)")
 		return false
@@ -406,13 +416,10 @@ func (p *manifestParser) source(o object, table bool, s *source) bool {
 	}
 	*s = parsed
 	s.node = v.node
-	p.checkForm(v, s, table)
-	for _, oid := range o.texts("fallback") {
-		other, problem, _ := parseOID(strings.TrimPrefix(oid, "oid:"))
-		if problem != "" {
-			p.fail(o.at.node, join(o.at.path, "fallback"), problem)
-		}
-		s.fallback = append(s.fallback, other.text)
+	if p.own {
+		p.ownSource(o, s, table)
+	} else {
+		p.checkForm(v, s, table)
 	}
 	return true
 }

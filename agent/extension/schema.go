@@ -23,15 +23,25 @@ var (
 	intervalKeys  = []string{"minutes"}
 	dimensionKeys = []string{"key", "id", "value", "filter"}
 	metricKeys    = []string{"key", "id", "value", "type", "featureSet", "interval"}
-	ownKeys       = []string{"fallback", "enum"}
 )
 
-// keys adds the keys that only our own packages may use.
-func (p *manifestParser) keys(known []string) []string {
+// The keys that only profiles may use beside those of the vendor's schema.
+var (
+	profileFileKeys  = []string{"profile", "dimensions"}
+	ownSubgroupKeys  = []string{"rows", "highspeed", "discontinuity", "identity"}
+	ownSourceKeys    = []string{"fallback", "join"}
+	ownDimensionKeys = append([]string{"enum", "text", "unless"}, ownSourceKeys...)
+	ownMetricKeys    = append([]string{
+		"signed", "na", "divisor", "multiplier", "offset", "parse", "scale", "precision", "units", "states", "ticks",
+	}, ownSourceKeys...)
+)
+
+// keys adds the keys that only profiles may use.
+func (p *manifestParser) keys(known, own []string) []string {
 	if !p.own {
 		return known
 	}
-	return slices.Concat(known, ownKeys)
+	return slices.Concat(known, own)
 }
 
 // foreign are the data sources that are not run here, and why.

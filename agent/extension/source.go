@@ -10,10 +10,16 @@ import (
 
 // source is a value as the package writes it: oid:, const:, var: or this:.
 type source struct {
-	kind     plan.SourceKind // 0: a variable; FromScalar: an OID of either kind
-	text     string          // OID, constant or the variable's id
+	kind plan.SourceKind // 0: a variable; FromScalar: an OID of either kind
+	text string          // OID, constant or the variable's id
+	node *node
+
+	// Own keys.
 	fallback []string
-	node     *node
+	form     plan.TextForm
+	arcs     plan.Arcs // of an index, and of a join
+	join     bool
+	joinBy   string // OID
 }
 
 const symbolic = "symbolic OIDs need MIB files, which this version does not read; write the number"
@@ -72,14 +78,17 @@ func isInstance(oid string) bool { return strings.HasSuffix(oid, ".0") }
 
 // plan is the source for a block, with variables filled in.
 func (s *source) plan(table bool, vars map[string]string) plan.Source {
+	made := plan.Source{Kind: s.kind, Text: s.text, Form: s.form}
 	switch s.kind {
 	case 0:
-		return plan.Source{Kind: plan.FromConst, Text: vars[s.text]}
+		made.Kind, made.Text = plan.FromConst, vars[s.text]
+	case plan.FromIndex:
+		made.Arcs = s.arcs
 	case plan.FromScalar:
+		made.Text, made.OID, made.Fallback = "", s.text, s.fallback
 		if table && !isInstance(s.text) {
-			return plan.Source{Kind: plan.FromColumn, OID: s.text, Fallback: s.fallback}
+			made.Kind, made.Arcs, made.Join, made.JoinBy = plan.FromColumn, s.arcs, s.join, s.joinBy
 		}
-		return plan.Source{Kind: plan.FromScalar, OID: s.text, Fallback: s.fallback}
 	}
-	return plan.Source{Kind: s.kind, Text: s.text}
+	return made
 }

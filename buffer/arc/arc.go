@@ -6,6 +6,7 @@ package arc
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -54,8 +55,10 @@ type Group struct {
 
 // Codec packs and unpacks. It is safe for concurrent use.
 type Codec struct {
-	enc *zstd.Encoder
-	dec *zstd.Decoder
+	enc   atomic.Pointer[zstd.Encoder]
+	dec   atomic.Pointer[zstd.Decoder]
+	used  atomic.Bool // since the last Rest
+	dirty atomic.Bool // there are buffers
 }
 
 // Limits of the compressor: the window bounds the memory of both sides, the
@@ -67,18 +70,33 @@ const (
 
 // NewCodec makes a codec. Its buffers are made at the first use.
 func NewCodec() (*Codec, error) {
+	c := &Codec{}
+	return c, c.renew()
+}
+
+func (c *Codec) renew() error {
 	enc, err := zstd.NewWriter(nil,
 		zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window), zstd.WithLowerEncoderMem(true),
 		zstd.WithEncoderCRC(false), zstd.WithEncoderLevel(zstd.SpeedDefault))
 	if err != nil {
-		return nil, fmt.Errorf("make compressor: %w", err)
+		return fmt.Errorf("make compressor: %w", err)
 	}
 	dec, err := zstd.NewReader(nil,
 		zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxBody))
 	if err != nil {
-		return nil, fmt.Errorf("make decompressor: %w", err)
+		return fmt.Errorf("make decompressor: %w", err)
 	}
-	return &Codec{enc: enc, dec: dec}, nil
+	c.enc.Store(enc)
+	c.dec.Store(dec)
+	return nil
+}
+
+// Rest gives the buffers back, 1.5 MB, where none was used since the call
+// before: names and entries come in bursts.
+func (c *Codec) Rest() {
+	if !c.used.Swap(false) && c.dirty.Swap(false) {
+		_ = c.renew() // as it did before
+	}
 }
 
 // The first byte of a payload tells what follows.
@@ -90,7 +108,9 @@ const (
 // pack appends body to dst, compressed where that is shorter.
 func (c *Codec) pack(dst, body []byte) []byte {
 	start := len(dst)
-	dst = c.enc.EncodeAll(body, append(dst, bodyPacked))
+	c.used.Store(true)
+	c.dirty.Store(true)
+	dst = c.enc.Load().EncodeAll(body, append(dst, bodyPacked))
 	if len(dst)-start <= len(body) {
 		return dst
 	}
@@ -108,7 +128,9 @@ func (c *Codec) unpack(payload []byte) ([]byte, error) {
 		}
 		return payload[1:], nil
 	case bodyPacked:
-		body, err := c.dec.DecodeAll(payload[1:], nil)
+		c.used.Store(true)
+		c.dirty.Store(true)
+		body, err := c.dec.Load().DecodeAll(payload[1:], nil)
 		if err != nil {
 			return nil, fmt.Errorf("decompress payload: %w", err)
 		}

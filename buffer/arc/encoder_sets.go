@@ -41,7 +41,7 @@ func (e *Encoder) find(foretold int32, ids []uint32, hash uint64) int32 {
 	}
 	candidates := [3]int32{foretold, -1, -1}
 	for i, id := range [2]uint32{ids[0], ids[len(ids)/2]} {
-		if n, ok := m.numbers[id]; ok {
+		if n, ok := m.numbers.of(id); ok {
 			candidates[i+1] = m.slots[n].home
 		}
 	}

@@ -64,7 +64,7 @@ func TestDecodeEntriesRefuses(t *testing.T) {
 			t.Fatalf("a body cut at %d of %d bytes was decoded", n, len(body))
 		}
 	}
-	long := c.enc.EncodeAll(make([]byte, MaxEntryBytes+1), []byte{bodyPacked})
+	long := c.enc.Load().EncodeAll(make([]byte, MaxEntryBytes+1), []byte{bodyPacked})
 	for name, payload := range map[string][]byte{
 		"empty":            {},
 		"unknown start":    {0x77, 0},

@@ -39,7 +39,7 @@ type model struct {
 // memory is what outlives a reset, emptied.
 type memory struct {
 	slots     []slot
-	numbers   map[uint32]uint32 // series -> slot
+	numbers   numbers
 	summaries []summary
 	sets      []set
 	boots     []boot
@@ -72,7 +72,7 @@ type boot struct {
 }
 
 func newModel() *model {
-	m := &model{memory: memory{numbers: make(map[uint32]uint32)}}
+	m := &model{memory: memory{numbers: make(numbers)}}
 	m.reset()
 	return m
 }
@@ -82,7 +82,7 @@ func (m *model) reset() {
 	*m = model{}
 	m.memory = kept
 	m.slots, m.summaries = m.slots[:0], m.summaries[:0]
-	clear(m.numbers)
+	m.numbers.clear()
 	m.forget()
 	f := &m.flags
 	for _, probs := range [][]prob{f.expected[:], f.known[:], f.repeated[:], f.sameBoot[:], f.newKind[:]} {
@@ -102,13 +102,47 @@ func (m *model) reset() {
 
 // slotOf gives the slot of a series, a new one for a new series.
 func (m *model) slotOf(id uint32) uint32 {
-	n, ok := m.numbers[id]
+	n, ok := m.numbers.of(id)
 	if !ok {
 		n = uint32(len(m.slots))
-		m.numbers[id] = n
+		m.numbers.set(id, n)
 		m.slots = append(m.slots, slot{home: -1})
 	}
 	return n
+}
+
+// numbers gives series their slots. It is a map of pages, since the ids of
+// series lie close together: an entry of a map takes four times as much.
+type numbers map[uint32]*numberPage
+
+// numberPage holds slots plus one, 0 where a series has none.
+type numberPage [1 << pageBits]uint32
+
+const pageBits = 5
+
+func (x numbers) of(id uint32) (slot uint32, ok bool) {
+	page := x[id>>pageBits]
+	if page == nil {
+		return 0, false
+	}
+	n := page[id&(1<<pageBits-1)]
+	return n - 1, n > 0
+}
+
+func (x numbers) set(id, slot uint32) {
+	page := x[id>>pageBits]
+	if page == nil {
+		page = new(numberPage)
+		x[id>>pageBits] = page
+	}
+	page[id&(1<<pageBits-1)] = slot + 1
+}
+
+// clear keeps the pages: the next segment mostly has the same series.
+func (x numbers) clear() {
+	for _, page := range x {
+		clear(page[:])
+	}
 }
 
 // statistics gives the channels of a summary, new ones at first.

@@ -52,7 +52,7 @@ func (c *Codec) DecodeNames(payload []byte) ([]Name, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{b: body}
+	r := &reader{b: body, texts: make(map[string]string)}
 	n := r.count(3)
 	if n > MaxNames || len(body) > MaxNameBytes {
 		return nil, fmt.Errorf("payload has %d names in %d bytes", n, len(body))
@@ -85,4 +85,13 @@ func (r *reader) name() Name {
 	return n
 }
 
-func (r *reader) text() string { return string(r.take(r.count(1))) }
+// text gives equal texts as one: series share most of theirs.
+func (r *reader) text() string {
+	b := r.take(r.count(1))
+	if t, ok := r.texts[string(b)]; ok {
+		return t
+	}
+	t := string(b)
+	r.texts[t] = t
+	return t
+}

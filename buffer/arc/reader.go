@@ -12,8 +12,9 @@ var (
 
 // reader consumes a body. After the first error it yields zeros.
 type reader struct {
-	b   []byte
-	err error
+	b     []byte
+	err   error
+	texts map[string]string // of names
 }
 
 func (r *reader) fail(err error) {

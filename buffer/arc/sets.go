@@ -1,5 +1,7 @@
 package arc
 
+import "slices"
+
 // patienceOfSets is how many edits in a row a member may be absent; then it
 // is dropped, so that reading edits takes time in proportion to the points.
 const patienceOfSets = 15
@@ -74,6 +76,7 @@ func (m *model) newSet() int32 {
 	s := &m.sets[n]
 	*s = set{members: s.members[:0], ids: s.ids, slots: s.slots, boot: m.boot, next: -1}
 	s.uptime.last = m.uptime
+	s.members = slices.Grow(s.members, len(m.added))
 	for _, id := range m.added {
 		s.members = append(s.members, m.member(id, int32(n)))
 	}
@@ -126,7 +129,7 @@ func (m *model) merge(s *set, number int32) {
 
 // line lists those that are in the group.
 func (s *set) line() {
-	s.ids, s.slots = s.ids[:0], s.slots[:0]
+	s.ids, s.slots = slices.Grow(s.ids[:0], len(s.members)), slices.Grow(s.slots[:0], len(s.members))
 	for i := range s.members {
 		if s.members[i].age == 0 {
 			s.ids = append(s.ids, s.members[i].id)

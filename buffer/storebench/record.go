@@ -85,7 +85,7 @@ func recordFleet(path string, rounds int) error {
 		}
 		devices = append(devices, d)
 	}
-	builtin, err := extension.Builtin()
+	builtin, err := genericPlan()
 	if err != nil {
 		return err
 	}
@@ -314,9 +314,18 @@ func burst(ctx context.Context) {
 	}
 }
 
-// hostPlan is the built-in package and what a server is asked for besides.
+// genericPlan is what an unknown device is asked for.
+func genericPlan() (*plan.Plan, error) {
+	profiles, err := extension.OpenProfiles(nil, "")
+	if err != nil {
+		return nil, err
+	}
+	return profiles.Named(extension.GenericProfile, plan.ProfileOptions{FeatureSets: []string{"interfaces-all"}, Interval: time.Minute})
+}
+
+// hostPlan is the generic profile and what a server is asked for besides.
 func hostPlan() (*plan.Plan, error) {
-	p, err := extension.Builtin()
+	p, err := genericPlan()
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/edgehold/edgehold/agent"
 	"github.com/edgehold/edgehold/agent/config"
+	"github.com/edgehold/edgehold/agent/extension"
 )
 
 // checkDocument is what `check --json` prints.
@@ -25,6 +26,7 @@ type checkEntry struct {
 	Name    string `json:"name"`
 	Devices int    `json:"devices"`
 	Tasks   int    `json:"tasks"`
+	PerDay  int    `json:"points_per_day"` // about, see agent.Entry
 }
 
 func newCheck() *cobra.Command {
@@ -82,7 +84,7 @@ func check(path string) (checkDocument, error) {
 		if e.Unsigned {
 			doc.Warnings = append(doc.Warnings, e.Name+": runs without a checked signature (trust.allow_unsigned)")
 		}
-		doc.Entries = append(doc.Entries, checkEntry{Name: e.Name, Devices: e.Devices, Tasks: e.Tasks})
+		doc.Entries = append(doc.Entries, checkEntry{Name: e.Name, Devices: e.Devices, Tasks: e.Tasks, PerDay: e.PerDay})
 	}
 	doc.OK = len(doc.Errors) == 0
 	return doc, nil
@@ -117,6 +119,10 @@ func printCheckText(cmd *cobra.Command, doc checkDocument) {
 	}
 	for _, e := range doc.Entries {
 		fmt.Fprintf(cmd.OutOrStdout(), "  %s: %d device(s), %d task(s)\n", e.Name, e.Devices, e.Tasks)
+		if e.PerDay > 0 {
+			fmt.Fprintf(cmd.OutOrStdout(), "    about %d points a day, taking %d interfaces each; tables of sensors and the like come on top\n",
+				e.PerDay, extension.AssumedInterfaces)
+		}
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s: good\n", doc.File)
 }

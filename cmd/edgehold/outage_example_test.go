@@ -98,7 +98,7 @@ func statusScreen(t *testing.T, st control.Status, at time.Time) string {
 	t.Helper()
 	var b bytes.Buffer
 	w := newScreen(&b)
-	printStatus(w, st, at)
+	printStatus(w, st, view{now: at})
 	if err := w.done(); err != nil {
 		t.Fatal(err)
 	}

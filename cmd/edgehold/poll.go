@@ -26,6 +26,7 @@ type pollFlags struct {
 	pkg           string
 	configuration string
 	wait          time.Duration
+	timing        bool
 	asJSON        bool
 }
 
@@ -35,9 +36,10 @@ func newPoll() *cobra.Command {
 		Use:   "poll [DEVICE...]",
 		Short: "Poll once and print metric lines; nothing is stored or sent",
 		Long: `Poll once and print what would be sent as metric lines on standard output.
-Problems go to standard error. Nothing is stored or sent.
+Problems go to standard error, and for each device its profile and how many
+points it makes a day. Nothing is stored or sent.
 
-  edgehold poll 192.0.2.10 --community-file FILE     a device, with the built-in package
+  edgehold poll 192.0.2.10 --community-file FILE     a device, with the profile that fits it
   edgehold poll --package P --configuration C.json   a package and its monitoring configuration
   edgehold poll --config edgehold.yaml               what the agent would poll
 
@@ -55,6 +57,7 @@ with --wait, which polls twice and prints the second poll.`,
 	cmd.Flags().StringVar(&f.pkg, "package", "", "extension package: a folder, zip or bundle")
 	cmd.Flags().StringVar(&f.configuration, "configuration", "", "monitoring configuration (JSON) for --package")
 	cmd.Flags().DurationVar(&f.wait, "wait", 0, "poll twice, this far apart, so that counters show; e.g. 10s")
+	cmd.Flags().BoolVar(&f.timing, "timing", false, "tell what each table cost, on standard error")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print one JSON object per point")
 	for _, own := range []string{"config", "package"} { // these say themselves how a device is asked
 		cmd.MarkFlagsMutuallyExclusive(own, "community-file")
@@ -73,16 +76,21 @@ func poll(cmd *cobra.Command, f pollFlags, devices []string) error {
 	if err != nil {
 		return err
 	}
-	log := zerolog.New(zerolog.ConsoleWriter{Out: cmd.ErrOrStderr(), NoColor: true, PartsExclude: []string{zerolog.TimestampFieldName}}).Level(zerolog.WarnLevel)
-	once := agent.Once{Config: cfg, Kinds: kinds(), Wait: f.wait, Log: log}
+	once := agent.Once{Config: cfg, Kinds: kinds(), Wait: f.wait, Log: pollLog(cmd)}
 	if f.config != "" || f.pkg != "" {
 		once.Devices = devices
 	}
 	polled, err := once.Poll(cmd.Context())
+	defer printSummary(cmd.ErrOrStderr(), polled, summaryOptions{tables: f.timing, counters: f.wait > 0, slot: slotOf(cfg)})
 	if printErr := printPolled(cmd, polled, f.asJSON); printErr != nil {
 		return errors.Join(err, printErr)
 	}
 	return err
+}
+
+func pollLog(cmd *cobra.Command) zerolog.Logger {
+	w := zerolog.ConsoleWriter{Out: cmd.ErrOrStderr(), NoColor: true, PartsExclude: []string{zerolog.TimestampFieldName}}
+	return zerolog.New(w).Level(zerolog.WarnLevel)
 }
 
 // target makes the configuration that is polled from the flags.

@@ -75,3 +75,26 @@ func (p *progress) end() {
 		fmt.Fprintf(p.w, "\r%*s\r", p.width, "")
 	}
 }
+
+// count tells how many are done where nobody knows of how many.
+func (p *progress) count(done int, what string) {
+	now := time.Now()
+	if p.w == nil || now.Sub(p.drawn) < 100*time.Millisecond {
+		return
+	}
+	p.what, p.drawn = what, now
+	text := fmt.Sprintf("%d %s", done, what)
+	fmt.Fprintf(p.w, "\r%-*s", p.width, text[:min(len(text), p.width)])
+}
+
+// scan tells how many addresses are done.
+func (p *progress) scan(done, of uint64, devices int) {
+	now := time.Now()
+	if p.w == nil || now.Sub(p.drawn) < 100*time.Millisecond && done < of {
+		return
+	}
+	p.what, p.drawn = "scan", now
+	full := int(float64(done) / float64(max(1, of)) * fullBar)
+	text := fmt.Sprintf("[%s%s] %d of %d addresses, %d answer", strings.Repeat("#", full), strings.Repeat(".", fullBar-full), done, of, devices)
+	fmt.Fprintf(p.w, "\r%-*s", p.width, text[:min(len(text), p.width)])
+}

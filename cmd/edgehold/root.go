@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/edgehold/edgehold/agent"
 	"github.com/edgehold/edgehold/agent/config"
-	"github.com/edgehold/edgehold/agent/extension"
 	"github.com/edgehold/edgehold/probes"
 	"github.com/edgehold/edgehold/probes/catalog"
 )
@@ -99,7 +99,8 @@ The agent:         edgehold check && edgehold run`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(cmd, err)
 	})
-	root.AddCommand(newRun(), newDemo(), newCheck(), newReload(), newPoll(), newStatus(), newBuffer(), newDeadLetter(), newHistory(), newVersion())
+	root.AddCommand(newRun(), newDemo(), newCheck(), newReload(), newPoll(), newStatus(), newBuffer(), newDeadLetter(), newHistory(),
+		newSNMP(), newAudit(), newVersion())
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
 	}
@@ -129,7 +130,7 @@ func usage(cmd *cobra.Command, err error) error {
 	return exitCode{exitUsage, fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
 }
 
-func kinds() []probes.Kind { return catalog.Kinds(extension.Builtin) }
+func kinds() []probes.Kind { return catalog.Kinds(agent.OpenProfiles) }
 
 func addConfigFlag(cmd *cobra.Command, path *string) {
 	cmd.Flags().StringVarP(path, "config", "c", defaultConfig, "configuration file")

@@ -89,7 +89,7 @@ func TestNamesDoNotSteerTheTerminal(t *testing.T) {
 	var out strings.Builder
 	printStatus(&screen{w: &out}, control.Status{
 		Site: "s\x1b[2J", Devices: []control.Device{{Label: "l\x1b", Message: "m\nALARM"}}, Alarms: []string{"a\x07"},
-	}, time.Now())
+	}, view{now: time.Now()})
 	if text := out.String(); strings.ContainsAny(text, "\x1b\x07") || strings.Contains(text, "\nALARM  ") && strings.Contains(text, "m\n") {
 		t.Errorf("status: %q", text)
 	}

@@ -12,7 +12,7 @@ import (
 
 func newStatus() *cobra.Command {
 	var f socketFlags
-	var asJSON bool
+	var asJSON, all bool
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show devices, store, uplink and account of the running agent",
@@ -26,29 +26,31 @@ func newStatus() *cobra.Command {
 				return printDocument(cmd.OutOrStdout(), st)
 			}
 			w := newScreen(cmd.OutOrStdout())
-			printStatus(w, st, time.Now())
+			printStatus(w, st, view{now: time.Now(), all: all})
 			return w.done()
 		},
 	}
 	f.add(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&all, "all", false, "list every device, also where all is well")
 	return cmd
 }
 
+// view is what the reader of a status wants.
+type view struct {
+	now time.Time
+	all bool // every device that is well
+}
+
 // printStatus is one screen, in the order in which a point travels.
-func printStatus(w io.Writer, st control.Status, now time.Time) {
+func printStatus(w io.Writer, st control.Status, v view) {
+	now := v.now
 	fmt.Fprintf(w, "edgehold %s   site %s   up %s   memory %s resident (%s anonymous)\n",
 		st.Version, st.Site, span(time.Duration(st.UptimeS)*time.Second), bytesText(st.Memory.Resident), bytesText(st.Memory.Anonymous))
 	for _, a := range st.Alarms {
 		fmt.Fprintf(w, "ALARM    %s\n", a)
 	}
-	fmt.Fprintf(w, "\ndevices\n")
-	if len(st.Devices) == 0 {
-		fmt.Fprintf(w, "  none: add entries under `extensions` or `probes` in %s\n", st.Config.Path)
-	}
-	for _, d := range st.Devices {
-		printDevice(w, d, now)
-	}
+	printDevices(w, st, v)
 	fmt.Fprintf(w, "\nconfigurations\n")
 	for _, c := range st.Configurations {
 		fmt.Fprintf(w, "  %-24s %s: %s\n", c.Status, c.Name, c.Message)
@@ -63,24 +65,6 @@ func printStatus(w io.Writer, st control.Status, now time.Time) {
 	}
 	printUplink(w, st.Uplink, now)
 	printAccount(w, st.Account)
-}
-
-func printDevice(w io.Writer, d control.Device, now time.Time) {
-	polled := "not polled yet, first poll in " + span(d.Next.Sub(now))
-	if !d.LastPoll.IsZero() {
-		polled = fmt.Sprintf("%d points %s ago in %s", d.Points, span(now.Sub(d.LastPoll)), milliseconds(d.DurationMS))
-	}
-	fmt.Fprintf(w, "  %-24s %s, every %s: %s", d.Status, d.Label, span(time.Duration(d.IntervalS*float64(time.Second))), polled)
-	if d.Skipped > 0 {
-		fmt.Fprintf(w, ", %d skipped", d.Skipped)
-	}
-	if d.Gaps > 0 {
-		fmt.Fprintf(w, ", %d counter gaps", d.Gaps)
-	}
-	fmt.Fprintln(w)
-	if d.Message != "" {
-		fmt.Fprintf(w, "  %-24s   %s\n", "", oneLine(d.Message))
-	}
 }
 
 func printStore(w io.Writer, st control.Status) {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +34,7 @@ func TestUplinkGoesByTheTrustedTime(t *testing.T) {
 		Clock:  control.Clock{Trusted: true, Source: "environment", Time: truth},
 		Uplink: control.Uplink{State: "backoff", Since: truth.Add(-time.Hour), NextTry: truth.Add(7 * time.Second)},
 	}
-	mustHave(t, show(func(w *strings.Builder) { printStatus(w, st, machine) }), "backoff for 1h00m; next try in 7s")
+	mustHave(t, show(func(w *strings.Builder) { printStatus(w, st, view{now: machine}) }), "backoff for 1h00m; next try in 7s")
 }
 
 func TestStatusOfAnUnknownTime(t *testing.T) {
@@ -40,7 +42,7 @@ func TestStatusOfAnUnknownTime(t *testing.T) {
 		Clock:   control.Clock{Warnings: []string{"ask one: refused\nask two: no such host"}},
 		Account: control.Account{Accepted: 5, Buffered: 5},
 	}
-	lines := show(func(w *strings.Builder) { printStatus(w, st, time.Now()) })
+	lines := show(func(w *strings.Builder) { printStatus(w, st, view{now: time.Now()}) })
 	mustHave(t, lines, "is only a guess", "how old the points are is not known yet", "  warning: ask one: refused; ask two: no such host\n")
 }
 
@@ -105,5 +107,43 @@ func TestCargoThatFailsAlone(t *testing.T) {
 		if got != tt.want {
 			t.Errorf("%s: printed %q, want %q", tt.name, got, tt.want)
 		}
+	}
+}
+
+func TestSickDevicesComeFirst(t *testing.T) {
+	now := time.Date(2026, 12, 1, 3, 0, 0, 0, time.UTC)
+	polled := now.Add(-20 * time.Second)
+	st := control.Status{Polling: control.Polling{LatenessP99MS: 2, Overruns: 4}}
+	for i := range 30 {
+		st.Devices = append(st.Devices, control.Device{Label: fmt.Sprintf("192.0.2.%d", i), State: "ok", IntervalS: 60, LastPoll: polled, Points: 240, DurationMS: 12})
+	}
+	st.Devices = append(st.Devices,
+		control.Device{Label: "slow", State: "ok", IntervalS: 10, LastPoll: polled, Points: 5, OverranS: 25, Skipped: 4},
+		control.Device{Label: "half", State: "partial", IntervalS: 60, LastPoll: polled, Points: 5, Message: "table 1.3 half read", Partial: []string{"table 1.3", "table 1.4: too long"}, Profile: "edgehold.cisco"},
+		control.Device{Label: "gone", State: "backing off", IntervalS: 60, LastPoll: polled, LastOK: now.Add(-time.Hour), Next: now.Add(time.Minute), Message: "no answer from gone: check the address"},
+		control.Device{Label: "shut", State: "denied", IntervalS: 60, LastPoll: polled, Next: now, Message: "check the rights"},
+	)
+	lines := show(func(w *strings.Builder) { printDevices(w, st, view{now: now}) })
+	want := []string{
+		"",
+		"devices  1 denied, 1 backing off, 1 partial, 31 ok; 99 of 100 polls start within 2ms, 4 skipped since the start",
+		"  denied       shut        every 1m00s  asked 20s ago, no data since the start, next try in 0ms",
+		"                 check the rights",
+		"  backing off  gone        every 1m00s  asked 20s ago, last data 1h00m ago, next try in 1m00s",
+		"                 no answer from gone: check the address",
+		"  partial      half        every 1m00s  5 points 20s ago in 0 ms",
+		"                 table 1.3 half read",
+		"                 table 1.4: too long",
+		"                 read with edgehold.cisco",
+		"  ok           slow        every 10s    5 points 20s ago in 0 ms, 4 skipped",
+		"                 the last poll was done after 25s, later than it was due again: give this device a longer interval, or fewer metrics",
+		"  ok           192.0.2.0   every 1m00s  240 points 20s ago in 12 ms",
+	}
+	if len(lines) < len(want) || !slices.Equal(lines[:len(want)], want) {
+		t.Errorf("printed\n%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(want, "\n"))
+	}
+	mustHave(t, lines, "  and 10 more that are ok or not polled yet; `edgehold status --all` lists them")
+	if all := show(func(w *strings.Builder) { printDevices(w, st, view{now: now, all: true}) }); len(all) != len(lines)+9 {
+		t.Errorf("%d lines with all, %d without", len(all), len(lines))
 	}
 }

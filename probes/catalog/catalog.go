@@ -7,8 +7,8 @@ import (
 	"github.com/edgehold/edgehold/probes/snmp"
 )
 
-// Kinds lists the kinds that a configuration may name under `probes`. The plan
-// of the embedded package is handed in, since probes parse no packages.
-func Kinds(builtin func() (*plan.Plan, error)) []probes.Kind {
-	return []probes.Kind{snmp.Kind(builtin)}
+// Kinds lists the kinds that a configuration may name under `probes`. What
+// reads the profiles is handed in, since probes parse none.
+func Kinds(profiles func(folder string) (plan.Profiles, error)) []probes.Kind {
+	return []probes.Kind{snmp.Kind(profiles)}
 }

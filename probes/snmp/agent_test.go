@@ -42,6 +42,7 @@ func arcs(oid string) []uint64 {
 }
 
 func (a *scripted) answer(r request) (response, error) {
+	r.oids = slices.Clone(r.oids) // the walker uses them again
 	a.log = append(a.log, r)
 	if a.wrong != nil {
 		if resp, err, taken := a.wrong(r); taken {

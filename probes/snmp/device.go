@@ -8,19 +8,23 @@ import (
 )
 
 const (
-	// What was learned of a device is forgotten after this, so that a bad day
-	// of the network does not slow its polls down for ever.
+	// What the device was seen to lack is asked for again after this.
 	relearnAfter = 6 * time.Hour
 	// After so many polls in a row without an answer the other credentials are
 	// tried again.
 	forgetCredentialAfter = 3
+	// Polls without trouble after which a device that had some is asked for a
+	// little more again, so that a bad day of the network does not slow its
+	// polls down for long. Each attempt that fails doubles the number.
+	firstPatience = 4
+	maxPatience   = 32
 )
 
 // device is what the tasks of one device share: its settings and what its
 // answers have taught.
 type device struct {
 	plan.Device
-	buffers *sync.Pool
+	peer *peer
 
 	mu       sync.Mutex
 	known    bool // credential is the one that worked
@@ -29,13 +33,22 @@ type device struct {
 	searched bool // every credential has been tried since the last answer
 	next     int  // where the search goes on
 	rungs    map[string]int
-	rung     int // where columns start that have no rung of their own
+	rung     int              // where columns start that have no rung of their own; -1: not known
+	calm     int              // polls without trouble since the rungs last changed
+	patience int              // that many of them, and the rungs are climbed by one
+	climbed  bool             // the last change was upwards, and has not proved itself yet
+	fell     bool             // in this poll
+	shapes   map[string]shape // of tables, by their first column
 	absent   map[string]bool
-	learned  time.Duration // since boot, when the first of these was learned
+	hopeless map[string]bool // instances whose value cannot be decoded
+	learned  time.Duration   // since boot, when the first of these was learned
+	turn     time.Time       // when the next request may be sent
+	latency  time.Duration   // of the last answer to the reachability gate
+	lives    int             // restarts that were seen
 }
 
-func newDevice(d plan.Device, buffers *sync.Pool) *device {
-	return &device{Device: d, buffers: buffers, rungs: map[string]int{}, absent: map[string]bool{}}
+func newDevice(d plan.Device, k *kit) *device {
+	return &device{Device: d, peer: newPeer(k), rung: -1, rungs: map[string]int{}, absent: map[string]bool{}}
 }
 
 // try is one credential to try and how often.
@@ -93,15 +106,18 @@ func (d *device) silent() {
 	d.failures++
 	if d.known && d.failures >= forgetCredentialAfter {
 		d.known, d.searched, d.failures = false, false, 0
+		d.latency = 0
 	}
 }
 
-// relearn forgets old lessons.
+// relearn forgets what the device lacked long ago.
 func (d *device) relearn(now time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.learned != 0 && now-d.learned > relearnAfter {
-		d.forgetLocked()
+		clear(d.absent)
+		clear(d.hopeless)
+		d.learned = 0
 	}
 }
 
@@ -109,35 +125,24 @@ func (d *device) relearn(now time.Duration) {
 func (d *device) restarted() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.lives++
 	d.forgetLocked()
+}
+
+// restarts counts the restarts that were seen.
+func (d *device) restarts() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.lives
 }
 
 func (d *device) forgetLocked() {
 	clear(d.rungs)
+	clear(d.shapes)
 	clear(d.absent)
-	d.rung, d.learned = 0, 0
-}
-
-// startRung is where on the ladder a column starts.
-func (d *device) startRung(column string) int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return max(d.rung, d.rungs[column])
-}
-
-// learnWalk remembers how far down its columns had to go.
-func (d *device) learnWalk(w *walk, now time.Duration) {
-	rungs, common := w.lesson()
-	if len(rungs) == 0 {
-		return
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for column, rung := range rungs {
-		d.rungs[column] = rung
-	}
-	d.rung = max(d.rung, common)
-	d.learnedLocked(now)
+	clear(d.hopeless)
+	d.rung, d.learned = -1, 0
+	d.calm, d.patience, d.climbed, d.fell = 0, 0, false, false
 }
 
 // learnAbsent remembers OIDs for which SNMP v1 refused a whole request.
@@ -163,6 +168,9 @@ func (d *device) learnedLocked(now time.Duration) {
 func (d *device) present(oids []string) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if len(d.absent) == 0 {
+		return oids
+	}
 	kept := make([]string, 0, len(oids))
 	for _, oid := range oids {
 		if !d.absent[oid] {

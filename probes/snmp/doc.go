@@ -1,4 +1,4 @@
-// Package snmp polls devices over SNMP v1 and v2c: scalars by GET, tables by
+// Package snmp polls devices over SNMP v1, v2c and v3: scalars by GET, tables by
 // a walker of its own. The walker and the scalar reader are pure step
-// functions; session.go is the one place that knows gosnmp.
+// functions; codec.go reads and writes messages, usm.go secures those of v3.
 package snmp

@@ -17,6 +17,9 @@ type gets struct {
 	cells  map[string]plan.Cell
 	failed map[string]error
 	absent []string // OIDs that SNMP v1 answered with noSuchName
+	once   bool     // what cannot be decoded is not asked for again
+	unread map[string]bool
+	mute   int // requests that were not answered
 }
 
 func newGets(oids []string, batch int) *gets {
@@ -31,7 +34,11 @@ func (g *gets) next() (r request, ok bool) {
 	if len(g.queue) == 0 {
 		return request{}, false
 	}
-	return request{kind: get, oids: g.queue[0]}, true
+	r = request{kind: get, oids: g.queue[0]}
+	if g.mute > 0 && len(r.oids) > 1 {
+		r.tries = 1 // a smaller one is the better second try
+	}
+	return r, true
 }
 
 func (g *gets) feed(r response, err error) {
@@ -39,6 +46,9 @@ func (g *gets) feed(r response, err error) {
 	g.queue = g.queue[1:]
 	switch {
 	case err != nil:
+		if errors.Is(err, errTimeout) {
+			g.mute++
+		}
 		g.split(batch, err)
 	case r.status == noError:
 		g.take(batch, r.vars)
@@ -74,14 +84,20 @@ func (g *gets) push(batch []string) {
 }
 
 // take goes by the OIDs of the reply, not by their order. What is missing is
-// asked for again as long as each reply brings something.
+// asked for again as long as each reply brings something, and what could not be
+// decoded, once.
 func (g *gets) take(batch []string, vars []varbind) {
-	var missing []string
-	for _, oid := range batch {
-		i := slices.IndexFunc(vars, func(v varbind) bool { return v.oid == oid })
+	var missing, again []string
+	for n, oid := range batch {
+		i := n
+		if i >= len(vars) || vars[i].oid != oid {
+			i = slices.IndexFunc(vars, func(v varbind) bool { return v.oid == oid })
+		}
 		switch {
 		case i < 0:
 			missing = append(missing, oid)
+		case vars[i].unreadable():
+			again = append(again, oid)
 		case vars[i].exc == noException && vars[i].cell.Kind != plan.Absent:
 			g.cells[oid] = vars[i].cell
 		}
@@ -91,6 +107,26 @@ func (g *gets) take(batch []string, vars []varbind) {
 		return
 	}
 	g.push(missing)
+	g.repeat(again)
+}
+
+// repeat asks once more for what could not be decoded, apart from the others.
+func (g *gets) repeat(oids []string) {
+	var first []string
+	for _, oid := range oids {
+		if g.once || g.unread[oid] {
+			g.failed[oid] = errUnreadable
+			continue
+		}
+		if g.unread == nil {
+			g.unread = map[string]bool{}
+		}
+		g.unread[oid] = true
+		first = append(first, oid)
+	}
+	if len(first) > 0 {
+		g.queue = append(g.queue, first)
+	}
 }
 
 // abort gives up what was not read yet.

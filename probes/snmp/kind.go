@@ -1,6 +1,7 @@
 package snmp
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -17,28 +18,61 @@ const minInterval = time.Second
 
 // Options are the options of a `probes:` entry of kind snmp.
 type Options struct {
-	Devices     []string        `yaml:"devices"`     // host, host:port, IPv6 address or [IPv6]:port
-	Credentials []string        `yaml:"credentials"` // names, tried in this order
-	Profile     string          `yaml:"profile"`     // auto
-	Interval    probes.Duration `yaml:"interval"`
+	Devices          []string        `yaml:"devices"`          // host, host:port, IPv6 address or [IPv6]:port
+	DevicesFile      string          `yaml:"devices_file"`     // CSV, see ReadDevices
+	Credentials      []string        `yaml:"credentials"`      // names, tried in this order
+	Profile          string          `yaml:"profile"`          // auto or a name
+	FeatureSets      []string        `yaml:"feature_sets"`     // read beside what is always read; all for all
+	InterfaceFilter  string          `yaml:"interface_filter"` // on if.name, as in an extension package
+	Interval         probes.Duration `yaml:"interval"`
+	Timeout          probes.Duration `yaml:"timeout"`            // of one request; 0: the default
+	Retries          *int            `yaml:"retries"`            // nil: the default
+	PacketsPerSecond int             `yaml:"packets_per_second"` // to one device; 0: no limit
+	MaxRepetitions   int             `yaml:"max_repetitions"`    // 0: the profile's, or the default
 }
+
+const (
+	maxTimeout = time.Minute
+	maxRetries = 20
+	maxPackets = 10_000
+	maxReps    = 400
+)
 
 // Check finds what is wrong with the options themselves.
 func (o *Options) Check() []error {
 	var errs []error
-	if len(o.Devices) == 0 {
-		errs = append(errs, errors.New("devices: empty, expected at least one address such as 192.0.2.10 or switch.example:1161"))
+	if len(o.Devices) == 0 && o.DevicesFile == "" {
+		errs = append(errs, errors.New("devices: empty, expected at least one address such as 192.0.2.10 or switch.example:1161, or a devices_file"))
 	}
-	if len(o.Credentials) == 0 {
+	if len(o.Credentials) == 0 && o.DevicesFile == "" {
 		errs = append(errs, errors.New("credentials: empty, expected at least one name from the top-level `credentials`"))
 	}
-	if o.Profile != "auto" {
-		errs = append(errs, fmt.Errorf("profile: unknown profile %q, expected auto; other devices are described by an extension package under `extensions`", o.Profile))
+	if o.Profile == "" {
+		errs = append(errs, errors.New("profile: empty, expected auto or the name of a profile"))
+	}
+	if _, err := plan.ParseFilter(o.InterfaceFilter); err != nil {
+		errs = append(errs, fmt.Errorf("interface_filter: %w; write it as in $prefix(Gi) or $or($prefix(Gi),$prefix(Te))", err))
 	}
 	if o.Interval.Std() < minInterval {
 		errs = append(errs, fmt.Errorf("interval: %v is too short, expected %v or more", o.Interval, minInterval))
 	}
-	return append(errs, o.checkDevices()...)
+	return slices.Concat(errs, o.checkNumbers(), o.checkDevices())
+}
+
+func (o *Options) checkNumbers() (errs []error) {
+	if t := o.Timeout.Std(); t != 0 && (t < 100*time.Millisecond || t > maxTimeout) {
+		errs = append(errs, fmt.Errorf("timeout: found %v, expected 100ms to %v, or no timeout for the default", o.Timeout, maxTimeout))
+	}
+	if o.Retries != nil && (*o.Retries < 0 || *o.Retries > maxRetries) {
+		errs = append(errs, fmt.Errorf("retries: found %d, expected 0 to %d", *o.Retries, maxRetries))
+	}
+	if o.PacketsPerSecond < 0 || o.PacketsPerSecond > maxPackets {
+		errs = append(errs, fmt.Errorf("packets_per_second: found %d, expected 1 to %d, or 0 for no limit", o.PacketsPerSecond, maxPackets))
+	}
+	if o.MaxRepetitions < 0 || o.MaxRepetitions > maxReps {
+		errs = append(errs, fmt.Errorf("max_repetitions: found %d, expected 1 to %d, or 0 for the default", o.MaxRepetitions, maxReps))
+	}
+	return errs
 }
 
 func (o *Options) checkDevices() (errs []error) {
@@ -57,6 +91,13 @@ func (o *Options) checkDevices() (errs []error) {
 		seen[key] = i
 	}
 	return errs
+}
+
+// ResolveFiles makes the path of the devices file absolute.
+func (o *Options) ResolveFiles(absolute func(path string) string) {
+	if o.DevicesFile != "" {
+		o.DevicesFile = absolute(o.DevicesFile)
+	}
 }
 
 // ParseDevice reads `host`, `host:port`, an IPv6 address or `[IPv6]:port`.
@@ -122,50 +163,121 @@ func looksLikeIPv4(s string) bool {
 	return err == nil
 }
 
-// Kind is the kind of probe that polls devices with the built-in plan.
-func Kind(builtin func() (*plan.Plan, error)) probes.Kind {
+// Kind is the kind of probe that polls devices with profiles. Open reads the
+// profiles, with those of a site's folder where it is not "".
+func Kind(open func(folder string) (plan.Profiles, error)) probes.Kind {
 	return probes.Kind{
 		Name: "snmp",
 		Options: func() any {
-			return &Options{Profile: "auto", Interval: probes.Duration(time.Minute)}
+			return &Options{Profile: auto, Interval: probes.Duration(time.Minute)}
 		},
 		New: func(options any, deps probes.Deps) ([]probes.Task, error) {
 			o, ok := options.(*Options)
 			if !ok {
 				return nil, fmt.Errorf("options are a %T, expected *snmp.Options", options)
 			}
-			return newTasks(o, builtin, deps)
+			profiles, err := open(deps.Profiles)
+			if err != nil {
+				return nil, err
+			}
+			return newTasks(o, profiles, deps)
 		},
 	}
 }
 
-func newTasks(o *Options, builtin func() (*plan.Plan, error), deps probes.Deps) ([]probes.Task, error) {
-	credentials, err := pick(o.Credentials, deps.Credentials)
+// newTasks makes a task for every device that is described well; the error says
+// what is wrong with the others.
+func newTasks(o *Options, profiles plan.Profiles, deps probes.Deps) ([]probes.Task, error) {
+	if err := checkFeatureSets(o.FeatureSets, profiles); err != nil {
+		return nil, err
+	}
+	targets, err := o.targets()
 	if err != nil {
 		return nil, err
 	}
-	p, err := builtin()
-	if err != nil {
-		return nil, fmt.Errorf("read built-in plan: %w", err)
-	}
-	devices := make([]plan.Device, 0, len(o.Devices))
-	for i, text := range o.Devices {
-		d, err := ParseDevice(text)
-		if err != nil {
-			return nil, fmt.Errorf("devices[%d]: %w", i, err)
+	var errs []error
+	sum := profileSum(o, profiles)
+	common := newKit(deps)
+	tasks := make([]probes.Task, 0, len(targets))
+	for _, t := range targets {
+		if t.device.Credentials, err = pick(t, deps.Credentials); err != nil {
+			errs = append(errs, err)
+			continue
 		}
-		d.Credentials = credentials
-		devices = append(devices, d)
+		if err = checkProfile(t, profiles); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		a := &autoProbe{
+			device: newDevice(t.device, common), profiles: profiles, profile: t.profile, deps: deps, maxReps: o.MaxRepetitions,
+			options: plan.ProfileOptions{FeatureSets: o.FeatureSets, InterfaceFilter: o.InterfaceFilter, Interval: t.interval},
+		}
+		tasks = append(tasks, autoTask(a, sum))
 	}
-	return Tasks(p.WithInterval(o.Interval.Std()), devices, TaskOptions{Config: "snmp"}, deps), nil
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return tasks, nil
 }
 
-func pick(names []string, known map[string]probes.Credential) ([]probes.Credential, error) {
-	picked := make([]probes.Credential, 0, len(names))
-	for i, name := range names {
+// Targets lists the devices of the entry with their settings and credentials,
+// for what asks them by hand. The errors are those of a start.
+func (o *Options) Targets(known map[string]probes.Credential) ([]plan.Device, error) {
+	targets, err := o.targets()
+	if err != nil {
+		return nil, err
+	}
+	devices := make([]plan.Device, len(targets))
+	for i, t := range targets {
+		if t.device.Credentials, err = pick(t, known); err != nil {
+			return nil, err
+		}
+		devices[i] = t.device
+	}
+	return devices, nil
+}
+
+// profileSum changes with every choice that decides what is read.
+func profileSum(o *Options, profiles plan.Profiles) []byte {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %q %q", profiles.Sum(), o.FeatureSets, o.InterfaceFilter))
+	return sum[:]
+}
+
+func checkFeatureSets(chosen []string, profiles plan.Profiles) error {
+	if len(chosen) == 0 {
+		return nil
+	}
+	known, err := profiles.FeatureSets()
+	if err != nil {
+		return err
+	}
+	for i, set := range chosen {
+		if set != "all" && !slices.Contains(known, set) {
+			return fmt.Errorf("feature_sets[%d]: no profile has a feature set %q, expected all or some of %s", i, set, strings.Join(known, ", "))
+		}
+	}
+	return nil
+}
+
+// checkProfile finds out that a profile does not exist before a poll does.
+func checkProfile(t target, profiles plan.Profiles) error {
+	if t.profile == auto {
+		return nil
+	}
+	_, err := profiles.Named(t.profile, plan.ProfileOptions{Interval: t.interval})
+	if err != nil {
+		return fmt.Errorf("%sprofile: %w", t.where, err)
+	}
+	return nil
+}
+
+// pick takes the credentials of a device.
+func pick(t target, known map[string]probes.Credential) ([]probes.Credential, error) {
+	picked := make([]probes.Credential, 0, len(t.credentials))
+	for i, name := range t.credentials {
 		c, ok := known[name]
 		if !ok {
-			return nil, fmt.Errorf("credentials[%d]: there is no credential %q, add it under the top-level `credentials` or correct the name", i, name)
+			return nil, fmt.Errorf("%scredentials[%d]: there is no credential %q, add it under the top-level `credentials` or correct the name", t.where, i, name)
 		}
 		picked = append(picked, c)
 	}

@@ -17,14 +17,26 @@ const (
 	get     kind = 1
 	getNext kind = 2
 	getBulk kind = 3
+	set     kind = 4
 )
 
 // request is one request to a device. OIDs have no leading dot; reps is the
-// max-repetitions of a GETBULK, 0 for the others.
+// max-repetitions of a GETBULK, 0 for the others. tries bounds how often it is
+// sent; 0: as often as the device's settings say. value is what a SET asks for.
 type request struct {
-	kind kind
-	oids []string
-	reps int
+	kind  kind
+	oids  []string
+	reps  int
+	tries int
+	value uint32
+}
+
+// triesOf is how often to send the request where the settings say usual.
+func (r request) triesOf(usual int) int {
+	if r.tries > 0 {
+		return min(r.tries, usual)
+	}
+	return usual
 }
 
 // varbind is one binding of a reply. A binding that holds an exception of
@@ -33,6 +45,17 @@ type varbind struct {
 	oid  string // no leading dot
 	cell plan.Cell
 	exc  exception
+	tag  byte // of the value, as BER has it; 0 where it could not be read
+}
+
+// unreadable reports whether there is a value that could not be decoded. An
+// Opaque that is no number, or a float that is NaN, is none to wait for.
+func (v *varbind) unreadable() bool {
+	if v.exc != noException || v.cell.Kind != plan.Absent {
+		return false
+	}
+	const null, opaque, float, double = 0x05, 0x44, 0x78, 0x79
+	return v.tag != null && v.tag != opaque && v.tag != float && v.tag != double
 }
 
 type exception uint8
@@ -59,6 +82,8 @@ const (
 	noError            errorStatus = 0
 	tooBig             errorStatus = 1
 	noSuchName         errorStatus = 2
+	badValue           errorStatus = 3
+	readOnly           errorStatus = 4
 	genErr             errorStatus = 5
 	noAccess           errorStatus = 6
 	authorizationError errorStatus = 16
@@ -97,6 +122,8 @@ var (
 	errUnsendable = errors.New("the request could not be encoded")
 	errGone       = errors.New("the device stopped answering")
 	errOutOfTime  = errors.New("the poll ran out of time")
+	errSlowTable  = errors.New("the table took too long")
 	errDenied     = errors.New("access denied")
 	errTooMuch    = errors.New("the device holds more than fits in memory")
+	errUnreadable = errors.New("its value could not be decoded")
 )

@@ -15,7 +15,10 @@ import (
 )
 
 // startSnmpd runs net-snmp's agent with a configuration of its own.
-func startSnmpd(t *testing.T) (addr string) {
+func startSnmpd(t *testing.T) (addr string) { return startSnmpdWith(t, "") }
+
+// startSnmpdWith adds lines to the configuration.
+func startSnmpdWith(t *testing.T, lines string) (addr string) {
 	t.Helper()
 	path, err := exec.LookPath("snmpd")
 	if err != nil {
@@ -26,7 +29,7 @@ func startSnmpd(t *testing.T) (addr string) {
 	}
 	dir := t.TempDir()
 	addr = freeAddr(t)
-	conf := "agentAddress udp:" + addr + "\nrocommunity " + secret + " 127.0.0.1\nsysName loop\nsysLocation Süd\nsysContact \"line\ttab\"\n"
+	conf := "agentAddress udp:" + addr + "\nrocommunity " + secret + " 127.0.0.1\nsysName loop\nsysLocation Süd\nsysContact \"line\ttab\"\n" + lines
 	if err := os.WriteFile(filepath.Join(dir, "snmpd.conf"), []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}

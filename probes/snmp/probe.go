@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/edgehold/edgehold/probes"
 	"github.com/edgehold/edgehold/probes/plan"
@@ -16,11 +17,14 @@ type Probe struct {
 	blocks []*plan.Block
 	deps   probes.Deps
 
-	mu    sync.Mutex // held while a poll runs
-	state plan.State
-	life  lifeSign
-	saved bool // state and life are of an earlier run and not yet checked
-	told  bool // an oddity of the plan was logged
+	chassisMAC string             // "" while it is not known
+	watch      func(plan.Reading) // is shown what was read; nil: nobody
+	mu         sync.Mutex         // held while a poll runs
+	state      plan.State
+	life       lifeSign
+	saved      bool    // state and life are of an earlier run and not yet checked
+	told       bool    // an oddity of the plan was logged
+	wanted     *wanted // nil: not worked out yet
 
 	statsMu sync.Mutex
 	stats   probes.PollStats
@@ -37,6 +41,8 @@ func (p *Probe) Poll(ctx context.Context) (probes.Batch, error) {
 		p.stats = stats
 		p.statsMu.Unlock()
 	}()
+	ctx, cancel := context.WithTimeout(ctx, p.limit())
+	defer cancel()
 	stamp := p.deps.Clock.Now()
 	p.device.relearn(stamp.Uptime)
 	s, uptime, err := p.device.reach(ctx, &stats)
@@ -45,19 +51,24 @@ func (p *Probe) Poll(ctx context.Context) (probes.Batch, error) {
 	}
 	defer s.close()
 	r := p.read(ctx, s, stamp, uptime)
+	defer p.device.drop(r)
 	if errors.Is(ctx.Err(), context.Canceled) {
 		// Nothing was counted yet, so the next poll's deltas cover this one.
 		return probes.Batch{}, ctx.Err()
 	}
-	p.checkLife(newLifeSign(stamp, uptime))
+	p.checkLife(p.signOfLife(ctx, s, newLifeSign(stamp, uptime)))
 	points, notes := plan.Points(p.blocks, p.identity(), r.Reading, &p.state)
 	p.tell(notes)
+	if p.watch != nil {
+		p.watch(r.Reading)
+	}
 	stats.Gaps = notes.Gaps
+	stats.Partial = r.partial()
 	return probes.Batch{Points: points}, r.verdict(p.blocks, notes)
 }
 
 func (p *Probe) identity() plan.Identity {
-	id := plan.Identity{Address: p.device.Host, Port: p.device.Port}
+	id := plan.Identity{Address: p.device.Host, Port: p.device.Port, ChassisMAC: p.chassisMAC}
 	if p.deps.Resolver != nil {
 		id.Name = p.deps.Resolver.NameOf(p.device.Host)
 	}
@@ -82,41 +93,124 @@ func (p *Probe) PollStats() probes.PollStats {
 	return p.stats
 }
 
+// limit is how long a poll may take: it has to be over before the next is due.
+// A short interval leaves a slow device the time for its answers all the same.
+func (p *Probe) limit() time.Duration {
+	const least = 10 * time.Second
+	if len(p.blocks) == 0 {
+		return least
+	}
+	return max(p.blocks[0].Interval*8/10, least)
+}
+
+// wanted is what the blocks need.
+type wanted struct {
+	blocks  []*plan.Block // these
+	scalars []string
+	tables  [][]string
+	columns int // of all tables
+}
+
+// wants works it out once.
+func (p *Probe) wants() *wanted {
+	if p.wanted == nil || !slices.Equal(p.wanted.blocks, p.blocks) {
+		w := &wanted{blocks: p.blocks}
+		w.scalars, w.tables = plan.Needs(p.blocks)
+		w.scalars = slices.DeleteFunc(w.scalars, func(oid string) bool { return oid == sysUpTime })
+		for _, columns := range w.tables {
+			w.columns += len(columns)
+		}
+		p.wanted = w
+	}
+	return p.wanted
+}
+
 // read asks for all that the blocks need. What could not be had is in the
-// reading's account, not in an error.
+// reading's account, not in an error. The caller may drop the reading when it is
+// done with it.
 func (p *Probe) read(ctx context.Context, s *session, stamp probes.Stamp, uptime plan.Cell) *reading {
-	scalars, tables := plan.Needs(p.blocks)
-	r := newReading(stamp, uptime)
-	scalars = slices.DeleteFunc(scalars, r.has)
-	r.asked = len(scalars) + len(slices.Concat(tables...))
+	want := p.wants()
+	r := p.device.newReading(stamp, uptime)
+	r.asked = len(want.scalars) + want.columns
+	ex := p.device.paced(s)
 	var stopped error
-	if scalars = p.device.present(scalars); len(scalars) > 0 {
+	if scalars := p.device.present(want.scalars); len(scalars) > 0 {
 		g := newGets(scalars, p.device.MaxOIDs)
-		stopped = drive(ctx, s, g)
+		stopped = drive(ctx, ex, g)
 		p.device.learnAbsent(g.absent, stamp.Uptime)
 		r.addScalars(g)
 	}
-	options := p.walkOptions(s)
-	for _, columns := range tables {
-		w := newWalk(columns, options)
-		if stopped != nil {
-			w.abort(stopped)
-		} else {
-			stopped = drive(ctx, s, w)
-			p.device.learnWalk(w, stamp.Uptime)
-		}
-		if options.bytes = w.bytes; w.bytes <= 0 {
-			stopped = errTooMuch
-		}
-		r.addTable(w)
-	}
+	p.readTables(ctx, tableReader{exchanger: ex, reading: r, stats: s.stats, options: p.walkOptions(s, r.slate), each: p.limit() * 3 / 4, stopped: stopped})
 	return r
 }
 
-func (p *Probe) walkOptions(s *session) walkOptions {
-	o := walkOptions{noBulk: s.version1(), reps: p.device.MaxReps, level: p.device.startRung}
-	if p.device.MaxOIDs > 0 {
-		o.width = min(p.device.MaxOIDs, defaultWidth)
+// tableReader reads one table after the other, until one of them has shown that
+// it is of no use to go on.
+type tableReader struct {
+	exchanger
+	reading *reading
+	stats   *probes.PollStats
+	options walkOptions
+	each    time.Duration // that one of several tables may take
+	stopped error
+}
+
+func (p *Probe) readTables(ctx context.Context, t tableReader) {
+	tables := p.wants().tables
+	if len(tables) == 0 {
+		return
+	}
+	before := p.deps.Clock.Now()
+	for _, columns := range tables {
+		t.options.shape = p.device.shapeOf(columns)
+		w := newWalk(columns, t.options)
+		if t.stopped != nil {
+			w.abort(t.stopped)
+		} else {
+			t.stopped = t.drive(ctx, w, len(tables) > 1)
+			p.device.learnWalk(w, before.Uptime)
+		}
+		if t.options.bytes = w.bytes; w.bytes <= 0 {
+			t.stopped = errTooMuch
+		}
+		t.reading.addTable(w)
+		now := p.deps.Clock.Now()
+		t.stats.Rows += w.rows()
+		t.stats.Tables = append(t.stats.Tables, probes.TableStats{
+			OID: tableOf(columns[0]), Rows: w.rows(), Requests: w.used, Took: now.Uptime - before.Uptime,
+		})
+		before = now
+	}
+	p.device.settle(t.stopped == nil)
+}
+
+// drive walks one table. One of several may not take all the time of the poll.
+func (t *tableReader) drive(ctx context.Context, w *walk, several bool) error {
+	if !several {
+		return drive(ctx, t.exchanger, w)
+	}
+	limited, cancel := context.WithTimeout(ctx, t.each)
+	defer cancel()
+	err := drive(limited, t.exchanger, w)
+	if deadline, ok := ctx.Deadline(); !errors.Is(err, errOutOfTime) || ctx.Err() != nil || ok && !time.Now().Before(deadline) {
+		return err
+	}
+	for _, c := range w.columns {
+		if errors.Is(c.cut, errOutOfTime) {
+			c.cut = errSlowTable
+		}
+	}
+	return nil
+}
+
+func (p *Probe) walkOptions(s *session, memory *slate) walkOptions {
+	d := p.device
+	o := walkOptions{
+		noBulk: d.NoBulk || s.version1(), unordered: d.Unordered,
+		reps: d.MaxReps, level: d.startRung, skip: d.isHopeless, slate: memory,
+	}
+	if d.MaxOIDs > 0 {
+		o.width = min(d.MaxOIDs, defaultWidth)
 	}
 	return o
 }

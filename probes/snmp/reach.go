@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/edgehold/edgehold/probes"
 	"github.com/edgehold/edgehold/probes/plan"
@@ -19,7 +20,7 @@ func (d *device) reach(ctx context.Context, stats *probes.PollStats) (*session, 
 		return nil, plan.Cell{}, probes.WithStatus(probes.StatusInvalidConfigError,
 			fmt.Errorf("no credentials for %s: name at least one", d.label()))
 	}
-	s, err := dial(ctx, d.Device, d.buffers, stats)
+	s, err := dial(ctx, d.Device, d.peer, stats)
 	if err != nil {
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return nil, plan.Cell{}, ctx.Err()
@@ -27,7 +28,10 @@ func (d *device) reach(ctx context.Context, stats *probes.PollStats) (*session, 
 		d.silent()
 		return nil, plan.Cell{}, d.dialError(err)
 	}
+	usual := s.timeout
+	s.timeout = d.patientOf(usual)
 	uptime, err := d.ask(ctx, s)
+	s.timeout = d.patientOf(usual)
 	if err != nil {
 		s.close()
 		return nil, plan.Cell{}, err
@@ -36,7 +40,7 @@ func (d *device) reach(ctx context.Context, stats *probes.PollStats) (*session, 
 }
 
 // ask goes through the credentials. The last failure is the one that is told,
-// but a refusal of access says more than silence.
+// but a refusal says more than silence.
 func (d *device) ask(ctx context.Context, s *session) (plan.Cell, error) {
 	var failed error
 	for _, t := range d.tries() {
@@ -48,7 +52,7 @@ func (d *device) ask(ctx context.Context, s *session) (plan.Cell, error) {
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return plan.Cell{}, ctx.Err()
 		}
-		if !errors.Is(failed, errDenied) {
+		if failed == nil || !refusal(failed) || refusal(err) {
 			failed = err
 		}
 		if errors.Is(err, errRefused) {
@@ -56,21 +60,36 @@ func (d *device) ask(ctx context.Context, s *session) (plan.Cell, error) {
 		}
 	}
 	d.silent()
+	d.peer.engine.forget()
+	if !refusal(failed) {
+		d.peer.route.silent(errors.Is(failed, errRefused))
+	}
 	return plan.Cell{}, d.gateError(failed, s)
 }
 
 func (d *device) askWith(ctx context.Context, s *session, t try) (plan.Cell, error) {
-	if err := s.use(d.Credentials[t.credential]); err != nil {
+	c := d.Credentials[t.credential]
+	if err := s.use(c); err != nil {
 		return plan.Cell{}, err
 	}
+	if err := d.pace(ctx); err != nil {
+		return plan.Cell{}, err
+	}
+	begin := time.Now()
 	resp, err := s.send(ctx, request{kind: get, oids: []string{sysUpTime}}, t.requests)
+	if err == nil {
+		d.learnLatency(time.Since(begin))
+	}
+	if err = s.diagnose(ctx, err); refusal(err) {
+		return plan.Cell{}, refused{c, err}
+	}
 	switch {
 	case errors.Is(err, errMalformed): // it has our id and community: the device is there
 		return plan.Cell{}, nil
 	case err != nil:
 		return plan.Cell{}, err
 	case resp.status.denied():
-		return plan.Cell{}, resp.status.err()
+		return plan.Cell{}, refused{c, resp.status.err()}
 	}
 	if len(resp.vars) == 1 && resp.vars[0].oid == sysUpTime {
 		return resp.vars[0].cell, nil
@@ -98,16 +117,17 @@ func (d *device) dialError(err error) error {
 
 func (d *device) gateError(err error, s *session) error {
 	status := probes.StatusDeviceConnectionError
+	var refusal refused
 	switch {
-	case errors.Is(err, errDenied):
+	case errors.As(err, &refusal):
 		status = probes.StatusAuthenticationError
-		err = fmt.Errorf("%s answers but refuses: %w: check the rights (view) that the device gives to %s", d.label(), err, d.credentials())
+		err = fmt.Errorf("%s answers but refuses credential %q: %w: %s", d.label(), refusal.credential.Name, refusal.why, refusal.mend())
 	case errors.Is(err, errRefused):
 		err = fmt.Errorf("%s refuses UDP port %d: the host is up but no SNMP agent listens there: switch SNMP on at the device or correct the port", d.label(), d.Port)
 	case errors.Is(err, errTimeout), errors.Is(err, context.DeadlineExceeded):
-		err = fmt.Errorf("no answer from %s to %s: check the address, that SNMP is switched on there, community and SNMP version (tried %s), "+
+		err = fmt.Errorf("no answer from %s to %s: check the address, that SNMP is switched on there, %s and SNMP version (tried %s), "+
 			"the device's list of allowed managers, and firewalls on UDP port %d%s",
-			hostPort(d.Device), plural(s.stats.Requests, "request"), d.credentials(), d.Port, strays(s.stats))
+			hostPort(d.Device), plural(s.stats.Requests, "request"), d.keysOf(), d.credentials(), d.Port, strays(s.stats))
 	default:
 		err = fmt.Errorf("ask %s: %w", d.label(), err)
 	}
@@ -126,11 +146,7 @@ func strays(s *probes.PollStats) string {
 func (d *device) credentials() string {
 	names := make([]string, len(d.Credentials))
 	for i, c := range d.Credentials {
-		version := "v2c"
-		if c.Version == probes.SNMPv1 {
-			version = "v1"
-		}
-		names[i] = strings.TrimSpace(c.Name + " " + version)
+		names[i] = strings.TrimSpace(c.Name + " " + versionName(c))
 	}
 	return strings.Join(names, ", ")
 }

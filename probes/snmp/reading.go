@@ -16,27 +16,27 @@ type reading struct {
 	asked  int // OIDs
 	walks  []*walk
 	failed map[string]error // scalars
+	slate  *slate           // nil: the memory is its own
 }
 
 func newReading(stamp probes.Stamp, uptime plan.Cell) *reading {
 	r := &reading{
 		Reading: plan.Reading{
-			Stamp:   stamp,
 			Scalars: map[string]plan.Cell{},
 			Columns: map[string]map[string]plan.Cell{},
 			Partial: map[string]bool{},
 		},
 		failed: map[string]error{},
 	}
-	if uptime.Kind != plan.Absent {
-		r.Scalars[sysUpTime] = uptime
-	}
+	r.begin(stamp, uptime)
 	return r
 }
 
-func (r *reading) has(scalar string) bool {
-	_, ok := r.Scalars[scalar]
-	return ok
+func (r *reading) begin(stamp probes.Stamp, uptime plan.Cell) {
+	r.Stamp = stamp
+	if uptime.Kind != plan.Absent {
+		r.Scalars[sysUpTime] = uptime
+	}
 }
 
 func (r *reading) addScalars(g *gets) {
@@ -53,7 +53,7 @@ func (r *reading) addTable(w *walk) {
 	r.walks = append(r.walks, w)
 	for _, c := range w.columns {
 		r.Columns[c.root] = c.cells
-		if c.cut != nil {
+		if c.cut != nil || c.missing > 0 {
 			r.Partial[c.root] = true
 		}
 	}
@@ -106,8 +106,11 @@ func (r *reading) reasons() []error {
 	}
 	for _, w := range r.walks {
 		for _, c := range w.columns {
-			if c.cut != nil {
+			switch {
+			case c.cut != nil:
 				why = append(why, c.cut)
+			case c.missing > 0:
+				why = append(why, errUnreadable)
 			}
 		}
 	}
@@ -133,6 +136,7 @@ func (r *reading) tableTexts(blocks []*plan.Block) []string {
 	for i, w := range r.walks {
 		worst, cut := w.worst()
 		if worst == nil {
+			texts = append(texts, w.missingTexts(blocks)...)
 			continue
 		}
 		texts = append(texts, fmt.Sprintf("table %s (%s) half read: %s of column %s%s, then: %v", tableOf(worst.root),
@@ -143,6 +147,53 @@ func (r *reading) tableTexts(blocks []*plan.Block) []string {
 		}
 	}
 	return texts
+}
+
+// missingTexts names a column of which some values could not be decoded.
+func (w *walk) missingTexts(blocks []*plan.Block) []string {
+	var first *column
+	columns := 0
+	for _, c := range w.columns {
+		if c.missing == 0 {
+			continue
+		}
+		columns++
+		if first == nil {
+			first = c
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	return []string{fmt.Sprintf("table %s (%s): %s of column %s%s could not be decoded", tableOf(first.root), groupOf(first.root, blocks),
+		plural(first.missing, "value"), first.root, others(columns-1, "other column"))}
+}
+
+const maxReasons = 8 // of a partial poll
+
+// partial is what was not read to its end, and why, in short.
+func (r *reading) partial() (reasons []string) {
+	for oid, why := range r.failed {
+		reasons = append(reasons, fmt.Sprintf("scalar %s: %v", oid, why))
+	}
+	slices.Sort(reasons)
+	for _, w := range r.walks {
+		worst, _ := w.worst()
+		missing := 0
+		for _, c := range w.columns {
+			missing += c.missing
+		}
+		switch {
+		case worst != nil:
+			reasons = append(reasons, fmt.Sprintf("table %s: %v", tableOf(worst.root), worst.cut))
+		case missing > 0:
+			reasons = append(reasons, fmt.Sprintf("table %s: %s could not be decoded", tableOf(w.columns[0].root), plural(missing, "value")))
+		}
+	}
+	if n := len(reasons); n > maxReasons {
+		reasons = append(reasons[:maxReasons-1], fmt.Sprintf("and %d more", n-maxReasons+1))
+	}
+	return reasons
 }
 
 // worst finds the cut column with the fewest rows, and counts the cut ones.

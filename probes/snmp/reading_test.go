@@ -2,7 +2,9 @@ package snmp
 
 import (
 	"context"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/edgehold/edgehold/probes"
 	"github.com/edgehold/edgehold/probes/plan"
@@ -97,6 +99,29 @@ func TestPollNamesTheDevice(t *testing.T) {
 	for _, p := range batch.Points {
 		if p.Series.Dim("device.name") != "sw1.example" {
 			t.Errorf("dimensions %v", p.Series.Dims())
+		}
+	}
+}
+
+func TestPartial(t *testing.T) {
+	if got := readingOf(map[string]error{"1.3.6.1.2.1.2.2.1.7": nil}, nil, 3).partial(); len(got) != 0 {
+		t.Errorf("a whole reading is partial: %q", got)
+	}
+	columns, failed := map[string]error{}, map[string]error{"1.3.1": genErr.err()}
+	for i := range 20 {
+		columns[fmt.Sprintf("1.3.6.1.4.1.%d.1", i+1)] = errGone
+	}
+	got := readingOf(columns, failed, 3).partial()
+	if len(got) != maxReasons || got[0] != "scalar 1.3.1: error genErr" || got[maxReasons-1] != "and 14 more" {
+		t.Errorf("%d reasons: %q", len(got), got)
+	}
+}
+
+func TestPollLimit(t *testing.T) {
+	for interval, want := range map[time.Duration]time.Duration{time.Second: 10 * time.Second, time.Minute: 48 * time.Second} {
+		p := &Probe{blocks: []*plan.Block{{Interval: interval}}}
+		if got := p.limit(); got != want {
+			t.Errorf("a poll every %v may take %v, want %v", interval, got, want)
 		}
 	}
 }

@@ -5,92 +5,131 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
-	"strconv"
-	"sync"
+	"net/netip"
 	"syscall"
 	"time"
 
 	"github.com/edgehold/edgehold/probes"
 	"github.com/edgehold/edgehold/probes/plan"
-	"github.com/gosnmp/gosnmp"
 )
 
 const (
 	defaultTimeout = 2 * time.Second // of one try
 	defaultRetries = 1
-	maxCommunity   = 127    // bytes that can be encoded
+	maxCommunity   = 255    // bytes
 	maxDatagram    = 65_535 // bytes
 )
 
-var pduTypes = [...]gosnmp.PDUType{
-	get: gosnmp.GetRequest, getNext: gosnmp.GetNextRequest, getBulk: gosnmp.GetBulkRequest,
-}
+var pduTypes = [...]byte{get: berGet, getNext: berGetNext, getBulk: berGetBulk, set: berSet}
 
-// session is one connected UDP socket to a device, for one poll. It is the
-// one place that knows gosnmp, of which it uses the codec only: gosnmp's own
-// receive loop gives up on the first datagram that it cannot decode, and takes
-// answers of any type and community.
+// Versions as a message has them.
+const (
+	wireV1  = 0
+	wireV2c = 1
+)
+
+// session is one UDP socket to a device, for one poll. It takes nothing for an
+// answer but a response of the version, the community or user and the id that
+// were asked with.
 type session struct {
-	conn    net.Conn
-	codec   gosnmp.GoSNMP
-	lastID  uint32
-	timeout time.Duration
-	tries   int
-	stats   *probes.PollStats
-	buffers *sync.Pool // of *[maxDatagram]byte
-	buffer  *[maxDatagram]byte
-	unwatch func() bool
+	peer      *peer
+	socket    socket
+	version   int64
+	community string
+	user      *user // of SNMP v3
+	mute      int   // requests for the engine's name that got no answer
+	lastID    uint32
+	msgID     uint32
+	timeout   time.Duration
+	tries     int
+	stats     *probes.PollStats
+	scratch   *scratch
+	unwatch   func() bool
 }
 
-// dial resolves the name, if it is one, and opens the socket. Nothing is sent.
-func dial(ctx context.Context, d plan.Device, buffers *sync.Pool, stats *probes.PollStats) (*session, error) {
-	s := &session{timeout: defaultTimeout, tries: 1 + defaultRetries, stats: stats, buffers: buffers}
+// dial finds the address of the name, if it is one, and opens the socket.
+// Nothing is sent.
+func dial(ctx context.Context, d plan.Device, p *peer, stats *probes.PollStats) (*session, error) {
+	s := &session{peer: p, timeout: defaultTimeout, tries: 1 + defaultRetries, stats: stats}
 	if d.Timeout > 0 {
 		s.timeout = d.Timeout
 	}
 	if d.Retries >= 0 {
 		s.tries = 1 + d.Retries
 	}
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "udp", net.JoinHostPort(d.Host, strconv.Itoa(int(d.Port))))
+	to, err := p.address(ctx, d)
 	if err != nil {
-		return nil, fmt.Errorf("open socket: %w", err)
+		return nil, fmt.Errorf("find address: %w", err)
 	}
-	s.conn = conn
-	s.lastID = rand.Uint32()
-	s.buffer = buffers.Get().(*[maxDatagram]byte)
-	// A cancelled poll must not sit out its timeout.
-	s.unwatch = context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
+	if p.route.anyWay() {
+		s.socket, err = listen(to, 0)
+	} else {
+		s.socket, err = connect(to)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.lastID, s.msgID = rand.Uint32(), rand.Uint32()
+	s.scratch = p.scratches.Get().(*scratch)
+	s.watch(ctx)
 	return s, nil
 }
 
-func newBuffers() *sync.Pool {
-	return &sync.Pool{New: func() any { return new([maxDatagram]byte) }}
+// watch sees to it that a cancelled poll does not sit out its timeout.
+func (s *session) watch(ctx context.Context) {
+	conn := s.socket.UDPConn
+	s.unwatch = context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
 }
 
 func (s *session) close() {
 	s.unwatch()
-	_ = s.conn.Close()
-	s.buffers.Put(s.buffer)
+	_ = s.socket.Close()
+	clear(s.scratch.vars[:cap(s.scratch.vars)]) // the pool must not keep texts
+	s.peer.scratches.Put(s.scratch)
+}
+
+// loosen hears answers from anywhere from now on, on the same port, so that a
+// late answer to the first try still arrives.
+func (s *session) loosen(ctx context.Context) error {
+	s.unwatch()
+	_ = s.socket.Close()
+	loose, err := listen(s.socket.to, s.socket.port())
+	if err != nil {
+		loose, err = listen(s.socket.to, 0)
+	}
+	if err == nil {
+		s.socket = loose
+	}
+	s.watch(ctx)
+	return err
 }
 
 // use makes c the credential of the requests that follow.
 func (s *session) use(c probes.Credential) error {
-	community := c.Community.Reveal()
-	if len(community) > maxCommunity {
-		return fmt.Errorf("the community of credential %q is %d bytes long, expected at most %d", c.Name, len(community), maxCommunity)
+	s.user = nil
+	if c.Version == probes.SNMPv3 {
+		s.version = version3
+		if err := checkUser(c); err != nil {
+			return err
+		}
+		s.user = newUser(c)
+		return nil
 	}
-	s.codec.Community = community
-	s.codec.Version = gosnmp.Version2c
+	s.community = c.Community.Reveal()
+	if len(s.community) > maxCommunity {
+		return fmt.Errorf("the community of credential %q is %d bytes long, expected at most %d", c.Name, len(s.community), maxCommunity)
+	}
+	s.version = wireV2c
 	if c.Version == probes.SNMPv1 {
-		s.codec.Version = gosnmp.Version1
+		s.version = wireV1
 	}
 	return nil
 }
 
+// exchange sends a request and waits for its response, whose varbinds are valid
+// until the next exchange.
 func (s *session) exchange(ctx context.Context, r request) (response, error) {
-	return s.send(ctx, r, s.tries)
+	return s.send(ctx, r, r.triesOf(s.tries))
 }
 
 // alive asks at least twice: one lost datagram must not cost a whole poll.
@@ -102,21 +141,41 @@ func (s *session) alive(ctx context.Context) error {
 // send sends a request until a try is answered. All tries carry one request
 // id, so that a late answer to an earlier one counts too.
 func (s *session) send(ctx context.Context, r request, tries int) (resp response, err error) {
-	packet, err := s.encode(r)
-	if err != nil {
-		return response{}, err
+	s.lastID = nextID(s.lastID)
+	if s.user != nil {
+		resp, err = s.sendSealed(ctx, r, tries)
+	} else {
+		var packet []byte
+		if packet, err = s.encode(r); err == nil {
+			resp, err = s.attempt(ctx, packet, tries)
+		}
 	}
+	s.stats.Varbinds += len(resp.vars)
+	return resp, err
+}
+
+// nextID counts in 31 bits and leaves out zero, which some agents send as the
+// id of anything.
+func nextID(id uint32) uint32 { return max((id+1)&0x7fffffff, 1) }
+
+// attempt sends a packet until a try is answered. The first silence of a device
+// that was never heard may mean that it answers from another address.
+func (s *session) attempt(ctx context.Context, packet []byte, tries int) (resp response, err error) {
 	for try := range tries {
-		s.stats.Requests++
 		if try > 0 {
 			s.stats.Retries++
 		}
+		if s.socket.connected && errors.Is(err, errTimeout) && !s.peer.route.everHeard() {
+			if err = s.loosen(ctx); err != nil {
+				return response{}, err
+			}
+		}
+		s.stats.Requests++
 		resp, err = s.once(ctx, packet)
 		if !errors.Is(err, errTimeout) && !errors.Is(err, errRefused) {
 			break
 		}
 	}
-	s.stats.Varbinds += len(resp.vars)
 	return resp, err
 }
 
@@ -124,7 +183,7 @@ func (s *session) once(ctx context.Context, packet []byte) (response, error) {
 	if err := ctx.Err(); err != nil {
 		return response{}, err
 	}
-	if _, err := s.conn.Write(packet); err != nil {
+	if err := s.socket.send(packet); err != nil {
 		return response{}, socketError("send", err)
 	}
 	end := time.Now().Add(s.timeout)
@@ -132,7 +191,7 @@ func (s *session) once(ctx context.Context, packet []byte) (response, error) {
 	if limited = limited && limit.Before(end); limited {
 		end = limit
 	}
-	if err := s.conn.SetReadDeadline(end); err != nil {
+	if err := s.socket.SetReadDeadline(end); err != nil {
 		return response{}, socketError("set deadline", err)
 	}
 	resp, err := s.await(ctx)
@@ -153,18 +212,30 @@ func (s *session) await(ctx context.Context) (response, error) {
 		if err := ctx.Err(); err != nil {
 			return response{}, err
 		}
-		n, err := s.conn.Read(s.buffer[:])
+		n, from, err := s.socket.receive(s.scratch.in[:])
 		if ctx.Err() != nil {
 			return response{}, ctx.Err()
 		}
 		if err != nil {
 			return response{}, socketError("receive", err)
 		}
-		resp, ours, err := s.decode(s.buffer[:n])
+		resp, ours, err := s.decode(s.scratch.in[:n])
 		if ours {
+			s.heard(from)
 			return resp, err
 		}
 		s.stats.Strays++
+	}
+}
+
+// heard notes where an answer came from.
+func (s *session) heard(from netip.AddrPort) {
+	if s.peer.route.answered(from, s.socket.to) {
+		s.peer.log.Warn().Stringer("device", s.socket.to).Stringer("answers_from", from).
+			Msg("the device answers from another address than the one that was asked")
+	}
+	if from.IsValid() && from != s.socket.to {
+		s.stats.Elsewhere++
 	}
 }
 
@@ -179,51 +250,56 @@ func socketError(doing string, err error) error {
 	return fmt.Errorf("%s: %w", doing, err)
 }
 
+// encode writes a request of v1 or v2c, valid until the next one.
 func (s *session) encode(r request) (packet []byte, err error) {
-	defer func() {
-		if recover() != nil {
-			err = errUnsendable
-		}
-	}()
-	vars := make([]gosnmp.SnmpPDU, len(r.oids))
-	for i, oid := range r.oids {
-		vars[i] = gosnmp.SnmpPDU{Name: oid, Type: gosnmp.Null}
+	w := &s.scratch.out
+	w.reset()
+	if !w.pdu(r, s.lastID) {
+		return nil, errUnsendable
 	}
-	// The codec counts up from here and keeps 31 bits.
-	s.codec.SetRequestID(s.lastID)
-	s.lastID = (s.lastID + 1) & 0x7fffffff
-	packet, err = s.codec.SnmpEncodePacket(pduTypes[r.kind], vars, 0, uint32(r.reps))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errUnsendable, err)
-	}
-	return packet, nil
+	w.octets(s.community)
+	w.integer(uint32(s.version))
+	w.head(berSequence, 0)
+	return w.bytes(), nil
 }
 
 // decode tells whether a datagram is the answer to the last request, and reads
-// it. Of an answer that cannot be read to its end the varbinds before the bad
-// one count; without any it is malformed.
+// it.
 func (s *session) decode(b []byte) (resp response, ours bool, err error) {
-	defer func() {
-		if recover() != nil {
-			resp, ours, err = response{}, false, errMalformed
-		}
-	}()
-	p, err := s.codec.SnmpDecodePacket(b)
-	if p == nil || p.PDUType != gosnmp.GetResponse || p.Version != s.codec.Version ||
-		p.Community != s.codec.Community || p.RequestID != s.lastID {
+	if s.user != nil {
+		return s.unseal(b)
+	}
+	size := len(b)
+	b, _, ok := opened(b, berSequence)
+	if !ok {
 		return response{}, false, nil
 	}
-	if err != nil && len(p.Variables) == 0 {
-		return response{}, true, errMalformed
+	version, b, ok := integer(b)
+	if !ok || version != s.version {
+		return response{}, false, nil
 	}
-	resp = response{status: errorStatus(p.Error), index: int(p.ErrorIndex), size: len(b)}
-	if resp.status == noError {
-		resp.vars = make([]varbind, len(p.Variables))
-		for i, v := range p.Variables {
-			resp.vars[i] = toVarbind(v)
-		}
+	community, b, ok := element(b, berOctets)
+	if !ok || string(community) != s.community {
+		return response{}, false, nil
 	}
-	return resp, true, nil
+	p, ok := openPDU(b)
+	if !ok || p.kind != berResponse || p.id != int64(s.lastID) {
+		return response{}, false, nil
+	}
+	resp, err = s.response(p)
+	resp.size = size
+	return resp, true, err
 }
 
-func (s *session) version1() bool { return s.codec.Version == gosnmp.Version1 }
+func (s *session) response(p pdu) (response, error) {
+	resp, whole, err := s.peer.oids.response(p, s.scratch.vars)
+	if cap(resp.vars) > 0 {
+		s.scratch.vars = resp.vars
+	}
+	if !whole {
+		s.stats.Malformed++
+	}
+	return resp, err
+}
+
+func (s *session) version1() bool { return s.version == wireV1 }

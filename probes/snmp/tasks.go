@@ -7,6 +7,7 @@ import (
 	"hash"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,7 +28,7 @@ type TaskOptions struct {
 // but names are asked for in the background.
 func Tasks(p *plan.Plan, devices []plan.Device, o TaskOptions, deps probes.Deps) []probes.Task {
 	var tasks []probes.Task
-	buffers := newBuffers()
+	common := newKit(deps)
 	content := planHash(p)
 	for _, d := range devices {
 		if d.Port == 0 {
@@ -36,7 +37,7 @@ func Tasks(p *plan.Plan, devices []plan.Device, o TaskOptions, deps probes.Deps)
 		if deps.Resolver != nil {
 			deps.Resolver.NameOf(d.Host) // so that the name is there by the first poll
 		}
-		shared := newDevice(d, buffers)
+		shared := newDevice(d, common)
 		for _, interval := range p.Intervals() {
 			tasks = append(tasks, probes.Task{
 				ID:       fmt.Sprintf("%s/%s/%s", o.Config, hostPort(d), interval),
@@ -53,6 +54,25 @@ func Tasks(p *plan.Plan, devices []plan.Device, o TaskOptions, deps probes.Deps)
 		}
 	}
 	return tasks
+}
+
+// autoTask makes the task of a device that has no package. Sum stands for all
+// that decides what is read of it.
+func autoTask(a *autoProbe, sum []byte) probes.Task {
+	if a.deps.Resolver != nil {
+		a.deps.Resolver.NameOf(a.device.Host) // so that the name is there by the first poll
+	}
+	interval := a.options.Interval
+	content := fmt.Appendf(slices.Clone(sum), " %q", a.profile)
+	return probes.Task{
+		ID:       fmt.Sprintf("snmp/%s/%s", hostPort(a.device.Device), interval),
+		Device:   canonicalHost(a.device.Host),
+		Label:    a.device.label() + " " + a.profile,
+		Config:   "snmp",
+		Interval: interval,
+		Probe:    a,
+		Same:     fingerprint(content, a.device.Device, interval),
+	}
 }
 
 func hostPort(d plan.Device) string {
@@ -100,7 +120,8 @@ func fingerprint(content []byte, d plan.Device, interval time.Duration) string {
 	d.Credentials = nil
 	fmt.Fprintf(h, "%x %#v %d\n", content, d, interval)
 	for _, c := range credentials {
-		fmt.Fprintf(h, "%q %d %q\n", c.Name, c.Version, c.Community.Reveal())
+		fmt.Fprintf(h, "%q %d %q %q %q %s %q %s %q\n", c.Name, c.Version, c.Community.Reveal(),
+			c.User, c.Context, c.Auth, c.AuthPass.Reveal(), c.Priv, c.PrivPass.Reveal())
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -10,6 +10,7 @@ type lookup struct {
 	faults  *Faults
 	maxSize int // longest datagram, bytes
 	maxRows int // most varbinds in the answer to a GetBulkRequest
+	spoilt  *bool
 }
 
 // binding is one varbind of an answer and the place it was found at.
@@ -18,6 +19,7 @@ type binding struct {
 	name  string // oid, encoded
 	value Value
 	at    int // row of the MIB, -1 when it is none
+	long  bool
 }
 
 // reply is a message whose varbinds are encoded.
@@ -42,8 +44,8 @@ func (l *lookup) answer(req *Message) reply {
 		if !l.speaks(b.value) {
 			return refuse(req, StatusNoSuchName, i+1)
 		}
-		if l.fails(b) {
-			return refuse(req, StatusGenErr, i+1)
+		if status, fails := l.fails(b); fails {
+			return refuse(req, status, i+1)
 		}
 		if !r.add(b, l.maxSize) {
 			return refuse(req, StatusTooBig, 0)
@@ -56,6 +58,12 @@ func (l *lookup) bulk(req *Message) reply {
 	if l.faults.TooBig > 0 && int(req.Index) > l.faults.TooBig {
 		return refuse(req, StatusTooBig, 0)
 	}
+	if l.faults.BulkError != 0 {
+		return refuse(req, l.faults.BulkError, 0)
+	}
+	if l.faults.BulkEmpty {
+		return accept(req)
+	}
 	cursors := make([]binding, len(req.Varbinds))
 	for i, v := range req.Varbinds {
 		cursors[i] = binding{oid: v.Name, at: -1}
@@ -63,7 +71,7 @@ func (l *lookup) bulk(req *Message) reply {
 	once := min(max(int(req.Status), 0), len(cursors))
 	r := accept(req)
 	if end := l.round(&r, cursors[:once], 0); end.failed > 0 {
-		return refuse(req, StatusGenErr, end.failed)
+		return refuse(req, end.status, end.failed)
 	} else if end.full {
 		return r.orTooBig(req)
 	}
@@ -71,7 +79,7 @@ func (l *lookup) bulk(req *Message) reply {
 		end := l.round(&r, cursors[once:], once)
 		switch {
 		case end.failed > 0:
-			return refuse(req, StatusGenErr, end.failed)
+			return refuse(req, end.status, end.failed)
 		case end.full:
 			return r.orTooBig(req)
 		case end.dry:
@@ -83,9 +91,10 @@ func (l *lookup) bulk(req *Message) reply {
 
 // ending says why a GetBulkRequest needs no further round.
 type ending struct {
-	failed int  // 1-based varbind of the request, 0: none
-	full   bool // the reply takes no more
-	dry    bool // every column is past the end of the MIB
+	failed int   // 1-based varbind of the request, 0: none
+	status int32 // why
+	full   bool  // the reply takes no more
+	dry    bool  // every column is past the end of the MIB
 }
 
 // round moves each cursor one row on and adds what it finds.
@@ -93,8 +102,8 @@ func (l *lookup) round(r *reply, cursors []binding, before int) ending {
 	dry := true
 	for i := range cursors {
 		cursors[i] = l.next(cursors[i])
-		if l.fails(cursors[i]) {
-			return ending{failed: before + i + 1}
+		if status, fails := l.fails(cursors[i]); fails {
+			return ending{failed: before + i + 1, status: status}
 		}
 		if r.count >= l.maxRows || !r.add(cursors[i], l.maxSize) {
 			return ending{full: true}
@@ -105,7 +114,7 @@ func (l *lookup) round(r *reply, cursors []binding, before int) ending {
 }
 
 func (l *lookup) get(oid OID) binding {
-	return l.spoil(binding{oid, nameOf(oid), l.mib.get(oid), -1})
+	return l.spoil(binding{oid: oid, name: nameOf(oid), value: l.mib.get(oid), at: -1})
 }
 
 // next finds what follows a binding. Behind the last row it is the same name
@@ -121,10 +130,10 @@ func (l *lookup) next(from binding) binding {
 	}
 	for ; at < len(rows); at++ {
 		if value := rows[at].now(); l.speaks(value) {
-			return l.spoil(binding{rows[at].oid, rows[at].name, value, at})
+			return l.spoil(binding{oid: rows[at].oid, name: rows[at].name, value: value, at: at})
 		}
 	}
-	return binding{from.oid, nameOf(from.oid), EndOfMibView(), -1}
+	return binding{oid: from.oid, name: nameOf(from.oid), value: EndOfMibView(), at: -1}
 }
 
 // speaks tells whether the version can carry the value: v1 has no Counter64
@@ -163,6 +172,9 @@ func (r *reply) add(b binding, size int) bool {
 		r.list = make([]byte, 0, size)
 	}
 	r.list = appendVarbind(r.list, b.name, b.value)
+	if b.long {
+		r.list[len(r.list)-len(b.value.Body)-1]++
+	}
 	r.count++
 	return true
 }

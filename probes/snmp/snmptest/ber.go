@@ -31,6 +31,7 @@ const (
 	StatusTooBig     int32 = 1
 	StatusNoSuchName int32 = 2 // v1 only
 	StatusGenErr     int32 = 5
+	StatusNoAccess   int32 = 6
 )
 
 // Header is a message without its varbinds.

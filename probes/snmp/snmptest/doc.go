@@ -4,5 +4,6 @@
 // told to misbehave the way real agents do.
 //
 // A Responder is one device on one UDP port. The community of a request picks
-// the MIB that answers it. Nothing here reaches beyond the standard library.
+// the MIB that answers it. A Fleet is many simple switches, each on an address
+// of its own, for measuring what polls them. Nothing here reaches beyond the standard library.
 package snmptest

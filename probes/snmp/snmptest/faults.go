@@ -15,6 +15,8 @@ type Faults struct {
 	DropBulk bool
 	// DropLarge: replies of more bytes than this are lost.
 	DropLarge int
+	// LoseEvery: every n-th reply is lost.
+	LoseEvery int
 	// HalfTable: after this many varbinds no further GetNextRequest or
 	// GetBulkRequest of the walk is answered; a bulk reply is cut so that the
 	// number is exact. A request whose first name lies at or before the one the
@@ -23,6 +25,18 @@ type Faults struct {
 
 	// TooBig: a GetBulkRequest for more repetitions is answered with tooBig.
 	TooBig int
+	// BulkError: every GetBulkRequest is answered with this error-status and no
+	// index.
+	BulkError int32
+	// BulkEmpty: every GetBulkRequest is answered without any varbind.
+	BulkEmpty bool
+	// BulkCut: the answer to a GetBulkRequest holds at most this many varbinds.
+	BulkCut int
+	// IndexOnSuccess: answers that are no error have this error-index.
+	IndexOnSuccess int32
+	// Denied: an answer that would hold something at or below this OID is a
+	// noAccess with the index of the varbind.
+	Denied OID
 	// GenErr: an answer that would hold something at or below this OID is a
 	// genErr with the index of the varbind.
 	GenErr OID
@@ -32,10 +46,16 @@ type Faults struct {
 	EndlessTable OID
 	// LoopBack: a walk that stands at one OID is sent back to another.
 	LoopBack Loop
+	// Jumps are more of the same, for tables that are out of order.
+	Jumps []Loop
 	// NoSuchInstanceMid: this instance has no value, also within a walk.
 	NoSuchInstanceMid OID
 	// ZeroLengthInteger: the value of this instance is an INTEGER of no octets.
 	ZeroLengthInteger OID
+	// ZeroLengthOnce: it has one the next time.
+	ZeroLengthOnce bool
+	// LongString: the length of this instance's value counts one octet too many.
+	LongString OID
 	// TruncatedVarbind: the last varbind of each reply ends too early.
 	TruncatedVarbind bool
 
@@ -45,6 +65,8 @@ type Faults struct {
 	WrongCommunity bool
 	// WrongPDUType: replies are GetRequests.
 	WrongPDUType bool
+	// WrongVersion: replies are of the other version.
+	WrongVersion bool
 
 	// Delay: each reply comes this much later, and the next request is only
 	// read then.
@@ -65,13 +87,28 @@ type Faults struct {
 // equal to At repeats a row, To before At goes back.
 type Loop struct{ At, To OID }
 
-// jump returns where LoopBack sends a walk that stands at oid.
+// jump returns where LoopBack and Jumps send a walk that stands at oid.
 func (f *Faults) jump(oid OID) (OID, bool) {
-	return f.LoopBack.To, len(f.LoopBack.At) > 0 && slices.Equal(oid, f.LoopBack.At)
+	if len(f.LoopBack.At) > 0 && slices.Equal(oid, f.LoopBack.At) {
+		return f.LoopBack.To, true
+	}
+	for _, j := range f.Jumps {
+		if slices.Equal(oid, j.At) {
+			return j.To, true
+		}
+	}
+	return nil, false
 }
 
-func (l *lookup) fails(b binding) bool {
-	return len(l.faults.GenErr) > 0 && b.oid.HasPrefix(l.faults.GenErr)
+// fails gives the error-status for a binding that a fault names.
+func (l *lookup) fails(b binding) (status int32, fails bool) {
+	switch {
+	case len(l.faults.GenErr) > 0 && b.oid.HasPrefix(l.faults.GenErr):
+		return StatusGenErr, true
+	case len(l.faults.Denied) > 0 && b.oid.HasPrefix(l.faults.Denied):
+		return StatusNoAccess, true
+	}
+	return StatusNoError, false
 }
 
 // spoil replaces the value of a binding that a fault names.
@@ -80,10 +117,19 @@ func (l *lookup) spoil(b binding) binding {
 	case len(b.oid) == 0:
 	case slices.Equal(b.oid, l.faults.NoSuchInstanceMid):
 		b.value = NoSuchInstance()
-	case slices.Equal(b.oid, l.faults.ZeroLengthInteger):
+	case slices.Equal(b.oid, l.faults.ZeroLengthInteger) && !l.healed():
 		b.value = Value{Tag: TagInteger}
+	case slices.Equal(b.oid, l.faults.LongString):
+		b.long = true
 	}
 	return b
+}
+
+// healed tells whether a value is right again that is wrong only once.
+func (l *lookup) healed() bool {
+	was := l.faults.ZeroLengthOnce && *l.spoilt
+	*l.spoilt = true
+	return was
 }
 
 // madeUp gives the next row of an endless column: from is in it and the real
@@ -103,7 +149,7 @@ func (l *lookup) madeUp(from OID, at int) (binding, bool) {
 		oid = slices.Clone(from)
 		oid[last]++
 	}
-	return binding{oid, nameOf(oid), value, -1}, true
+	return binding{oid: oid, name: nameOf(oid), value: value, at: -1}, true
 }
 
 // conduct is the faults of a device and what they remember. Only the goroutine
@@ -112,6 +158,8 @@ type conduct struct {
 	Faults
 	walkFrom OID // first name of the walk that HalfTable counts
 	walked   int // its varbinds so far
+	replied  int
+	spoilt   bool // a value was
 	late     *parcel
 }
 
@@ -131,10 +179,20 @@ func (c *conduct) mute(req *Message) bool {
 
 // maxRows is how many varbinds a bulk reply may hold.
 func (c *conduct) maxRows() int {
-	if c.HalfTable > 0 {
-		return c.HalfTable - c.walked
+	most := math.MaxInt
+	if c.BulkCut > 0 {
+		most = c.BulkCut
 	}
-	return math.MaxInt
+	if c.HalfTable > 0 {
+		most = min(most, c.HalfTable-c.walked)
+	}
+	return most
+}
+
+// loses tells whether a finished reply of the given size is lost.
+func (c *conduct) loses(size int) bool {
+	c.replied++
+	return c.DropLarge > 0 && size > c.DropLarge || c.LoseEvery > 0 && c.replied%c.LoseEvery == 0
 }
 
 // disguise spoils a finished reply.
@@ -147,6 +205,12 @@ func (c *conduct) disguise(r *reply) {
 	}
 	if c.WrongPDUType {
 		r.Type = GetRequest
+	}
+	if c.WrongVersion {
+		r.Version = V1 + V2c - r.Version
+	}
+	if r.Status == StatusNoError {
+		r.Index = c.IndexOnSuccess
 	}
 	if c.TruncatedVarbind {
 		r.cut(1)

@@ -169,6 +169,7 @@ func (r *Responder) answer(datagram []byte, c *conduct) (reply, bool) {
 		faults:  &c.Faults,
 		maxSize: r.options.MaxReply,
 		maxRows: c.maxRows(),
+		spoilt:  &c.spoilt,
 	}
 	answer := l.answer(req)
 	if req.Type != GetRequest {
@@ -193,7 +194,7 @@ func (r *Responder) count(req *Message) bool {
 }
 
 func (r *Responder) deliver(p parcel, c *conduct) {
-	if c.DropLarge > 0 && len(p.datagram) > c.DropLarge || !r.wait(c.Delay) {
+	if c.loses(len(p.datagram)) || !r.wait(c.Delay) {
 		return
 	}
 	if c.LateReply && c.late == nil {

@@ -1,0 +1,182 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/edgehold/edgehold/probes"
+)
+
+// The log names a task that is too slow for its interval at most this often.
+const tellSlow = time.Hour
+
+// poll waits for the device's turn and a slot, polls, and hands on the batch.
+func (s *schedule) poll(ctx context.Context, e *entry) {
+	if !take(ctx, e.lane.turn) {
+		return
+	}
+	defer func() { <-e.lane.turn }()
+	slots := s.slotsOf(e)
+	if !take(ctx, slots) {
+		return
+	}
+	task, start, ok := s.begin(e)
+	if !ok {
+		<-slots
+		return
+	}
+	batch, err := pollOnce(ctx, task)
+	<-slots
+	if ctx.Err() == nil || err == nil { // a stop says nothing about the device
+		s.tell(task, s.finish(e, start, batch, err), err)
+	}
+	s.emit(e, batch)
+}
+
+// slotsOf are the slots that the device's polls share with others.
+func (s *schedule) slotsOf(e *entry) chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.lane.dead {
+		return s.dead
+	}
+	return s.slots
+}
+
+// begin notes the start of a poll. It is not ok once a reload has taken the
+// task away.
+func (s *schedule) begin(e *entry) (task probes.Task, start time.Time, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.entries[e.task.ID] != e {
+		return probes.Task{}, time.Time{}, false
+	}
+	start = time.Now()
+	e.last.Late = start.Sub(e.due)
+	if !e.lane.dead { // who waits for a dead device misses nothing
+		s.lateness.add(start, e.last.Late)
+	}
+	s.inFlight++
+	return e.task, start, true
+}
+
+func take(ctx context.Context, c chan struct{}) bool {
+	select {
+	case c <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// pollOnce bounds the poll in time and turns a panic, which one hostile device
+// must not make everybody's, into an error of this poll.
+func pollOnce(ctx context.Context, t probes.Task) (batch probes.Batch, err error) {
+	ctx, cancel := context.WithTimeout(ctx, max(t.Interval, minPollTime))
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			batch, err = probes.Batch{}, panicError{value: p, stack: debug.Stack()}
+		}
+	}()
+	return t.Probe.Poll(ctx)
+}
+
+// news is what a poll changed that the log should tell.
+type news struct {
+	was     probes.Status
+	slow    bool // it is too slow for its interval, which was not told for long
+	inTime  bool // it is no longer, which was told
+	took    time.Duration
+	late    time.Duration
+	skipped int
+}
+
+// finish notes what came of a poll.
+func (s *schedule) finish(e *entry, start time.Time, batch probes.Batch, err error) news {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inFlight--
+	e.running = false
+	last := &e.last
+	n := news{was: last.Status, late: last.Late, took: time.Since(start), skipped: e.missed}
+	last.At, last.Duration = start, n.took
+	last.Points = len(batch.Points)
+	last.Polls++
+	last.Status, last.Message = probes.StatusOf(err), ""
+	if err != nil {
+		last.Message = err.Error()
+	}
+	if len(batch.Points) > 0 {
+		last.LastOK = start
+	}
+	if m, ok := e.task.Probe.(probes.Measured); ok {
+		last.Stats = m.PollStats()
+		last.Gaps += uint64(last.Stats.Gaps)
+		last.Sum.add(last.Stats)
+	}
+	if e.lane.dead = last.Status == probes.StatusDeviceConnectionError; !e.lane.dead {
+		last.Fails = 0
+		e.hurry(&n, start)
+		return n
+	}
+	last.Fails++
+	s.putOffLocked(e, e.next.Add(backoff(last.Fails, e.task.Interval)))
+	return n
+}
+
+// hurry notes whether the poll was done in time.
+func (e *entry) hurry(n *news, now time.Time) {
+	if e.missed == 0 {
+		n.inTime = e.slow
+		e.slow, e.last.Overran = false, 0
+		return
+	}
+	e.last.Overran = n.late + n.took
+	if !e.slow && (e.told.IsZero() || now.Sub(e.told) >= tellSlow) {
+		n.slow, e.slow, e.told = true, true, now
+	}
+}
+
+// tell logs what changed, once, so that a device that stays away or stays slow
+// does not fill the log.
+func (s *schedule) tell(t probes.Task, n news, err error) {
+	now := probes.StatusOf(err)
+	if now == n.was && !n.slow && !n.inTime {
+		return
+	}
+	log := s.log.With().Str("task", t.Label).Str("configuration", t.Config).Logger()
+	tellPace(log, t, n, cap(s.slots))
+	var inside panicError
+	switch {
+	case now == n.was:
+	case errors.As(err, &inside):
+		log.Error().Str("stack", string(inside.stack)).Err(err).Msg("poll failed inside")
+	case now != probes.StatusOK:
+		log.Warn().Str("status", string(now)).Err(err).Msg("poll is not in order")
+	case n.was != probes.StatusPending:
+		log.Info().Str("was", string(n.was)).Msg("poll is in order again")
+	}
+}
+
+// tellPace names a device that was too slow, or no longer is.
+func tellPace(log zerolog.Logger, t probes.Task, n news, slots int) {
+	if n.inTime {
+		log.Info().Stringer("took", n.took.Round(time.Millisecond)).Msg("poll is done in time again")
+	}
+	if !n.slow {
+		return
+	}
+	line := log.Warn().Str("device", t.Device).Stringer("took", n.took.Round(time.Millisecond)).
+		Stringer("interval", t.Interval).Int("skipped", n.skipped)
+	if n.took < n.late {
+		line.Stringer("waited", n.late.Round(time.Millisecond)).Int("max_in_flight", slots).
+			Msg("poll was due again before it was done, since it had to wait for others: raise polling.max_in_flight, or give this device a longer interval")
+		return
+	}
+	line.Msg("poll was due again before it was done: give this device a longer interval, or fewer metrics")
+}

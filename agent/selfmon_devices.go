@@ -1,0 +1,174 @@
+package agent
+
+import (
+	"github.com/edgehold/edgehold/probes"
+)
+
+// deviceTeller makes the points about tasks. It keeps their series and what was
+// told, so that counts are told once.
+type deviceTeller struct {
+	constants *[]probes.Dimension // on all series, which were made with them
+	round     uint64
+	known     map[deviceKey]*toldDevice
+}
+
+// deviceKey is what the series of a task are made of.
+type deviceKey struct{ endpoint, address, configuration, interval string }
+
+type toldDevice struct {
+	round  uint64
+	polls  uint64
+	sum    totals
+	status probes.Status // of the first series
+	dims   *probes.Dimensions
+	series [deviceSeries]*probes.Series
+}
+
+// The series of a task.
+const (
+	seriesStatus = iota
+	seriesPollDuration
+	seriesUp
+	seriesDuration
+	seriesRows
+	seriesRequests
+	seriesRetries
+	seriesTimeouts
+	seriesStrays
+	deviceSeries
+)
+
+var deviceSeriesKeys = [deviceSeries]string{
+	seriesStatus:       "edgehold.device.status",
+	seriesPollDuration: "edgehold.poll.duration",
+	seriesUp:           "edgehold.snmp.up",
+	seriesDuration:     "edgehold.snmp.duration",
+	seriesRows:         "edgehold.snmp.rows",
+	seriesRequests:     "edgehold.snmp.requests",
+	seriesRetries:      "edgehold.snmp.retries",
+	seriesTimeouts:     "edgehold.snmp.timeouts",
+	seriesStrays:       "edgehold.snmp.strays",
+}
+
+// begin starts a round with the constants of every series.
+func (d *deviceTeller) begin(constants *[]probes.Dimension) {
+	d.round++
+	if d.constants == constants {
+		return
+	}
+	d.constants = constants
+	for _, k := range d.known {
+		k.dims, k.series = nil, [deviceSeries]*probes.Series{}
+	}
+}
+
+// tell makes the points of one task: a marker of 1 whose status is a
+// dimension, the way vendor packages send states, how long the poll took and,
+// of one that counts, what it cost. Retries, timeouts and strays come only
+// where there were some: points are billed.
+func (d *deviceTeller) tell(out *selfPoints, t taskState) {
+	if t.Last.Polls == 0 {
+		return
+	}
+	known := d.of(deviceKey{t.Task.Label, t.Task.Device, t.Task.Config, t.Task.Interval.String()})
+	out.add(known.withStatus(t.Last.Status), probes.Int(1))
+	fresh := t.Last.Polls != known.polls // of a long interval there may be nothing new
+	known.polls = t.Last.Polls
+	if _, counts := t.Task.Probe.(probes.Measured); counts {
+		known.measured(out, t, fresh)
+		return
+	}
+	if fresh {
+		out.add(known.of(seriesPollDuration), probes.Float(t.Last.Duration.Seconds()))
+	}
+}
+
+func (k *toldDevice) measured(out *selfPoints, t taskState, fresh bool) {
+	up := int64(1)
+	if t.Last.Status == probes.StatusDeviceConnectionError {
+		up = 0
+	}
+	out.add(k.of(seriesUp), probes.Int(up))
+	if !fresh {
+		return
+	}
+	sum := t.Last.Sum
+	out.add(k.of(seriesDuration), probes.Float(t.Last.Duration.Seconds()))
+	out.add(k.of(seriesRows), probes.Int(int64(t.Last.Stats.Rows)))
+	for _, c := range [...]struct {
+		series   int
+		was, now uint64
+	}{
+		{seriesRequests, k.sum.Requests, sum.Requests},
+		{seriesRetries, k.sum.Retries, sum.Retries},
+		{seriesTimeouts, k.sum.Timeouts, sum.Timeouts},
+		{seriesStrays, k.sum.Strays, sum.Strays},
+	} {
+		if n := c.now - min(c.now, c.was); n > 0 || c.series == seriesRequests {
+			out.add(k.of(c.series), probes.Uint(n))
+		}
+	}
+	k.sum = sum
+}
+
+func (d *deviceTeller) of(key deviceKey) *toldDevice {
+	k := d.known[key]
+	if k == nil {
+		if d.known == nil {
+			d.known = map[deviceKey]*toldDevice{}
+		}
+		k = &toldDevice{}
+		d.known[key] = k
+	}
+	if k.dims == nil {
+		k.dims = probes.NewDimensions(d.dims(key)...)
+	}
+	k.round = d.round
+	return k
+}
+
+// dims go after the constants, which win.
+func (d *deviceTeller) dims(key deviceKey) []probes.Dimension {
+	var dims []probes.Dimension
+	if d.constants != nil {
+		dims = append(dims, *d.constants...)
+	}
+	return append(dims,
+		probes.Dimension{Key: "endpoint", Value: key.endpoint}, // a device may have several, on other ports
+		probes.Dimension{Key: "device.address", Value: key.address},
+		probes.Dimension{Key: "configuration", Value: key.configuration},
+		probes.Dimension{Key: "interval", Value: key.interval},
+	)
+}
+
+// forget drops the tasks that this round did not tell.
+func (d *deviceTeller) forget() {
+	for key, k := range d.known {
+		if k.round != d.round {
+			delete(d.known, key)
+		}
+	}
+}
+
+// of gives a series of the task.
+func (k *toldDevice) of(i int) *probes.Series {
+	if k.series[i] == nil {
+		typ := probes.Gauge
+		if i >= seriesRequests {
+			typ = probes.Count
+		}
+		k.series[i] = probes.NewSeriesOf(deviceSeriesKeys[i], typ, k.dims)
+	}
+	return k.series[i]
+}
+
+// withStatus gives the series that has the status as a dimension.
+func (k *toldDevice) withStatus(status probes.Status) *probes.Series {
+	if s := k.series[seriesStatus]; s != nil && k.status == status {
+		return s
+	}
+	k.status = status
+	dims := append([]probes.Dimension{{Key: "status", Value: string(status)}}, k.of(seriesUp).Dims()...)
+	k.series[seriesStatus] = probes.NewSeries(deviceSeriesKeys[seriesStatus], probes.Gauge, dims...)
+	return k.series[seriesStatus]
+}

@@ -1,0 +1,81 @@
+package agent
+
+import (
+	"time"
+
+	"github.com/edgehold/edgehold/agent/control"
+	"github.com/edgehold/edgehold/probes"
+)
+
+// described is implemented by probes that know what they read a device with.
+type described interface{ Description() string }
+
+func pollingStatus(p pace) control.Polling {
+	return control.Polling{
+		LatenessP99MS: milliseconds(p.Late), Overruns: p.Overruns,
+		InFlight: p.InFlight, MaxInFlight: p.Slots, Dead: p.Dead,
+	}
+}
+
+func deviceStatus(t taskState) control.Device {
+	stats := t.Last.Stats
+	d := control.Device{
+		Label:      t.Task.Label,
+		Address:    t.Task.Device,
+		Config:     t.Task.Config,
+		State:      stateWord(t.Last),
+		Status:     string(t.Last.Status),
+		Message:    t.Last.Message,
+		LastPoll:   t.Last.At,
+		LastOK:     t.Last.LastOK,
+		Next:       t.Next,
+		IntervalS:  t.Task.Interval.Seconds(),
+		DurationMS: milliseconds(t.Last.Duration),
+		LateS:      t.Last.Late.Seconds(),
+		OverranS:   t.Last.Overran.Seconds(),
+		Points:     t.Last.Points,
+		Polls:      t.Last.Polls,
+		Skipped:    t.Last.Skipped,
+		Failures:   t.Last.Fails,
+		Gaps:       t.Last.Gaps,
+		Requests:   stats.Requests,
+		Retries:    stats.Retries,
+		Timeouts:   stats.Timeouts,
+		Varbinds:   stats.Varbinds,
+		Rows:       stats.Rows,
+		Strays:     stats.Strays,
+		Malformed:  stats.Malformed,
+		Reports:    stats.Reports,
+		Partial:    stats.Partial,
+		Tables:     make([]control.Table, len(stats.Tables)),
+	}
+	for i, x := range stats.Tables {
+		d.Tables[i] = control.Table{OID: x.OID, Rows: x.Rows, Requests: x.Requests, DurationMS: milliseconds(x.Took)}
+	}
+	if p, ok := t.Task.Probe.(described); ok {
+		d.Profile = p.Description()
+	}
+	return d
+}
+
+// stateWord is the state of a task in one word for people.
+func stateWord(r result) string {
+	switch r.Status {
+	case probes.StatusOK:
+		return control.StateOK
+	case probes.StatusPending, "":
+		return control.StatePending
+	case probes.StatusWarning:
+		return control.StatePartial
+	case probes.StatusAuthenticationError:
+		return control.StateDenied
+	case probes.StatusDeviceConnectionError:
+		if r.Fails > 1 {
+			return control.StateBackingOff
+		}
+		return control.StateSilent
+	}
+	return control.StateError
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
