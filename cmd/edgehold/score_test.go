@@ -214,7 +214,7 @@ func (s *score) run(t *testing.T, dir string, profiles plan.Profiles) {
 }
 
 func scoreOptions() plan.ProfileOptions {
-	return plan.ProfileOptions{FeatureSets: []string{"interfaces-all"}, Interval: 60e9}
+	return plan.ProfileOptions{FeatureSets: []string{"all"}, Interval: 60e9}
 }
 
 // poll polls the responder as an entry of the configuration would.
