@@ -27,9 +27,16 @@ const (
 	maxBackoff          = 5 * time.Minute
 )
 
-// Devices that did not answer last time share so few slots, whatever
+// Devices that did not answer twice in a row share so few slots, whatever
 // polling.max_in_flight says.
 const deadSlots = 8
+
+// A poll that has taken longer than patience makes room for others: at first
+// contact nobody knows who is dead. So many polls may do that, for each slot.
+const (
+	patience     = 3 * time.Second
+	patientSlots = 2
+)
 
 // result is what the schedule knows of a task after a poll.
 type result struct {
@@ -80,23 +87,24 @@ type deviceLane struct {
 	device string
 	turn   chan struct{}
 	users  int  // guarded by schedule.mu
-	dead   bool // its last poll had no connection; guarded by schedule.mu
+	dead   bool // its last two polls had no connection; guarded by schedule.mu
 }
 
 // schedule starts each task on a grid of its interval. Starts are spread over
 // the interval by a hash of the device; a task that still runs when it is due
 // again is skipped, never queued; tasks of one device take turns; at most
 // `slots` polls run at a time, and beside them a few of devices that did not
-// answer last time, so that those never hold up the others. All waiting is on
-// the monotonic clock.
+// answer twice in a row and those that have gone on for long, so that those never
+// hold up the others. All waiting is on the monotonic clock.
 type schedule struct {
-	slots  chan struct{}
-	dead   chan struct{}
-	emit   func(e *entry, b probes.Batch)
-	log    zerolog.Logger
-	origin time.Time
-	wake   chan struct{}
-	polls  sync.WaitGroup
+	slots   chan struct{}
+	dead    chan struct{} // of devices that did not answer twice in a row
+	patient chan struct{} // of polls that go on for long
+	emit    func(e *entry, b probes.Batch)
+	log     zerolog.Logger
+	origin  time.Time
+	wake    chan struct{}
+	polls   sync.WaitGroup
 
 	mu       sync.Mutex
 	entries  map[string]*entry
@@ -111,6 +119,7 @@ func newSchedule(maxInFlight int, emit func(*entry, probes.Batch)) *schedule {
 	return &schedule{
 		slots:   make(chan struct{}, maxInFlight),
 		dead:    make(chan struct{}, min(deadSlots, maxInFlight)),
+		patient: make(chan struct{}, patientSlots*maxInFlight),
 		emit:    emit,
 		origin:  time.Now(),
 		wake:    make(chan struct{}, 1),
@@ -303,7 +312,7 @@ func (s *schedule) States() []taskState {
 type pace struct {
 	InFlight int
 	Slots    int
-	Dead     int           // devices whose last poll had no connection
+	Dead     int           // devices whose last two polls had no connection
 	Late     time.Duration // 99 of 100 polls of the last minutes started sooner than that after their place on the grid
 	Overruns uint64
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -24,13 +25,14 @@ func (s *schedule) poll(ctx context.Context, e *entry) {
 	if !take(ctx, slots) {
 		return
 	}
+	release := s.hold(slots)
 	task, start, ok := s.begin(e)
 	if !ok {
-		<-slots
+		release()
 		return
 	}
 	batch, err := pollOnce(ctx, task)
-	<-slots
+	release()
 	if ctx.Err() == nil || err == nil { // a stop says nothing about the device
 		s.tell(task, s.finish(e, start, batch, err), err)
 	}
@@ -45,6 +47,37 @@ func (s *schedule) slotsOf(e *entry) chan struct{} {
 		return s.dead
 	}
 	return s.slots
+}
+
+// hold keeps the slot that was taken until release is called. A poll that goes
+// on for long mostly waits, for an answer or for the end of a try: it moves to
+// the slots of such polls, if one is free, and leaves its own to others.
+func (s *schedule) hold(slots chan struct{}) (release func()) {
+	if slots == s.dead {
+		return func() { <-slots }
+	}
+	var mu sync.Mutex
+	held := slots
+	timer := time.AfterFunc(patience, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if held == nil {
+			return
+		}
+		select {
+		case s.patient <- struct{}{}:
+			<-held
+			held = s.patient
+		default:
+		}
+	})
+	return func() {
+		timer.Stop()
+		mu.Lock()
+		defer mu.Unlock()
+		<-held
+		held = nil
+	}
 }
 
 // begin notes the start of a poll. It is not ok once a reload has taken the
@@ -119,12 +152,13 @@ func (s *schedule) finish(e *entry, start time.Time, batch probes.Batch, err err
 		last.Gaps += uint64(last.Stats.Gaps)
 		last.Sum.add(last.Stats)
 	}
-	if e.lane.dead = last.Status == probes.StatusDeviceConnectionError; !e.lane.dead {
-		last.Fails = 0
+	if last.Status != probes.StatusDeviceConnectionError {
+		last.Fails, e.lane.dead = 0, false
 		e.hurry(&n, start)
 		return n
 	}
 	last.Fails++
+	e.lane.dead = last.Fails > 1 // once may be a lost datagram, for which it should not queue behind the dead
 	s.putOffLocked(e, e.next.Add(backoff(last.Fails, e.task.Interval)))
 	return n
 }

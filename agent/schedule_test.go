@@ -483,15 +483,15 @@ func TestScheduleNamesTheWantOfSlots(t *testing.T) {
 		var log strings.Builder
 		s.log = zerolog.New(&log)
 		var tasks []probes.Task
-		for i := range 4 {
-			tasks = append(tasks, task(fmt.Sprint(i), fmt.Sprint("d", i), 10*time.Second, &fakeProbe{takes: 4 * time.Second}))
+		for i := range 5 {
+			tasks = append(tasks, task(fmt.Sprint(i), fmt.Sprint("d", i), 10*time.Second, &fakeProbe{takes: patience - time.Millisecond}))
 		}
 		s.Set(tasks)
 		runSchedule(t, s, 5*time.Minute)
 		if !strings.Contains(log.String(), "raise polling.max_in_flight") {
 			t.Errorf("the log does not say what to do:\n%s", log.String())
 		}
-		if p := s.Pace(); p.Late < 4*time.Second {
+		if p := s.Pace(); p.Late < 2*time.Second {
 			t.Errorf("99 of 100 polls start within %v, though one slot is too few", p.Late)
 		}
 	})
@@ -527,4 +527,29 @@ func TestLatenessQuantile(t *testing.T) {
 	}
 	l.add(at, -time.Second)
 	l.add(at, 1000*time.Hour)
+}
+
+func TestScheduleIsNotHeldUpByThoseThatWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSchedule(4, nothing)
+		all := &load{}
+		var tasks []probes.Task
+		for i := range 30 { // of two in each second, each takes fifteen
+			p := &fakeProbe{takes: 15 * time.Second, shared: all}
+			tasks = append(tasks, task(fmt.Sprint("slow", i), fmt.Sprint("s", i), time.Minute, p))
+		}
+		quick := &fakeProbe{}
+		tasks = append(tasks, task("quick", "q", 5*time.Second, quick))
+		s.Set(tasks)
+		runSchedule(t, s, 10*time.Minute)
+		if n := len(quick.polls()); n != 120 {
+			t.Errorf("%d polls of a device that answers at once, want 120", n)
+		}
+		if p := s.Pace(); p.Late > patience+time.Second {
+			t.Errorf("99 of 100 polls start within %v", p.Late)
+		}
+		if most := 4 * (1 + patientSlots); all.most > most {
+			t.Errorf("%d polls at a time, want at most %d", all.most, most)
+		}
+	})
 }

@@ -3,6 +3,7 @@ package board
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -153,11 +154,12 @@ func diff(from, to *network) []LinkChange {
 	}
 	changes = append(changes, to.missing(from, AddressAdded, RouteAdded)...)
 	changes = append(changes, from.missing(to, AddressRemoved, RouteRemoved)...)
-	slices.SortFunc(changes, func(a, b LinkChange) int {
+	sort.Slice(changes, func(i, j int) bool {
+		a, b := &changes[i], &changes[j]
 		if a.Kind != b.Kind {
-			return int(a.Kind) - int(b.Kind)
+			return a.Kind < b.Kind
 		}
-		return strings.Compare(a.Interface+a.Detail, b.Interface+b.Detail)
+		return a.Interface+a.Detail < b.Interface+b.Detail
 	})
 	return changes
 }

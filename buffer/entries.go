@@ -1,9 +1,9 @@
 package buffer
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 
 	"github.com/edgehold/edgehold/buffer/arc"
 	"github.com/edgehold/edgehold/probes"
@@ -73,7 +73,7 @@ func collect(tickets []*Ticket, st *stamper, of kin) []arc.Entry {
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b arc.Entry) int { return cmp.Compare(a.Stamp.Wall, b.Stamp.Wall) })
+	sort.SliceStable(out, func(i, j int) bool { return out[i].Stamp.Wall < out[j].Stamp.Wall })
 	return out
 }
 

@@ -25,7 +25,7 @@ import (
 //	dead         number -> a refused line
 //	kept         name -> a small note of the agent; made when there is one
 //	marks        record number -> which of its points are settled, whether it is late
-//	meta         format -> "3"
+//	meta         format -> "4"
 //	names        first number -> a block of series
 //	names-copy   the same again
 //	state        name -> what the agent wants back after a planned stop
@@ -49,8 +49,7 @@ var (
 )
 
 const (
-	format    = 3
-	oldFormat = 2    // the oldest that can be read; it lacks guesses, notes and gaps
+	format    = 4    // the only one that can be read
 	pageSize  = 4096 // also where the system's pages are larger: they triple the bytes written
 	allocSize = 1 << 20
 	lockWait  = time.Second
@@ -58,15 +57,11 @@ const (
 
 // openVolume opens the file or makes it. Damage is told by isDamage.
 func openVolume(o Options) (*volume, ledger, error) {
-	codec, err := arc.NewCodec()
-	if err != nil {
-		return nil, ledger{}, err
-	}
 	if err := inspect(o.Path); err != nil {
 		return nil, ledger{}, err
 	}
 	old := exists(o.Path)
-	v := &volume{path: o.Path, codec: codec, names: newDictionary()}
+	v := &volume{path: o.Path, codec: new(arc.Codec), names: newDictionary()}
 	if err := v.open(o, o.Path); err != nil {
 		return nil, ledger{}, err
 	}
@@ -131,7 +126,7 @@ func mapSize(quota int64) int {
 var (
 	errForeign = errors.New("the file is not a buffer of edgehold")
 	errNewer   = errors.New("the file was written by a newer edgehold")
-	errOlder   = errors.New("the file was written by an edgehold from before the first release")
+	errOlder   = errors.New("the file was written by an earlier development version of edgehold")
 )
 
 // buckets are those that each file has from the start.
@@ -139,33 +134,20 @@ func buckets() [][]byte {
 	return [][]byte{bucketChunks, bucketDead, bucketMarks, bucketMeta, bucketNames, bucketNamesCopy, bucketLedger}
 }
 
-// prepare checks the format, and writes to the file only if it is new or of an
-// older format, which programs that know only that must not touch any more.
+// prepare checks the format, and writes to the file only if it is new.
 func prepare(db *bbolt.DB, start ledger) error {
-	fresh, known := false, format
+	fresh := false
 	err := guard(func() error {
-		return db.View(func(tx *bbolt.Tx) (err error) {
+		return db.View(func(tx *bbolt.Tx) error {
 			first, _ := tx.Cursor().First()
 			if fresh = first == nil; fresh {
 				return nil
 			}
-			known, err = checkFormat(tx)
-			return err
+			return checkFormat(tx)
 		})
 	})
-	switch {
-	case err != nil:
+	if err != nil || !fresh {
 		return err
-	case known != format:
-		return db.Update(func(tx *bbolt.Tx) error {
-			l, err := readLedger(tx)
-			if err != nil {
-				return err
-			}
-			return writeFormat(tx, l)
-		})
-	case !fresh:
-		return nil
 	}
 	return db.Update(func(tx *bbolt.Tx) error {
 		for _, name := range buckets() {
@@ -173,42 +155,37 @@ func prepare(db *bbolt.DB, start ledger) error {
 				return err
 			}
 		}
-		return writeFormat(tx, start)
+		if err := tx.Bucket(bucketMeta).Put(keyFormat, []byte(strconv.Itoa(format))); err != nil {
+			return err
+		}
+		return writeLedger(tx, start)
 	})
 }
 
-// writeFormat writes the number of the format in both of its places.
-func writeFormat(tx *bbolt.Tx, l ledger) error {
-	if err := tx.Bucket(bucketMeta).Put(keyFormat, []byte(strconv.Itoa(format))); err != nil {
-		return err
-	}
-	return writeLedger(tx, l)
-}
-
-// checkFormat gives the number of the format if it is one that can be read.
-func checkFormat(tx *bbolt.Tx) (int, error) {
+// checkFormat refuses a file of another format.
+func checkFormat(tx *bbolt.Tx) error {
 	meta := tx.Bucket(bucketMeta)
 	if meta == nil {
-		return 0, errForeign
+		return errForeign
 	}
 	n, err := strconv.Atoi(string(bytes.TrimSpace(meta.Get(keyFormat))))
 	l, broken := readLedger(tx)
 	switch {
-	case broken == nil && n != l.Format && l.Format >= oldFormat && l.Format <= format:
-		return 0, fmt.Errorf("the number of the format is %d in one place and %d in another: %w", n, l.Format, errDamaged)
+	case broken == nil && n != format && l.Format == format:
+		return fmt.Errorf("the number of the format is %d in one place and %d in another: %w", n, l.Format, errDamaged)
 	case err != nil:
-		return 0, errForeign
+		return errForeign
 	case n > format:
-		return 0, fmt.Errorf("%w (format %d, this one knows %d)", errNewer, n, format)
-	case n < oldFormat:
-		return 0, fmt.Errorf("%w (format %d, this one knows %d)", errOlder, n, format)
+		return fmt.Errorf("%w (format %d, this one knows %d)", errNewer, n, format)
+	case n < format:
+		return fmt.Errorf("%w (format %d, this one knows %d)", errOlder, n, format)
 	}
 	for _, name := range buckets() {
 		if tx.Bucket(name) == nil {
-			return 0, errForeign
+			return errForeign
 		}
 	}
-	return n, nil
+	return nil
 }
 
 // openError adds the path and the mend.
@@ -221,7 +198,9 @@ func openError(path string, err error) error {
 		mend = "install that version, or move the file away to start empty; it was left as it is"
 	case isDamage(err):
 		mend = "start the agent, which sets the file aside and saves what it still holds"
-	case errors.Is(err, errForeign), errors.Is(err, errOlder):
+	case errors.Is(err, errOlder):
+		mend = "drain or export it with that version, or move the file away to start empty; it was left as it is"
+	case errors.Is(err, errForeign):
 		mend = "move the file away to start empty; it was left as it is"
 	case errors.Is(err, fs.ErrNotExist):
 		mend = "make the folder: mkdir -p " + filepath.Dir(path)

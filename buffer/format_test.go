@@ -19,8 +19,8 @@ import (
 	"github.com/edgehold/edgehold/probes"
 )
 
-// fixture is the files of a format: what a build has written, and what it reads.
-func fixture(format int) (packed, golden string) {
+// fixture is the files of the format: what a build has written, and what it reads.
+func fixture() (packed, golden string) {
 	name := fmt.Sprintf("testdata/format-%d", format)
 	return name + ".db.gz", name + ".golden"
 }
@@ -180,20 +180,14 @@ func valueText(v probes.Value) string {
 	return fmt.Sprint(v.Float64())
 }
 
-// TestFormat reads files that earlier builds have written.
+// TestFormat reads a file that an earlier build has written.
 func TestFormat(t *testing.T) {
 	if os.Getenv("UPDATE_FIXTURE") != "" {
 		updateFixture(t)
 	}
-	for n := oldFormat; n <= format; n++ {
-		t.Run(fmt.Sprint(n), func(t *testing.T) { testFormat(t, n) })
-	}
-}
-
-func testFormat(t *testing.T, n int) {
 	path := filepath.Join(t.TempDir(), "buffer.db")
-	unpackFixture(t, path, n)
-	_, golden := fixture(n)
+	unpackFixture(t, path)
+	_, golden := fixture()
 	want, err := os.ReadFile(golden)
 	if err != nil {
 		t.Fatal(err)
@@ -228,19 +222,6 @@ func testFormat(t *testing.T, n int) {
 	}
 	r.append(r.points(0, 10)...)
 	r.verify()
-	err = r.volume().view(func(tx *bbolt.Tx) error {
-		now, err := checkFormat(tx)
-		if now != format {
-			t.Errorf("the file has format %d now, want %d", now, format)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n == oldFormat {
-		return
-	}
 	if a, ok := r.Anchor(); !ok || a != fixtureAnchor {
 		t.Errorf("anchor %+v", a)
 	}
@@ -257,9 +238,9 @@ func fixtureText(t *testing.T, a Account, read func(context.Context, Selection, 
 	return fmt.Sprintf("account %+v\n", a) + describe(t, read, letters)
 }
 
-func unpackFixture(t *testing.T, path string, format int) {
+func unpackFixture(t *testing.T, path string) {
 	t.Helper()
-	name, _ := fixture(format)
+	name, _ := fixture()
 	packed, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
@@ -280,7 +261,7 @@ func unpackFixture(t *testing.T, path string, format int) {
 // updateFixture writes the files anew. Only a new format may do that.
 func updateFixture(t *testing.T) {
 	t.Helper()
-	name, golden := fixture(format)
+	name, golden := fixture()
 	var packed bytes.Buffer
 	z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
 	if err == nil {
@@ -299,7 +280,7 @@ func updateFixture(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "buffer.db")
-	unpackFixture(t, path, format)
+	unpackFixture(t, path)
 	r, err := OpenReader(path)
 	if err != nil {
 		t.Fatal(err)

@@ -1,8 +1,7 @@
 package buffer
 
 import (
-	"cmp"
-	"slices"
+	"sort"
 	"sync"
 	"time"
 )
@@ -144,7 +143,7 @@ func (h *holds) take() (settlements []settlement) {
 		r.committing = spans{}.union(r.by[:]...)
 		r.by, r.letters = outcomes{}, nil
 	}
-	slices.SortFunc(settlements, func(a, b settlement) int { return cmp.Compare(a.record.number(), b.record.number()) })
+	sort.Slice(settlements, func(i, j int) bool { return settlements[i].record.number() < settlements[j].record.number() })
 	h.since, h.backlog = time.Time{}, false
 	if len(h.damaged) > 0 {
 		h.touch(true) // found since takeDamaged

@@ -64,8 +64,7 @@ func inspectOpen(path string) error {
 		if first, _ := tx.Cursor().First(); first == nil {
 			return nil // made, but nothing was committed yet
 		}
-		_, err := checkFormat(tx)
-		return err
+		return checkFormat(tx)
 	})
 }
 

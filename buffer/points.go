@@ -1,7 +1,6 @@
 package buffer
 
 import (
-	"cmp"
 	"math"
 	"slices"
 	"sort"
@@ -13,31 +12,43 @@ import (
 // group puts points of one stamp together, of those that are kin, with
 // ascending numbers of series, and the groups in the order of their wall times.
 func group(names *dictionary, tickets []*Ticket, st *stamper, of kin) []arc.Group {
-	var groups []arc.Group
-	open := make(map[arc.Stamp]int)
+	g := grouping{names: names, open: make(map[arc.Stamp]int)}
 	for _, t := range tickets {
 		for rest := t.points; len(rest) > 0; {
 			run := sameStamp(rest)
 			rest = rest[len(run):]
-			stamp, k := st.stamp(run[0].Stamp)
-			for k == of && len(run) > 0 {
-				i, ok := open[stamp]
-				if !ok || len(groups[i].IDs) == maxRecordPoints {
-					i = len(groups)
-					open[stamp] = i
-					groups = append(groups, arc.Group{Stamp: stamp})
-				}
-				run = fillGroup(&groups[i], names, run)
+			if stamp, k := st.stamp(run[0].Stamp); k == of {
+				g.add(stamp, run)
 			}
 		}
 	}
 	names.renew()
 	var out []arc.Group
-	for i := range groups {
-		out = append(out, ascend(&groups[i])...)
+	for i := range g.groups {
+		out = append(out, ascend(&g.groups[i])...)
 	}
-	slices.SortStableFunc(out, func(a, b arc.Group) int { return cmp.Compare(a.Stamp.Wall, b.Stamp.Wall) })
+	sort.SliceStable(out, func(i, j int) bool { return out[i].Stamp.Wall < out[j].Stamp.Wall })
 	return out
+}
+
+type grouping struct {
+	names  *dictionary
+	groups []arc.Group
+	open   map[arc.Stamp]int // the group that has room
+}
+
+// add puts points of one stamp into its group, and into a new one where that
+// is full.
+func (x *grouping) add(stamp arc.Stamp, run []probes.Point) {
+	for len(run) > 0 {
+		i, ok := x.open[stamp]
+		if !ok || len(x.groups[i].IDs) == maxRecordPoints {
+			i = len(x.groups)
+			x.open[stamp] = i
+			x.groups = append(x.groups, arc.Group{Stamp: stamp})
+		}
+		run = fillGroup(&x.groups[i], x.names, run)
+	}
 }
 
 // sameStamp is the points at the front that have one stamp: mostly a poll.

@@ -40,10 +40,6 @@ func openReader(path string) (*Reader, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, err // bbolt would make it
 	}
-	codec, err := arc.NewCodec()
-	if err != nil {
-		return nil, err
-	}
 	if err := inspect(path); err != nil {
 		return nil, err
 	}
@@ -51,7 +47,7 @@ func openReader(path string) (*Reader, error) {
 	if err != nil {
 		return nil, asDamage(err)
 	}
-	r := &Reader{v: &volume{path: path, db: db, codec: codec, names: newDictionary()}}
+	r := &Reader{v: &volume{path: path, db: db, codec: new(arc.Codec), names: newDictionary()}}
 	if r.l, err = r.v.load(); err != nil {
 		_ = db.Close()
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"sort"
 )
 
 // maxIndex bounds how many runs of records, and how many of each other kind,
@@ -238,8 +239,9 @@ func (x *index) stretches() []stretch {
 			all = append(all, n)
 		}
 	}
-	slices.SortFunc(all, func(a, b stretch) int {
-		return cmp.Or(cmp.Compare(b.last(), a.last()), cmp.Compare(b.max, a.max), cmp.Compare(a.nonce, b.nonce))
+	sort.Slice(all, func(i, j int) bool {
+		a, b := &all[i], &all[j]
+		return cmp.Or(cmp.Compare(b.last(), a.last()), cmp.Compare(b.max, a.max), cmp.Compare(a.nonce, b.nonce)) < 0
 	})
 	taken := uint64(math.MaxUint64)
 	for i := range all {
@@ -247,7 +249,7 @@ func (x *index) stretches() []stretch {
 		taken = min(taken, all[i].base)
 	}
 	all = slices.DeleteFunc(all, func(s stretch) bool { return s.to <= s.base })
-	slices.SortFunc(all, func(a, b stretch) int { return cmp.Compare(a.base, b.base) })
+	sort.Slice(all, func(i, j int) bool { return all[i].base < all[j].base })
 	return all
 }
 

@@ -248,7 +248,7 @@ func TestOpenRefuses(t *testing.T) {
 	older := func(t *testing.T, path string) {
 		newer(t, path)
 		r := &rig{t: t, o: Options{Path: path}}
-		r.tamper(func(tx *bbolt.Tx) error { return setFormat(tx, 1) })
+		r.tamper(func(tx *bbolt.Tx) error { return setFormat(tx, format-1) })
 	}
 	foreign := func(t *testing.T, path string) {
 		r := &rig{t: t, o: Options{Path: path}}
@@ -269,7 +269,7 @@ func TestOpenRefuses(t *testing.T) {
 	}{
 		{"newer format", "b.db", newer, 0, "newer edgehold"},
 		{"other bbolt file", "b.db", foreign, 0, "not a buffer of edgehold"},
-		{"older format", "b.db", older, 0, "before the first release"},
+		{"older format", "b.db", older, 0, "earlier development version of edgehold (format 3, this one knows 4): drain or export it with that version, or move the file away"},
 		{"in use", "b.db", locked, 0, "another edgehold is running"},
 		{"no folder", "no/b.db", nil, 0, "mkdir -p"},
 		{"tiny quota", "b.db", nil, 1 << 20, "max_size of 1MiB is too small, set at least 4MiB"},

@@ -20,7 +20,7 @@ golden() {
 	fi
 	CGO_ENABLED=0 GOOS=linux GOARCH=$arch "$go" test -c -o "$dir/$arch.test" ./buffer/arc
 	# shellcheck disable=SC2086 # no emulator is no word
-	if (cd buffer/arc && $emulator "$dir/$arch.test" -test.run '^TestGolden$' >"$dir/$arch.log" 2>&1) &&
+	if (cd buffer/arc && $emulator "$dir/$arch.test" -test.run '^TestGolden' >"$dir/$arch.log" 2>&1) &&
 		grep -qx PASS "$dir/$arch.log"; then
 		echo "golden: $arch ok"
 	else

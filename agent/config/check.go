@@ -156,7 +156,7 @@ func (c *checker) dimensions(doc *document) []probes.Dimension {
 			dims = append(dims, probes.Dimension{Key: key, Value: doc.Dimensions[key]})
 		}
 	}
-	slices.SortFunc(dims, func(a, b probes.Dimension) int { return strings.Compare(a.Key, b.Key) })
+	slices.SortStableFunc(dims, func(a, b probes.Dimension) int { return strings.Compare(a.Key, b.Key) })
 	return dims
 }
 

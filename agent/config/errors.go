@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -64,12 +65,13 @@ func (l Errors) Error() string {
 
 // sortErrors orders errors as files lists their files, then by position.
 func sortErrors(list []Error, files []string) {
-	slices.SortStableFunc(list, func(a, b Error) int {
+	sort.SliceStable(list, func(i, j int) bool {
+		a, b := &list[i], &list[j]
 		return cmp.Or(
 			cmp.Compare(slices.Index(files, a.File), slices.Index(files, b.File)),
 			cmp.Compare(a.Line, b.Line),
 			cmp.Compare(a.Column, b.Column),
-		)
+		) < 0
 	})
 }
 

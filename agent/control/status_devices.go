@@ -8,7 +8,7 @@ type Polling struct {
 	Overruns      uint64  `json:"overruns"`        // places that were skipped since the start, since the poll before was not done
 	InFlight      int     `json:"in_flight"`
 	MaxInFlight   int     `json:"max_in_flight"`
-	Dead          int     `json:"dead"` // addresses that did not answer last time; they share a few slots of their own
+	Dead          int     `json:"dead"` // addresses that did not answer twice in a row; they share a few slots of their own
 }
 
 // The words of Device.State.

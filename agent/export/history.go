@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/edgehold/edgehold/buffer"
@@ -189,10 +190,11 @@ func (c *historian) finish() *History {
 			h.Series = append(h.Series, o.line(common))
 		}
 	}
-	slices.SortFunc(h.Series, func(a, b SeriesLine) int {
+	sort.Slice(h.Series, func(i, j int) bool {
+		a, b := &h.Series[i], &h.Series[j]
 		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(b.Avg, a.Avg), slices.CompareFunc(a.Dims, b.Dims, func(x, y Dim) int {
 			return cmp.Or(cmp.Compare(x.Key, y.Key), cmp.Compare(x.Value, y.Value))
-		}))
+		})) < 0
 	})
 	h.From, h.To = time.UnixMilli(first), time.UnixMilli(last)
 	h.Step = probes.Duration(time.Duration(width) * time.Millisecond)

@@ -5,10 +5,11 @@
 package arc
 
 import (
+	"bytes"
+	"compress/flate"
 	"fmt"
+	"io"
 	"sync/atomic"
-
-	"github.com/klauspost/compress/zstd"
 )
 
 // MaxPoints is the most points that one payload holds.
@@ -53,88 +54,104 @@ type Group struct {
 	Values []Value
 }
 
-// Codec packs and unpacks. It is safe for concurrent use.
+// Codec packs and unpacks. The zero Codec is ready, and safe for concurrent use.
 type Codec struct {
-	enc   atomic.Pointer[zstd.Encoder]
-	dec   atomic.Pointer[zstd.Decoder]
-	used  atomic.Bool // since the last Rest
-	dirty atomic.Bool // there are buffers
+	packer   atomic.Pointer[packer]
+	unpacker atomic.Pointer[unpacker]
+	used     atomic.Bool // since the last Rest
 }
 
-// Limits of the compressor: the window bounds the memory of both sides, the
-// body bounds what a hostile payload can make of itself.
-const (
-	window  = 128 << 10
-	maxBody = 8 << 20
-)
-
-// NewCodec makes a codec. Its buffers are made at the first use.
-func NewCodec() (*Codec, error) {
-	c := &Codec{}
-	return c, c.renew()
+// packer compresses into out, with 0.8 MB of its own.
+type packer struct {
+	deflate *flate.Writer
+	out     bytes.Buffer
 }
 
-func (c *Codec) renew() error {
-	enc, err := zstd.NewWriter(nil,
-		zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window), zstd.WithLowerEncoderMem(true),
-		zstd.WithEncoderCRC(false), zstd.WithEncoderLevel(zstd.SpeedDefault))
-	if err != nil {
-		return fmt.Errorf("make compressor: %w", err)
-	}
-	dec, err := zstd.NewReader(nil,
-		zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxBody))
-	if err != nil {
-		return fmt.Errorf("make decompressor: %w", err)
-	}
-	c.enc.Store(enc)
-	c.dec.Store(dec)
-	return nil
+// unpacker takes 40 KB.
+type unpacker struct {
+	in      bytes.Reader
+	inflate io.ReadCloser // a flate.Resetter too
 }
 
-// Rest gives the buffers back, 1.5 MB, where none was used since the call
-// before: names and entries come in bursts.
+// packLevel is the first that finds nearly all that there is to find.
+const packLevel = 6
+
+// Rest gives the buffers back where none was used since the call before: names
+// and entries come in bursts.
 func (c *Codec) Rest() {
-	if !c.used.Swap(false) && c.dirty.Swap(false) {
-		_ = c.renew() // as it did before
+	if !c.used.Swap(false) {
+		c.packer.Store(nil)
+		c.unpacker.Store(nil)
 	}
 }
 
 // The first byte of a payload tells what follows.
 const (
 	bodyPlain  = 0x11
-	bodyPacked = 0x12
+	bodyPacked = 0x13
 )
 
 // pack appends body to dst, compressed where that is shorter.
 func (c *Codec) pack(dst, body []byte) []byte {
-	start := len(dst)
 	c.used.Store(true)
-	c.dirty.Store(true)
-	dst = c.enc.Load().EncodeAll(body, append(dst, bodyPacked))
+	p := c.packer.Swap(nil)
+	if p == nil {
+		p = &packer{}
+		p.deflate, _ = flate.NewWriter(nil, packLevel) // the level is valid
+	}
+	start := len(dst)
+	p.out = *bytes.NewBuffer(append(dst, bodyPacked))
+	p.deflate.Reset(&p.out)
+	_, _ = p.deflate.Write(body) // a buffer takes everything
+	_ = p.deflate.Close()
+	dst = p.out.Bytes()
+	p.out = bytes.Buffer{}
+	c.packer.Store(p)
 	if len(dst)-start <= len(body) {
 		return dst
 	}
 	return append(append(dst[:start], bodyPlain), body...)
 }
 
-func (c *Codec) unpack(payload []byte) ([]byte, error) {
+// unpack gives the body of a payload, of at most so many bytes.
+func (c *Codec) unpack(payload []byte, most int) (body []byte, err error) {
 	if len(payload) == 0 {
 		return nil, errShort
 	}
 	switch payload[0] {
 	case bodyPlain:
-		if len(payload) > maxBody {
-			return nil, fmt.Errorf("payload of %d bytes is too long", len(payload))
-		}
-		return payload[1:], nil
+		body = payload[1:]
 	case bodyPacked:
-		c.used.Store(true)
-		c.dirty.Store(true)
-		body, err := c.dec.Load().DecodeAll(payload[1:], nil)
-		if err != nil {
+		if body, err = c.inflate(payload[1:], most); err != nil {
 			return nil, fmt.Errorf("decompress payload: %w", err)
 		}
-		return body, nil
+	default:
+		return nil, fmt.Errorf("payload starts with unknown byte %#x", payload[0])
 	}
-	return nil, fmt.Errorf("payload starts with unknown byte %#x", payload[0])
+	if len(body) > most {
+		return nil, fmt.Errorf("payload unpacks to more than %d bytes", most)
+	}
+	return body, nil
+}
+
+// inflate stops one byte behind the most.
+func (c *Codec) inflate(stream []byte, most int) ([]byte, error) {
+	c.used.Store(true)
+	u := c.unpacker.Swap(nil)
+	if u == nil {
+		u = &unpacker{}
+		u.inflate = flate.NewReader(&u.in)
+	}
+	defer c.unpacker.Store(u)
+	u.in.Reset(stream)
+	if err := u.inflate.(flate.Resetter).Reset(&u.in, nil); err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(io.LimitReader(u.inflate, int64(most)+1))
+	left := u.in.Len()
+	u.in.Reset(nil)
+	if err == nil && left > 0 && len(body) <= most {
+		err = fmt.Errorf("%d bytes follow the end of the stream", left)
+	}
+	return body, err
 }

@@ -52,14 +52,14 @@ func (c *Codec) EncodeEntries(dst []byte, entries []Entry) ([]byte, error) {
 // DecodeEntries is the inverse of EncodeEntries. The data of all entries share
 // one piece of memory; those of an entry without any are nil.
 func (c *Codec) DecodeEntries(payload []byte) ([]Entry, error) {
-	body, err := c.unpack(payload)
+	body, err := c.unpack(payload, MaxEntryBytes)
 	if err != nil {
 		return nil, err
 	}
 	r := &reader{b: body}
 	n := r.count(leastEntry)
-	if n > MaxEntries || len(body) > MaxEntryBytes {
-		return nil, fmt.Errorf("payload has %d entries in %d bytes", n, len(body))
+	if n > MaxEntries {
+		return nil, fmt.Errorf("payload has %d entries, more than %d", n, MaxEntries)
 	}
 	entries := make([]Entry, n)
 	for i := range entries {

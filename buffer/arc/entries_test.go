@@ -16,7 +16,7 @@ func entrySamples() []Entry {
 }
 
 func TestEntriesRoundTrip(t *testing.T) {
-	c := codec(t)
+	var c Codec
 	for n := range len(entrySamples()) + 1 {
 		want := entrySamples()[:n]
 		payload, err := c.EncodeEntries([]byte("head"), want)
@@ -31,7 +31,7 @@ func TestEntriesRoundTrip(t *testing.T) {
 }
 
 func TestEntriesHaveLimits(t *testing.T) {
-	c := codec(t)
+	var c Codec
 	if _, err := c.EncodeEntries(nil, make([]Entry, MaxEntries+1)); err == nil {
 		t.Error("more than MaxEntries were encoded")
 	}
@@ -50,12 +50,12 @@ func TestEntriesHaveLimits(t *testing.T) {
 }
 
 func TestDecodeEntriesRefuses(t *testing.T) {
-	c := codec(t)
+	var c Codec
 	payload, err := c.EncodeEntries(nil, entrySamples())
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, err := c.unpack(payload)
+	body, err := c.unpack(payload, MaxEntryBytes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,12 +64,15 @@ func TestDecodeEntriesRefuses(t *testing.T) {
 			t.Fatalf("a body cut at %d of %d bytes was decoded", n, len(body))
 		}
 	}
-	long := c.enc.Load().EncodeAll(make([]byte, MaxEntryBytes+1), []byte{bodyPacked})
+	long := c.pack(nil, make([]byte, MaxEntryBytes+1))
 	for name, payload := range map[string][]byte{
 		"empty":            {},
 		"unknown start":    {0x77, 0},
 		"bytes left":       append(append([]byte{bodyPlain}, body...), 0),
 		"too long":         long,
+		"too long, plain":  append([]byte{bodyPlain}, make([]byte, MaxEntryBytes+1)...),
+		"cut short":        payload[:len(payload)-1],
+		"stream goes on":   append(bytes.Clone(payload), 0),
 		"too many entries": {bodyPlain, 0xff, 0xff, 0xff, 0xff, 0x0f},
 	} {
 		if got, err := c.DecodeEntries(payload); err == nil {
@@ -79,12 +82,12 @@ func TestDecodeEntriesRefuses(t *testing.T) {
 }
 
 func FuzzDecodeEntries(f *testing.F) {
-	c := codec(f)
+	var c Codec
 	payload, err := c.EncodeEntries(nil, entrySamples())
 	if err != nil {
 		f.Fatal(err)
 	}
-	body, _ := c.unpack(payload)
+	body, _ := c.unpack(payload, MaxEntryBytes)
 	f.Add(payload)
 	f.Add(append([]byte{bodyPlain}, body...))
 	f.Fuzz(func(t *testing.T, payload []byte) {

@@ -3,6 +3,8 @@ package arc
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"reflect"
 	"testing"
 )
 
@@ -99,4 +101,35 @@ func TestGolden(t *testing.T) {
 		t.Errorf("hash is %s, want %s", got, golden)
 	}
 	roundTrip(t, all)
+}
+
+// goldenPacked is a payload of goldenNames as one writer packed it. Others may
+// pack to other bytes, but all must read it.
+const goldenPacked = "138c934b0ec2300c44a58a961e850dd07c9b9ca714c8061054707da4386bcfec9f9c9917fbd0f5e57a2a8f6eb8acdfb2ace3e757b6e57e34bbd7f3bdf5b7329d278c188c788c641519ea4311333660c611733c9127eab52a93743bfbda6bd22d0b6499495e8f2450d4bb0994754915b2c0b640819994884cce12ed5c243c79c6b8f7cca444640a96681766c253648c4766d2cc649a997689f19419e319fcdd28d702d6a05160a38432603985427bde2870324239707d63bb63a663b0e61f0000ffff"
+
+func goldenNames() (names []Name) {
+	for i := range 40 {
+		names = append(names, Name{Key: "if.in", Type: 2, Dims: []Dim{{"device", "switch-1"}, {"port", fmt.Sprint("gi0/", i*i)}}})
+	}
+	return names
+}
+
+// TestGoldenNames shows that every machine reads what another has packed, and
+// what it packs itself.
+func TestGoldenNames(t *testing.T) {
+	var c Codec
+	packed, err := hex.DecodeString(goldenPacked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := c.EncodeNames(nil, goldenNames())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, payload := range map[string][]byte{"golden": packed, "own": own} {
+		got, err := c.DecodeNames(payload)
+		if err != nil || !reflect.DeepEqual(got, goldenNames()) || payload[0] != bodyPacked {
+			t.Errorf("%s: got %v, %v", name, got, err)
+		}
+	}
 }

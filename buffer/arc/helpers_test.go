@@ -3,17 +3,7 @@ package arc
 import (
 	"fmt"
 	"math"
-	"testing"
 )
-
-func codec(t testing.TB) *Codec {
-	t.Helper()
-	c, err := NewCodec()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
 
 func float(f float64) Value { return Value{Form: Float, Bits: math.Float64bits(f)} }
 func integer(i int64) Value { return Value{Form: Int, Bits: uint64(i)} }

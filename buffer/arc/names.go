@@ -48,14 +48,14 @@ func appendText(b []byte, s string) []byte {
 
 // DecodeNames is the inverse of EncodeNames.
 func (c *Codec) DecodeNames(payload []byte) ([]Name, error) {
-	body, err := c.unpack(payload)
+	body, err := c.unpack(payload, MaxNameBytes)
 	if err != nil {
 		return nil, err
 	}
 	r := &reader{b: body, texts: make(map[string]string)}
 	n := r.count(3)
-	if n > MaxNames || len(body) > MaxNameBytes {
-		return nil, fmt.Errorf("payload has %d names in %d bytes", n, len(body))
+	if n > MaxNames {
+		return nil, fmt.Errorf("payload has %d names, more than %d", n, MaxNames)
 	}
 	names := make([]Name, n)
 	for i := range names {

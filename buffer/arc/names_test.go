@@ -1,6 +1,7 @@
 package arc
 
 import (
+	"bytes"
 	"reflect"
 	"testing"
 )
@@ -14,7 +15,7 @@ func nameSamples() []Name {
 }
 
 func TestNamesRoundTrip(t *testing.T) {
-	c := codec(t)
+	var c Codec
 	payload, err := c.EncodeNames(nil, nameSamples())
 	if err != nil {
 		t.Fatal(err)
@@ -28,13 +29,31 @@ func TestNamesRoundTrip(t *testing.T) {
 	}
 }
 
+// TestRest shows that buffers stay while they are used, and go afterwards.
+func TestRest(t *testing.T) {
+	var c Codec
+	held := func() bool { return c.packer.Load() != nil && c.unpacker.Load() != nil }
+	body := make([]byte, 1000)
+	for range 2 {
+		if got, err := c.unpack(c.pack(nil, body), len(body)); err != nil || !bytes.Equal(got, body) {
+			t.Fatalf("got %x, %v", got, err)
+		}
+		if c.Rest(); !held() {
+			t.Error("buffers that were used just now are gone")
+		}
+	}
+	if c.Rest(); held() {
+		t.Error("buffers are held that nobody uses")
+	}
+}
+
 func FuzzDecodeNames(f *testing.F) {
-	c := codec(f)
+	var c Codec
 	payload, err := c.EncodeNames(nil, nameSamples())
 	if err != nil {
 		f.Fatal(err)
 	}
-	body, _ := c.unpack(payload)
+	body, _ := c.unpack(payload, MaxNameBytes)
 	f.Add(payload)
 	f.Add(append([]byte{bodyPlain}, body...))
 	f.Fuzz(func(t *testing.T, payload []byte) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -44,7 +45,7 @@ func printDevices(w io.Writer, st control.Status, v view) {
 	}
 	fmt.Fprintf(w, "  %s%s\n", countStates(st.Devices), paceText(st.Polling))
 	devices := slices.Clone(st.Devices)
-	slices.SortStableFunc(devices, func(a, b control.Device) int { return cmp.Compare(rankOf(a), rankOf(b)) })
+	sort.SliceStable(devices, func(i, j int) bool { return rankOf(devices[i]) < rankOf(devices[j]) })
 	width := 0
 	for _, d := range devices {
 		width = max(width, len([]rune(d.Label)))

@@ -23,8 +23,7 @@ type ClientOptions struct {
 	Stats   *probes.PollStats // counts what the client costs, also where Open fails; nil: its own
 }
 
-// Buffers are what clients share: receive buffers, and keys made of pass
-// phrases. They are safe for use by several goroutines.
+// Buffers are what clients share. They are safe for use by several goroutines.
 type Buffers struct{ kit *kit }
 
 // NewBuffers makes a set of buffers.

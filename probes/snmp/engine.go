@@ -1,8 +1,6 @@
 package snmp
 
 import (
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -11,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/probes"
+	"github.com/gosnmp/gosnmp"
 )
 
 // clockOf is what an engine says of itself: how often it has started and the
@@ -25,11 +24,10 @@ type engine struct {
 	last  string // the last one that was known; what follows belongs to it
 	clock clockOf
 	at    time.Duration // when the clock was heard
-	salt  uint64
 
-	users    map[probes.Credential]userKeys
-	proved   map[probes.Credential]bool  // it was answered
-	verdicts map[probes.Credential]error // why it is not, found out the long way
+	users    map[probes.Credential]*gosnmp.UsmSecurityParameters // localised
+	proved   map[probes.Credential]bool                          // it was answered
+	verdicts map[probes.Credential]error                         // why it is not, found out the long way
 }
 
 // state is the engine's id, "" where it is not known, and its clock as it
@@ -68,36 +66,23 @@ func (e *engine) forget() {
 	e.id = ""
 }
 
-// keys are those of a credential for this engine, made at the first call.
-func (e *engine) keys(c probes.Credential, t *keyTable) (k userKeys, id string) {
+// keys are those of a credential for this engine, made at the first call and
+// for the caller alone.
+func (e *engine) keys(c probes.Credential) (*gosnmp.UsmSecurityParameters, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	k, ok := e.users[c]
+	keys, ok := e.users[c]
 	if !ok {
-		k = t.localise(c, e.id)
-		if e.users == nil {
-			e.users = map[probes.Credential]userKeys{}
+		var err error
+		if keys, err = localise(c, e.last); err != nil {
+			return nil, err
 		}
-		e.users[c] = k
+		if e.users == nil {
+			e.users = map[probes.Credential]*gosnmp.UsmSecurityParameters{}
+		}
+		e.users[c] = keys
 	}
-	return k, e.id
-}
-
-// nextSalt never gives one twice, so that no two messages under one key begin
-// alike. DES wants the boots in it.
-func (e *engine) nextSalt(des bool) (salt [8]byte) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.salt == 0 {
-		_, _ = rand.Read(salt[:]) // it never fails
-		e.salt = binary.BigEndian.Uint64(salt[:])
-	}
-	e.salt++
-	binary.BigEndian.PutUint64(salt[:], e.salt)
-	if des {
-		binary.BigEndian.PutUint32(salt[:], e.clock.boots)
-	}
-	return salt
+	return keys.Copy().(*gosnmp.UsmSecurityParameters), nil
 }
 
 // prove notes that a credential was answered.

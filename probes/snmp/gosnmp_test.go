@@ -8,7 +8,7 @@ import (
 	"github.com/gosnmp/gosnmp"
 )
 
-// gosnmp is the independent decoder that the codec and the USM are held against.
+// gosnmp is the independent decoder that the codec of v1 and v2c is held against.
 
 // gosnmpDecode reads a v2c datagram; ok=false where gosnmp finds fault with it.
 func gosnmpDecode(b []byte) (p *gosnmp.SnmpPacket, ok bool) {

@@ -11,13 +11,12 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// kit is what the sessions of many devices share: buffers, the texts of OIDs
-// and the keys made of pass phrases. It is safe for use by several goroutines.
+// kit is what the sessions of many devices share: buffers and the texts of
+// OIDs. It is safe for use by several goroutines.
 type kit struct {
 	scratches sync.Pool // of *scratch
 	slates    sync.Pool // of *slate
 	oids      oidTable
-	keys      keyTable
 	owners    engineOwners
 	log       zerolog.Logger
 	now       func() time.Duration // a clock that never goes back

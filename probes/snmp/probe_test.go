@@ -88,6 +88,7 @@ func newBench(t *testing.T, change func(d *plan.Device)) *bench {
 	t.Cleanup(func() { _ = agent.Close() })
 	b.agent = agent
 	b.dev = deviceAt(t, agent.Addr())
+	b.dev.Timeout = patient
 	b.dev.Credentials[0].Community = probes.NewSecret(secret)
 	if change != nil {
 		change(&b.dev)
@@ -503,7 +504,9 @@ func TestAnotherLifeOfTheDevice(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBench(t, nil)
 			b.uptime(500_000)
-			_, _ = b.poll(t)
+			if _, err := b.poll(t); err != nil {
+				t.Fatal(err)
+			}
 			b.mib.Bump(snmptest.MustOID("1.3.6.1.2.1.2.2.1.10"), func(snmptest.OID) uint64 { return 1000 })
 			b.clock.advance(test.away)
 			b.uptime(test.uptime)

@@ -25,7 +25,7 @@ func refusal(err error) bool {
 // mend says what to do about it, and tells no secret.
 func (r refused) mend() string {
 	c := r.credential
-	other := privProtocols[c.Priv].other
+	other := otherExtension[c.Priv]
 	switch {
 	case errors.Is(r.why, errDenied) && c.Version == probes.SNMPv3:
 		return fmt.Sprintf("check the rights (view) that the device gives to the user, and whether it wants a higher security level than %s", levelName(levelOf(c)))

@@ -47,9 +47,11 @@ func (s *session) discover(ctx context.Context, tries int) error {
 		}
 		s.user.engineID = ""
 		s.msgID = nextID(s.msgID)
-		w := &s.scratch.out
-		w.seal(request{kind: get}, s.lastID, envelope{msgID: s.msgID, flags: reportable}, nil)
-		_, err := s.attempt(ctx, w.bytes(), tries)
+		packet, err := discovery(s.msgID, s.lastID)
+		if err != nil {
+			return fmt.Errorf("make discovery: %w", err)
+		}
+		_, err = s.attempt(ctx, packet, tries)
 		if errors.Is(err, errTimeout) {
 			s.mute += tries
 		}
@@ -61,30 +63,20 @@ func (s *session) discover(ctx context.Context, tries int) error {
 	if s.user.engineID != "" {
 		return nil
 	}
-	keys, id := e.keys(s.user.credential, &s.peer.keys)
-	if err := s.user.bind(keys, id); err != nil {
+	keys, err := e.keys(s.user.credential)
+	if err != nil {
 		return fmt.Errorf("make keys of credential %q: %w", s.user.credential.Name, err)
 	}
+	s.user.bind(keys)
 	return nil
 }
 
-// seal writes a request of v3, valid until the next one. Each has an id of its
-// own, so that a second report to an earlier one is not taken for news.
+// seal makes a message of a request of v3. Each has an id of its own, so that a
+// second report to an earlier one is not taken for news.
 func (s *session) seal(r request) (packet []byte, err error) {
 	s.msgID = nextID(s.msgID)
-	u := s.user
-	id, clock := s.peer.engine.state(s.peer.now())
-	e := envelope{
-		msgID: s.msgID, flags: reportable | u.level, engineID: id, clock: clock,
-		user: u.credential.User, context: u.credential.Context,
-	}
-	if u.level == authPriv {
-		e.salt = s.peer.engine.nextSalt(u.des())
-	}
-	if !s.scratch.out.seal(r, s.lastID, e, u) {
-		return nil, errUnsendable
-	}
-	return s.scratch.out.bytes(), nil
+	_, clock := s.peer.engine.state(s.peer.now())
+	return s.user.seal(r, s.msgID, s.lastID, clock)
 }
 
 // unseal is decode for v3. A report says why there is no response; it need not
@@ -94,12 +86,8 @@ func (s *session) unseal(b []byte) (resp response, ours bool, err error) {
 	if !ok || m.msgID != int64(s.msgID) || !s.trusted(&m) {
 		return response{}, false, nil
 	}
-	scoped, context, ok := m.scopedPDU(s.user)
-	if !ok {
-		return response{}, false, nil
-	}
 	u := s.user
-	p, ok := openPDU(scoped)
+	p, context, ok := openScoped(m.scoped)
 	switch {
 	case !ok:
 		return response{}, false, nil
@@ -120,7 +108,7 @@ func (s *session) unseal(b []byte) (resp response, ours bool, err error) {
 }
 
 // trusted tells whether a message that says it is signed is so, by our user and
-// the engine. What is not signed can still be a report.
+// the engine, and decrypts it. What is not signed can still be a report.
 func (s *session) trusted(m *sealed) bool {
 	u := s.user
 	switch {
@@ -129,7 +117,7 @@ func (s *session) trusted(m *sealed) bool {
 	case m.level&u.level != m.level, u.engineID == "", string(m.engineID) != u.engineID, string(m.user) != u.credential.User:
 		return false
 	}
-	return u.signed(m.message, m.signature)
+	return u.open(m.message)
 }
 
 // report takes what a report says of the engine.
@@ -193,7 +181,7 @@ func (s *session) diagnose(ctx context.Context, silence error) error {
 }
 
 func (s *session) compare(ctx context.Context, c probes.Credential) error {
-	if other := privProtocols[c.Priv].other; other != "" {
+	if other := otherExtension[c.Priv]; other != "" {
 		changed := c
 		changed.Priv = other
 		if s.understood(ctx, changed) {

@@ -41,6 +41,14 @@ func rawAgent(t *testing.T, reply func(in []byte) [][]byte) plan.Device {
 // quick is the timeout where no answer is expected, or can wait for a retry.
 const quick = 200 * time.Millisecond
 
+// patient is the timeout where every request is answered: on a machine that is
+// busy with other things an answer may take its time, and no retry may count.
+const patient = 30 * time.Second
+
+// unhurried is the timeout where some requests are answered and others are not,
+// and it matters which.
+const unhurried = time.Second
+
 func deviceAt(t *testing.T, addr string) plan.Device {
 	t.Helper()
 	d, err := ParseDevice(addr)

@@ -1,65 +1,50 @@
 package snmp
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/des"
-	"crypto/hmac"
-	"crypto/md5"
-	"crypto/sha1"
-	"crypto/sha256"
-	"crypto/sha512"
-	"crypto/subtle"
-	"encoding/binary"
 	"fmt"
-	"hash"
-	"slices"
+	"strings"
 
 	"github.com/edgehold/edgehold/probes"
+	"github.com/gosnmp/gosnmp"
 )
 
-// The user-based security model of SNMP v3 (RFC 3414, 3826, 7860) is our own:
-// gosnmp's decoder checks no digest, so that anybody could answer for a device,
-// and derives keys for whatever engine a datagram names.
+// The cryptography of the user-based security model (RFC 3414, 3826, 7860) is
+// gosnmp's. Which message it gets to see is ours to say: it makes keys for
+// whatever engine a message names, and takes every level that is signed.
 
 // Security levels, as the flags of a message have them.
 const (
-	noAuthNoPriv byte = 0
-	authNoPriv   byte = 1
-	authPriv     byte = 3
-	reportable   byte = 4 // a flag beside them
+	noAuthNoPriv = byte(gosnmp.NoAuthNoPriv)
+	authNoPriv   = byte(gosnmp.AuthNoPriv)
+	authPriv     = byte(gosnmp.AuthPriv)
 )
 
-// authProtocol is a hash and how much of its HMAC a message carries.
-type authProtocol struct {
-	hash func() hash.Hash
-	size int
+var authProtocols = map[probes.AuthProtocol]gosnmp.SnmpV3AuthProtocol{
+	probes.AuthMD5:    gosnmp.MD5,
+	probes.AuthSHA:    gosnmp.SHA,
+	probes.AuthSHA224: gosnmp.SHA224,
+	probes.AuthSHA256: gosnmp.SHA256,
+	probes.AuthSHA384: gosnmp.SHA384,
+	probes.AuthSHA512: gosnmp.SHA512,
 }
 
-var authProtocols = map[probes.AuthProtocol]authProtocol{
-	probes.AuthMD5:    {md5.New, 12},
-	probes.AuthSHA:    {sha1.New, 12},
-	probes.AuthSHA224: {sha256.New224, 16},
-	probes.AuthSHA256: {sha256.New, 24},
-	probes.AuthSHA384: {sha512.New384, 32},
-	probes.AuthSHA512: {sha512.New, 48},
+// Keys that the hash makes too short for AES are extended as Blumenthal does,
+// or as Reeder does where the name ends in C.
+var privProtocols = map[probes.PrivProtocol]gosnmp.SnmpV3PrivProtocol{
+	probes.PrivDES:     gosnmp.DES,
+	probes.PrivAES:     gosnmp.AES,
+	probes.PrivAES192:  gosnmp.AES192,
+	probes.PrivAES256:  gosnmp.AES256,
+	probes.PrivAES192C: gosnmp.AES192C,
+	probes.PrivAES256C: gosnmp.AES256C,
 }
 
-// privProtocol is a cipher's key length. A key that the hash makes too short is
-// extended as Reeder does or else as Blumenthal does.
-type privProtocol struct {
-	key    int
-	reeder bool
-	other  probes.PrivProtocol // the same cipher with the other extension
-}
-
-var privProtocols = map[probes.PrivProtocol]privProtocol{
-	probes.PrivDES:     {key: 16},
-	probes.PrivAES:     {key: 16},
-	probes.PrivAES192:  {key: 24, other: probes.PrivAES192C},
-	probes.PrivAES256:  {key: 32, other: probes.PrivAES256C},
-	probes.PrivAES192C: {key: 24, reeder: true, other: probes.PrivAES192},
-	probes.PrivAES256C: {key: 32, reeder: true, other: probes.PrivAES256},
+// otherExtension is the same cipher with the other extension of its key.
+var otherExtension = map[probes.PrivProtocol]probes.PrivProtocol{
+	probes.PrivAES192:  probes.PrivAES192C,
+	probes.PrivAES256:  probes.PrivAES256C,
+	probes.PrivAES192C: probes.PrivAES192,
+	probes.PrivAES256C: probes.PrivAES256,
 }
 
 // levelOf is the security level that a credential gives.
@@ -98,101 +83,98 @@ func checkUser(c probes.Credential) error {
 	return nil
 }
 
-// user signs and encrypts with the keys of one credential for one engine.
+// localise makes the keys of a credential for an engine. gosnmp remembers what
+// each pass phrase makes, a hash over a megabyte.
+func localise(c probes.Credential, engineID string) (*gosnmp.UsmSecurityParameters, error) {
+	keys := &gosnmp.UsmSecurityParameters{
+		UserName: c.User, AuthoritativeEngineID: engineID,
+		AuthenticationProtocol: gosnmp.NoAuth, PrivacyProtocol: gosnmp.NoPriv,
+	}
+	if levelOf(c) >= authNoPriv {
+		keys.AuthenticationProtocol, keys.AuthenticationPassphrase = authProtocols[c.Auth], c.AuthPass.Reveal()
+	}
+	if levelOf(c) < authPriv {
+		return keys, keys.InitSecurityKeys()
+	}
+	keys.PrivacyProtocol, keys.PrivacyPassphrase = privProtocols[c.Priv], c.PrivPass.Reveal()
+	if c.Priv != probes.PrivAES {
+		return keys, keys.InitSecurityKeys()
+	}
+	// No hash is too short for this key, but gosnmp extends it, with one more
+	// megabyte for every engine. The beginning is the key of DES.
+	keys.PrivacyProtocol = gosnmp.DES
+	err := keys.InitSecurityKeys()
+	keys.PrivacyProtocol, keys.PrivacyKey = gosnmp.AES, keys.PrivacyKey[:min(16, len(keys.PrivacyKey))]
+	return keys, err
+}
+
+// user seals and opens messages with the keys of one credential for one engine.
 type user struct {
 	credential probes.Credential
 	level      byte
 	engineID   string // that the keys are for; "" before there are any
-	mac        hash.Hash
-	macSize    int
-	block      cipher.Block
-	preIV      [8]byte // of DES
-	feedback   [aes.BlockSize]byte
-	pad        [aes.BlockSize]byte
+	keys       *gosnmp.UsmSecurityParameters
+	codec      gosnmp.GoSNMP
 }
 
-func newUser(c probes.Credential) *user {
-	return &user{credential: c, level: levelOf(c), macSize: authProtocols[c.Auth].size}
-}
+func newUser(c probes.Credential) *user { return &user{credential: c, level: levelOf(c)} }
 
-// bind takes the keys for an engine.
-func (u *user) bind(k userKeys, engineID string) (err error) {
-	u.engineID = engineID
-	if u.level == noAuthNoPriv {
-		return nil
-	}
-	u.mac = hmac.New(authProtocols[u.credential.Auth].hash, k.auth)
-	switch {
-	case u.level != authPriv:
-	case u.des():
-		copy(u.preIV[:], k.priv[8:])
-		u.block, err = des.NewCipher(k.priv[:8])
-	default:
-		u.block, err = aes.NewCipher(k.priv)
-	}
-	return err
-}
-
-func (u *user) des() bool { return u.credential.Priv == probes.PrivDES }
-
-// digest is the signature of a message whose place for it is zeroed.
-func (u *user) digest(message []byte) []byte {
-	u.mac.Reset()
-	u.mac.Write(message)
-	return u.mac.Sum(nil)[:u.macSize]
-}
-
-// signed checks the signature of a message; at is its place there. It leaves
-// the place zeroed.
-func (u *user) signed(message, at []byte) bool {
-	got := slices.Clone(at)
-	clear(at)
-	return u.mac != nil && len(got) == u.macSize && subtle.ConstantTimeCompare(got, u.digest(message)) == 1
-}
-
-// encrypt works in place; for DES b is whole blocks long.
-func (u *user) encrypt(b []byte, c clockOf, salt [8]byte) {
-	if u.des() {
-		cipher.NewCBCEncrypter(u.block, u.desIV(salt)).CryptBlocks(b, b)
-		return
-	}
-	u.feedback = aesIV(c, salt)
-	for len(b) > 0 { // cipher feedback
-		u.block.Encrypt(u.pad[:], u.feedback[:])
-		n := subtle.XORBytes(b, b[:min(len(b), len(u.pad))], u.pad[:])
-		copy(u.feedback[:], b[:n])
-		b = b[n:]
+// bind takes the keys for an engine, which must be this user's alone.
+func (u *user) bind(keys *gosnmp.UsmSecurityParameters) {
+	u.engineID, u.keys = keys.AuthoritativeEngineID, keys
+	u.codec = gosnmp.GoSNMP{
+		Version: gosnmp.Version3, SecurityModel: gosnmp.UserSecurityModel, MsgFlags: gosnmp.SnmpV3MsgFlags(u.level),
+		SecurityParameters: keys, ContextEngineID: u.engineID, ContextName: u.credential.Context,
 	}
 }
 
-// decrypt works in place; false: it cannot have been encrypted so.
-func (u *user) decrypt(b []byte, c clockOf, salt [8]byte) bool {
-	if u.des() {
-		if len(b)%des.BlockSize != 0 {
-			return false
+// discovery is the request that an engine answers with its name (RFC 3414,
+// section 4).
+func discovery(msgID, id uint32) ([]byte, error) {
+	p := gosnmp.SnmpPacket{
+		Version: gosnmp.Version3, MsgFlags: gosnmp.Reportable, SecurityModel: gosnmp.UserSecurityModel,
+		SecurityParameters: &gosnmp.UsmSecurityParameters{}, PDUType: gosnmp.GetRequest, MsgID: msgID, RequestID: id,
+	}
+	return p.MarshalMsg()
+}
+
+// seal makes a signed and encrypted message of a request, as the level wants.
+// Its salt is random.
+func (u *user) seal(r request, msgID, id uint32, c clockOf) (packet []byte, err error) {
+	defer func() {
+		if recover() != nil || err != nil || len(packet) == 0 {
+			packet, err = nil, errUnsendable
 		}
-		cipher.NewCBCDecrypter(u.block, u.desIV(salt)).CryptBlocks(b, b)
-		return true
+	}()
+	vars := make([]gosnmp.SnmpPDU, len(r.oids))
+	for i, oid := range r.oids {
+		vars[i] = gosnmp.SnmpPDU{Name: oid, Type: gosnmp.Null}
+		if r.kind == set {
+			vars[i].Type, vars[i].Value = gosnmp.Integer, int(int32(r.value))
+		}
 	}
-	u.feedback = aesIV(c, salt)
-	for len(b) > 0 {
-		u.block.Encrypt(u.pad[:], u.feedback[:])
-		n := copy(u.feedback[:], b)
-		subtle.XORBytes(b, b[:n], u.pad[:])
-		b = b[n:]
-	}
-	return true
+	u.keys.AuthoritativeEngineBoots, u.keys.AuthoritativeEngineTime = c.boots, c.time
+	u.codec.SetMsgID(msgID - 1)
+	u.codec.SetRequestID(id - 1)
+	return u.codec.SnmpEncodePacket(gosnmp.PDUType(pduTypes[r.kind]), vars, 0, uint32(max(r.reps, 0)))
 }
 
-func (u *user) desIV(salt [8]byte) []byte {
-	subtle.XORBytes(salt[:], salt[:], u.preIV[:])
-	return salt[:]
-}
+// afterSignature begins the errors of gosnmp about the varbinds of a message
+// whose signature was good: our codec reads more of them.
+const afterSignature = "error in unmarshalResponse: "
 
-// aesIV is as RFC 3826 has it.
-func aesIV(c clockOf, salt [8]byte) (iv [aes.BlockSize]byte) {
-	binary.BigEndian.PutUint32(iv[:], c.boots)
-	binary.BigEndian.PutUint32(iv[4:], c.time)
-	copy(iv[8:], salt[:])
-	return iv
+// open checks the signature of a message and decrypts it in place. What it is
+// given names our engine and user.
+func (u *user) open(message []byte) (ok bool) {
+	defer func() {
+		if recover() != nil {
+			ok = false
+		}
+	}()
+	p, err := u.codec.UnmarshalTrap(message, true)
+	if err != nil {
+		return strings.HasPrefix(err.Error(), afterSignature)
+	}
+	by, ok := p.SecurityParameters.(*gosnmp.UsmSecurityParameters)
+	return ok && by.AuthoritativeEngineID == u.engineID && by.UserName == u.credential.User
 }

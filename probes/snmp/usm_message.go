@@ -4,103 +4,25 @@ import "math"
 
 const (
 	version3    = 3
-	usmModel    = 3      // msgSecurityModel
-	maxReply    = 65_507 // bytes that fit UDP
-	minEngineID = 5      // bytes (RFC 3411, SnmpEngineID)
+	usmModel    = 3 // msgSecurityModel
+	minEngineID = 5 // bytes (RFC 3411, SnmpEngineID)
 	maxEngineID = 32
-	desBlock    = 8
 )
-
-// envelope is what surrounds the PDU of a v3 message.
-type envelope struct {
-	msgID    uint32
-	flags    byte
-	engineID string
-	clock    clockOf
-	user     string
-	context  string
-	salt     [8]byte
-}
-
-// seal writes a request as a v3 message; ok=false where an OID is none. u signs
-// and encrypts as the flags say.
-func (w *writer) seal(r request, id uint32, e envelope, u *user) (ok bool) {
-	w.reset()
-	level := e.flags & authPriv
-	pad := 0
-	if level == authPriv && u.des() { // room behind for whole blocks
-		pad = desBlock - 1
-		w.raw("\x00\x00\x00\x00\x00\x00\x00")
-	}
-	if ok = w.pdu(r, id); !ok {
-		return false
-	}
-	w.octets(e.context)
-	w.octets(e.engineID)
-	w.head(berSequence, pad)
-	if pad > 0 {
-		w.b = w.b[:len(w.b)-w.size()%desBlock]
-	}
-	private := ""
-	if level == authPriv {
-		u.encrypt(w.bytes(), e.clock, e.salt)
-		w.head(berOctets, 0)
-		private = string(e.salt[:])
-	}
-	place := w.security(e, u, private)
-	w.head(berSequence, 0)
-	if level != noAuthNoPriv {
-		message := w.bytes()
-		copy(message[len(message)-place:][:u.macSize], u.digest(message))
-	}
-	return true
-}
-
-// security writes all that comes before the scoped PDU. place is how far from
-// the end of the message the signature begins.
-func (w *writer) security(e envelope, u *user, private string) (place int) {
-	mark := w.size()
-	w.octets(private)
-	signature := w.size()
-	if e.flags&authNoPriv != 0 {
-		w.raw(string(make([]byte, u.macSize)))
-	}
-	place = w.size()
-	w.head(berOctets, signature)
-	w.octets(e.user)
-	w.integer(e.clock.time)
-	w.integer(e.clock.boots)
-	w.octets(e.engineID)
-	w.head(berSequence, mark)
-	w.head(berOctets, mark)
-
-	mark = w.size()
-	w.integer(usmModel)
-	flags := w.size()
-	w.byte(e.flags)
-	w.head(berOctets, flags)
-	w.integer(maxReply)
-	w.integer(e.msgID)
-	w.head(berSequence, mark)
-	w.integer(version3)
-	return place
-}
 
 // sealed is a v3 message that came, its parts pointing into the datagram.
 type sealed struct {
-	message   []byte
-	msgID     int64
-	level     byte
-	engineID  []byte
-	clock     clockOf
-	user      []byte
-	signature []byte
-	salt      []byte
-	scoped    []byte // plain or encrypted, with its head
+	message  []byte
+	msgID    int64
+	level    byte
+	engineID []byte
+	clock    clockOf
+	user     []byte
+	scoped   []byte // with its head; encrypted until the message is opened
 }
 
 // openSealed reads a v3 message as far as it is not encrypted. It must be
-// whole: none that was cut off can be trusted.
+// whole, and hold nothing but what it must: gosnmp would go on where a part
+// ends, and must not find another engine there than we do.
 func openSealed(b []byte) (m sealed, ok bool) {
 	_, end, ok := bounds(b)
 	if !ok || end > len(b) {
@@ -123,11 +45,17 @@ func openSealed(b []byte) (m sealed, ok bool) {
 	if !ok {
 		return m, false
 	}
-	if security, _, ok = element(security, berSequence); !ok || !m.security(security) {
+	security, rest, ok := element(security, berSequence)
+	if !ok || len(rest) > 0 || !m.security(security) {
 		return m, false
 	}
+	tag := byte(berSequence)
+	if m.level == authPriv {
+		tag = berOctets
+	}
 	m.scoped = b
-	return m, true
+	_, rest, ok = element(b, tag)
+	return m, ok && len(rest) == 0
 }
 
 func (m *sealed) header(b []byte) (ok bool) {
@@ -142,8 +70,8 @@ func (m *sealed) header(b []byte) (ok bool) {
 		return false
 	}
 	m.level = flags[0] & authPriv
-	model, _, ok := integer(b)
-	return ok && model == usmModel
+	model, b, ok := integer(b)
+	return ok && model == usmModel && len(b) == 0
 }
 
 func (m *sealed) security(b []byte) (ok bool) {
@@ -159,11 +87,11 @@ func (m *sealed) security(b []byte) (ok bool) {
 	if m.user, b, ok = element(b, berOctets); !ok {
 		return false
 	}
-	if m.signature, b, ok = element(b, berOctets); !ok {
+	if _, b, ok = element(b, berOctets); !ok { // the signature
 		return false
 	}
-	m.salt, _, ok = element(b, berOctets)
-	return ok
+	_, b, ok = element(b, berOctets) // the salt
+	return ok && len(b) == 0
 }
 
 func engineNumber(b []byte) (n uint32, rest []byte, ok bool) {
@@ -171,21 +99,18 @@ func engineNumber(b []byte) (n uint32, rest []byte, ok bool) {
 	return uint32(v), rest, ok && v >= 0 && v <= math.MaxInt32
 }
 
-// scopedPDU decrypts where that is needed, in place, and gives the PDU and its
-// context; ok=false where that cannot be or makes no sense.
-func (m *sealed) scopedPDU(u *user) (b, context []byte, ok bool) {
-	b = m.scoped
-	if m.level == authPriv {
-		if b, _, ok = element(b, berOctets); !ok || len(m.salt) != 8 || !u.decrypt(b, m.clock, [8]byte(m.salt)) {
-			return nil, nil, false
-		}
-	}
+// openScoped gives the PDU of a message that is not encrypted any more, and its
+// context.
+func openScoped(b []byte) (p pdu, context []byte, ok bool) {
 	if b, _, ok = element(b, berSequence); !ok { // DES leaves padding behind it
-		return nil, nil, false
+		return p, nil, false
 	}
 	if _, b, ok = element(b, berOctets); !ok { // contextEngineID, which not all agents give back
-		return nil, nil, false
+		return p, nil, false
 	}
-	context, b, ok = element(b, berOctets)
-	return b, context, ok
+	if context, b, ok = element(b, berOctets); !ok {
+		return p, nil, false
+	}
+	p, ok = openPDU(b)
+	return p, context, ok
 }

@@ -15,7 +15,7 @@ const (
 	defaultMaxReps  = 40         // and of any
 	defaultWidth    = 10         // columns in one request
 	replyBytes      = 1400       // a reply should fit one unfragmented datagram
-	maxVarbinds     = 100        // and hold no more than this many varbinds
+	maxVarbinds     = 64         // and hold no more than this many varbinds
 	usualVarbind    = 28         // bytes, until a reply has shown the true size
 	maxRows         = 20_000     // rows of one column
 	maxWalkRequests = 10_000     // requests of one walk

@@ -1,10 +1,9 @@
 package draintest
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"unicode"
@@ -174,7 +173,7 @@ func (p *parser) dimensions() ([]Dim, error) {
 		return nil, errors.New("payload is missing")
 	}
 	p.rest = p.rest[1:] // value() stops at a comma or a space only
-	slices.SortFunc(dims, func(a, b Dim) int { return cmp.Compare(a.Key, b.Key) })
+	sort.Slice(dims, func(i, j int) bool { return dims[i].Key < dims[j].Key })
 	for i := 1; i < len(dims); i++ {
 		if dims[i].Key == dims[i-1].Key {
 			return nil, fmt.Errorf("dimension %q comes twice", dims[i].Key)

@@ -1,11 +1,10 @@
 package draintest
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -254,7 +253,7 @@ func (p *rawPoint) readDim(f wireField) error {
 
 // finish judges a point now that its metric is known.
 func (m *metricReader) finish(p rawPoint) OTLPPoint {
-	slices.SortFunc(p.dims, func(a, b Dim) int { return cmp.Compare(a.Key, b.Key) })
+	sort.Slice(p.dims, func(i, j int) bool { return p.dims[i].Key < p.dims[j].Key })
 	out := OTLPPoint{
 		Line:  Line{Key: m.name, Dims: p.dims, Type: Gauge, Timestamp: int64(p.time / 1e6)},
 		Start: int64(p.start), Whole: p.whole, Resource: m.resource,
