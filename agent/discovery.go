@@ -62,7 +62,7 @@ func (a *Agent) newDiscovery() *discovery {
 func (d *discovery) Run(ctx context.Context) error {
 	var next time.Time
 	var at string
-	for {
+	for ctx.Err() == nil {
 		cfg, now := d.config(), time.Now()
 		switch {
 		case !cfg.Discovery.On():
@@ -78,10 +78,9 @@ func (d *discovery) Run(ctx context.Context) error {
 		if !next.IsZero() {
 			wait = max(time.Millisecond, min(wait, time.Until(next)))
 		}
-		if sleep(ctx, wait) != nil {
-			return nil
-		}
+		_ = sleep(ctx, wait) // an end shows above
 	}
+	return nil
 }
 
 // nextAt is the next moment after now with the time of the day at, HH:MM.

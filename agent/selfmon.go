@@ -120,8 +120,8 @@ func (s *selfPoints) add(series *probes.Series, v probes.Value) {
 	s.list = append(s.list, probes.Point{Series: series, Value: v, Stamp: s.stamp})
 }
 
-func (s *selfPoints) gauge(key string, v probes.Value, dims ...probes.Dimension) {
-	s.add(probes.NewSeries(key, probes.Gauge, dims...), v)
+func (s *selfPoints) gauge(key string, v probes.Value) {
+	s.add(probes.NewSeries(key, probes.Gauge), v)
 }
 
 func (s *selfPoints) count(key string, n int64) {

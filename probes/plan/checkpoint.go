@@ -181,16 +181,24 @@ func (p *poll) forgetEarlier(blocks []*Block) {
 	}
 	e.used = nil
 	for _, b := range blocks {
-		for _, source := range p.state.blocks[b].sources {
-			for oid := range source.oids() {
-				if p.conclusive(oid) && !p.state.blocks[b].unread {
-					delete(e.counters, columnKey(b.Interval, oid))
-				}
-			}
+		if bs := p.state.blocks[b]; !bs.unread {
+			p.forgetColumns(b, bs)
 		}
 	}
 	if e.polls++; len(e.counters) == 0 || e.polls > forgetEarlierAfter {
 		e.counters = nil
+	}
+}
+
+// forgetColumns forgets the saved counters of the columns that were read to
+// their end.
+func (p *poll) forgetColumns(b *Block, bs *blockState) {
+	for _, source := range bs.sources {
+		for oid := range source.oids() {
+			if p.conclusive(oid) {
+				delete(p.state.earlier.counters, columnKey(b.Interval, oid))
+			}
+		}
 	}
 }
 

@@ -159,7 +159,9 @@ func FuzzIndex(f *testing.F) {
 			var back []string
 			for octet := range strings.SplitSeq(c.Text, ":") {
 				var n int
-				fmt.Sscanf(octet, "%x", &n)
+				if _, err := fmt.Sscanf(octet, "%x", &n); err != nil {
+					t.Fatalf("%q is no octet: %v", octet, err)
+				}
 				back = append(back, fmt.Sprint(n))
 			}
 			if whole, _ := arcOctets(FormHex, arcs); strings.Count(arcs, ".")+1 == len(back) && len(whole) == len(back) && !sameArcs(back, arcs) {

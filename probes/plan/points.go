@@ -290,16 +290,22 @@ func (s *State) shares() bool {
 	var ids [][16]byte
 	for _, bs := range s.blocks {
 		for _, r := range bs.order {
-			for _, series := range r.series {
-				if series != nil {
-					ids = append(ids, series.ID())
-				}
-			}
+			ids = r.appendIDs(ids)
 		}
 	}
 	all := len(ids)
 	slices.SortFunc(ids, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
 	return len(slices.Compact(ids)) < all
+}
+
+// appendIDs adds the ids of the series that the row has so far.
+func (r *row) appendIDs(ids [][16]byte) [][16]byte {
+	for _, series := range r.series {
+		if series != nil {
+			ids = append(ids, series.ID())
+		}
+	}
+	return ids
 }
 
 // Number reads the number of a constant metric; false where text is none.

@@ -47,14 +47,13 @@ func (c *Client) trySet(ctx context.Context, oid string, value int64) (WriteAcce
 		}
 	}
 	resp, err := c.s.exchange(ctx, request{kind: set, oids: []string{oid}, value: uint32(value)})
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return WriteUnknown, "", ctx.Err()
+	case err == nil:
+		return accessOf(resp.status), fmt.Sprintf("the device answers %v to a SET of %s", resp.status, oid), nil
 	}
-	if err != nil {
-		return WriteUnknown, "a SET got no answer (" + err.Error() + "), a GET did", nil
-	}
-	access := accessOf(resp.status)
-	return access, fmt.Sprintf("the device answers %v to a SET of %s", resp.status, oid), nil
+	return WriteUnknown, fmt.Sprintf("a SET got no answer (%v), a GET did", err), nil
 }
 
 // accessOf reads the answer to a SET of what nobody can set. Words of SNMP v1

@@ -52,30 +52,32 @@ func TestShortAESKey(t *testing.T) {
 	}
 }
 
-// The keys of an engine are made once: later polls do not look at the pass
-// phrases, whichever session and interval they are of.
+// The keys of an engine are made once: neither later polls nor a restart look
+// at the pass phrases again, another engine does.
 func TestKeysAreKept(t *testing.T) {
 	t.Parallel()
 	e := newSecureEngine(v3("u", probes.AuthSHA256, probes.PrivAES256C))
 	d := e.device(t, newKit(probes.Deps{Clock: e.clock}))
-	spoil := func() {
-		for _, keys := range d.peer.engine.users {
-			keys.AuthenticationPassphrase, keys.PrivacyPassphrase = "not-the-phrase", "not-the-phrase"
-		}
-	}
-	for poll := range 3 {
+	poll := func() *gosnmp.UsmSecurityParameters {
+		t.Helper()
 		if _, err := ask(t, d); err != nil {
-			t.Errorf("poll %d: %v", poll, err)
+			t.Error(err)
 		}
-		spoil()
+		keys := d.peer.engine.users[d.Credentials[0]]
+		keys.AuthenticationPassphrase, keys.PrivacyPassphrase = "not-the-phrase", "not-the-phrase"
+		return keys
+	}
+	first := poll()
+	if again := poll(); again != first {
+		t.Error("the second poll has made keys")
 	}
 	e.restart(9)
-	if _, err := ask(t, d); err != nil {
-		t.Errorf("after a restart: %v", err)
+	if again := poll(); again != first {
+		t.Error("a restart has made keys")
 	}
 	e.change(func() { e.id = engineB })
-	if _, err := ask(t, d); err != nil {
-		t.Errorf("the keys of another engine: %v", err)
+	if other := poll(); bytes.Equal(other.SecretKey, first.SecretKey) {
+		t.Error("two engines have one key")
 	}
 }
 
