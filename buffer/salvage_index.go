@@ -204,7 +204,7 @@ func (x *index) close() {
 		x.lower(bases[len(bases)/2])
 	}
 	if x.runs < x.most && o.base < x.limit {
-		x.segments[o.segment] = slices.Replace(all, i, j, o.run)
+		x.segments[o.segment] = slices.Insert(slices.Delete(all, i, j), i, o.run)
 		x.runs += 1 - (j - i)
 	}
 }

@@ -42,7 +42,11 @@ func (s setOf[T]) add(x spanOf[T]) setOf[T] {
 		x.from, x.to = min(x.from, s[last].from), max(x.to, s[last].to)
 		last++
 	}
-	return slices.Replace(s, first, last, x)
+	if first == last {
+		return slices.Insert(s, first, x)
+	}
+	s[first] = x
+	return slices.Delete(s, first+1, last)
 }
 
 // remove returns the set without x. It may reuse s.
@@ -62,7 +66,7 @@ func (s setOf[T]) remove(x spanOf[T]) setOf[T] {
 		}
 		last++
 	}
-	return slices.Replace(s, first, last, rest...)
+	return slices.Insert(slices.Delete(s, first, last), first, rest...)
 }
 
 // union returns a new set.

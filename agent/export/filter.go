@@ -1,11 +1,11 @@
 package export
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"path"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -153,7 +153,7 @@ func nearest(names map[string]bool, want string, n int) []string {
 	for _, name := range all {
 		far[name] = distance(strings.ToLower(name), strings.ToLower(want))
 	}
-	slices.SortStableFunc(all, func(a, b string) int { return cmp.Compare(far[a], far[b]) })
+	sort.SliceStable(all, func(i, j int) bool { return far[all[i]] < far[all[j]] })
 	return all[:min(n, len(all))]
 }
 

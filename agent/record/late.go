@@ -3,7 +3,7 @@ package record
 import (
 	"cmp"
 	"encoding/binary"
-	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -82,9 +82,9 @@ func appendGroupKey(dst []byte, p probes.Point, period time.Duration) []byte {
 // records appends the record of the group; more than one where the metrics are
 // more than one record takes.
 func (g group) records(dst []LateRecord, points []probes.Point, o LateOptions) []LateRecord {
-	slices.SortStableFunc(g.from, func(a, b int32) int {
-		x, y := points[a].Series, points[b].Series
-		return cmp.Or(strings.Compare(x.Key(), y.Key()), cmp.Compare(x.Type(), y.Type()))
+	sort.SliceStable(g.from, func(i, j int) bool {
+		x, y := points[g.from[i]].Series, points[g.from[j]].Series
+		return cmp.Or(strings.Compare(x.Key(), y.Key()), cmp.Compare(x.Type(), y.Type())) < 0
 	})
 	head := g.head(points, o)
 	b := head

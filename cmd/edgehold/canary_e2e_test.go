@@ -464,7 +464,7 @@ func pollAll(t *testing.T, e *evidence, s *site, addrs []string) {
 	t.Helper()
 	var wg sync.WaitGroup
 	for _, addr := range addrs {
-		for _, flags := range [][]string{nil, {"--json"}, {"--v1"}} {
+		for _, flags := range [][]string{nil, {"--json"}, {"--version", "v1"}} {
 			wg.Go(func() {
 				args := append([]string{"poll", addr, "--community-file", filepath.Join(s.dir, "community")}, flags...)
 				e.run(t, args...)

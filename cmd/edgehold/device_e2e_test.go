@@ -193,7 +193,7 @@ func TestE2ERealDevice(t *testing.T) {
 	t.Parallel()
 	addr := snmpd(t)
 	s := newSite(t)
-	for version, flags := range map[string][]string{"-v2c": nil, "-v1": {"--v1"}} {
+	for version, flags := range map[string][]string{"-v2c": nil, "-v1": {"--version", "v1"}} {
 		args := append([]string{addr, "--community-file", filepath.Join(s.dir, "community")}, flags...)
 		wantGauges(t, addr, version, args)
 		r := edgehold(t, append([]string{"poll", "--wait", "2s"}, args...)...)

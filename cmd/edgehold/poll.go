@@ -20,9 +20,11 @@ import (
 )
 
 type pollFlags struct {
+	credentialFlags
 	config        string
-	communityFile string
-	v1            bool
+	profile       string
+	profiles      string
+	featureSets   []string
 	pkg           string
 	configuration string
 	wait          time.Duration
@@ -40,6 +42,7 @@ Problems go to standard error, and for each device its profile and how many
 points it makes a day. Nothing is stored or sent.
 
   edgehold poll 192.0.2.10 --community-file FILE     a device, with the profile that fits it
+  edgehold poll 192.0.2.10 --v3-user NAME --auth SHA256 --auth-file FILE
   edgehold poll --package P --configuration C.json   a package and its monitoring configuration
   edgehold poll --config edgehold.yaml               what the agent would poll
 
@@ -52,16 +55,19 @@ with --wait, which polls twice and prints the second poll.`,
 		},
 	}
 	cmd.Flags().StringVarP(&f.config, "config", "c", "", "configuration file of an agent")
-	cmd.Flags().StringVar(&f.communityFile, "community-file", "", "file that holds the SNMP community, not readable by others (default: the community \"public\")")
-	cmd.Flags().BoolVar(&f.v1, "v1", false, "speak SNMPv1 instead of SNMPv2c")
+	f.credentialFlags.add(cmd)
+	cmd.Flags().StringVar(&f.profile, "profile", "auto", "profile, or auto")
+	cmd.Flags().StringVar(&f.profiles, "profiles", "", "folder with profiles of your own")
+	cmd.Flags().StringSliceVar(&f.featureSets, "feature-sets", nil, "feature sets beside what is always read; all for all")
 	cmd.Flags().StringVar(&f.pkg, "package", "", "extension package: a folder, zip or bundle")
 	cmd.Flags().StringVar(&f.configuration, "configuration", "", "monitoring configuration (JSON) for --package")
 	cmd.Flags().DurationVar(&f.wait, "wait", 0, "poll twice, this far apart, so that counters show; e.g. 10s")
 	cmd.Flags().BoolVar(&f.timing, "timing", false, "tell what each table cost, on standard error")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print one JSON object per point")
 	for _, own := range []string{"config", "package"} { // these say themselves how a device is asked
-		cmd.MarkFlagsMutuallyExclusive(own, "community-file")
-		cmd.MarkFlagsMutuallyExclusive(own, "v1")
+		for _, ofDevice := range []string{"community-file", "v3-user", "version", "profile", "profiles", "feature-sets"} {
+			cmd.MarkFlagsMutuallyExclusive(own, ofDevice)
+		}
 	}
 	cmd.MarkFlagsMutuallyExclusive("config", "package")
 	cmd.MarkFlagsRequiredTogether("package", "configuration")
@@ -72,7 +78,7 @@ func poll(cmd *cobra.Command, f pollFlags, devices []string) error {
 	if f.wait < 0 {
 		return usage(cmd, fmt.Errorf("--wait is %v, expected a duration such as 10s", f.wait))
 	}
-	cfg, err := f.target(devices)
+	cfg, err := f.target(cmd, devices)
 	if err != nil {
 		return err
 	}
@@ -94,7 +100,7 @@ func pollLog(cmd *cobra.Command) zerolog.Logger {
 }
 
 // target makes the configuration that is polled from the flags.
-func (f pollFlags) target(devices []string) (*config.Config, error) {
+func (f pollFlags) target(cmd *cobra.Command, devices []string) (*config.Config, error) {
 	if f.config != "" {
 		cfg, _, err := config.Load(f.config, kinds())
 		return cfg, err
@@ -109,31 +115,21 @@ func (f pollFlags) target(devices []string) (*config.Config, error) {
 	if len(devices) == 0 {
 		return nil, exitCode{exitUsage, errors.New("nothing to poll: give a device, --package with --configuration, or --config; see `edgehold poll --help`")}
 	}
-	credential, err := f.credential()
+	credentials, err := f.given(cmd)
 	if err != nil {
 		return nil, err
 	}
-	cfg.Credentials = map[string]probes.Credential{credential.Name: credential}
-	options := &snmp.Options{Devices: devices, Credentials: []string{credential.Name}, Profile: "auto", Interval: probes.Duration(time.Minute)}
+	options := &snmp.Options{Devices: devices, Profile: f.profile, FeatureSets: f.featureSets, Interval: probes.Duration(time.Minute)}
+	cfg.Profiles, cfg.Credentials = f.profiles, map[string]probes.Credential{}
+	for _, c := range credentials {
+		cfg.Credentials[c.Name] = c
+		options.Credentials = append(options.Credentials, c.Name)
+	}
 	for _, err := range options.Check() {
 		return nil, exitCode{exitUsage, err}
 	}
 	cfg.Probes = []config.Probe{{Kind: "snmp", Options: options, Where: "command line"}}
 	return cfg, nil
-}
-
-func (f pollFlags) credential() (probes.Credential, error) {
-	c := probes.Credential{Name: "default-public", Version: probes.SNMPv2c, Community: probes.NewSecret("public")}
-	if f.v1 {
-		c.Version = probes.SNMPv1
-	}
-	if f.communityFile == "" {
-		return c, nil
-	}
-	c.Name = "community-file"
-	community, err := config.ReadSecretFile(f.communityFile)
-	c.Community = community
-	return c, err
 }
 
 // printPolled prints points on standard output and problems on standard error.

@@ -56,7 +56,7 @@ func TestPollFlags(t *testing.T) {
 		{"the same without port", append(pkg, host), exitCheck, uptime, ""},
 		{"another device", append(pkg, "192.0.2.1"), exitError, "", "none of 192.0.2.1 is configured, expected some of " + host},
 		{"a community beside a package", append(pkg, "--community-file", community), exitUsage, "", "community-file"},
-		{"a version beside a package", append(pkg, "--v1"), exitUsage, "", "v1"},
+		{"a version beside a package", append(pkg, "--version", "v1"), exitUsage, "", "version"},
 		{"no package there", []string{"--package", dir + "/none", "--configuration", json}, exitError, "", "no such file"},
 		{"back in time", []string{agent.Addr(), "--wait", "-1s"}, exitUsage, "", "--wait is -1s"},
 		{"a URL", []string{"http://" + host}, exitUsage, "", "is not a device address"},

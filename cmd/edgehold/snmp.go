@@ -43,24 +43,27 @@ Without any of them it is the community "public". Several are tried in order.`,
 
 // snmpFlags say how a device is asked.
 type snmpFlags struct {
-	config        string
-	names         []string
+	credentialFlags
+	config  string
+	names   []string
+	port    uint16
+	timeout time.Duration
+	retries int
+}
+
+// credentialFlags are a credential on the command line.
+type credentialFlags struct {
 	communityFile string
 	version       string
 	user, context string
 	auth, priv    string
 	authFile      string
 	privFile      string
-	port          uint16
-	timeout       time.Duration
-	retries       int
 }
 
-func (f *snmpFlags) add(cmd *cobra.Command) {
+func (f *credentialFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVarP(&f.config, "config", "c", "", "configuration file that has the credentials (default with --credentials: "+defaultConfig+")")
-	flags.StringSliceVar(&f.names, "credentials", nil, "names of credentials in the configuration, tried in this order (default with --config: all)")
-	flags.StringVar(&f.communityFile, "community-file", "", "file that holds the SNMP community, not readable by others")
+	flags.StringVar(&f.communityFile, "community-file", "", "file that holds the SNMP community, not readable by others (default: the community \"public\")")
 	flags.StringVar(&f.version, "version", "", "SNMP version: v1, v2c or v3 (default v2c, with --v3-user v3)")
 	flags.StringVar(&f.user, "v3-user", "", "SNMPv3 user")
 	flags.StringVar(&f.auth, "auth", "", "how the user's messages are signed: MD5, SHA, SHA224, SHA256, SHA384 or SHA512")
@@ -68,11 +71,18 @@ func (f *snmpFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.priv, "priv", "", "how they are encrypted: DES, AES, AES192, AES256, AES192C or AES256C")
 	flags.StringVar(&f.privFile, "priv-file", "", "file that holds the pass phrase for --priv")
 	flags.StringVar(&f.context, "context", "", "SNMPv3 context name")
+	cmd.MarkFlagsRequiredTogether("auth", "auth-file")
+	cmd.MarkFlagsRequiredTogether("priv", "priv-file")
+}
+
+func (f *snmpFlags) add(cmd *cobra.Command) {
+	f.credentialFlags.add(cmd)
+	flags := cmd.Flags()
+	flags.StringVarP(&f.config, "config", "c", "", "configuration file that has the credentials (default with --credentials: "+defaultConfig+")")
+	flags.StringSliceVar(&f.names, "credentials", nil, "names of credentials in the configuration, tried in this order (default with --config: all)")
 	flags.Uint16Var(&f.port, "port", 161, "UDP port, where the address does not say one")
 	flags.DurationVar(&f.timeout, "timeout", 2*time.Second, "wait for the answer to one request this long")
 	flags.IntVar(&f.retries, "retries", 1, "ask again this often")
-	cmd.MarkFlagsRequiredTogether("auth", "auth-file")
-	cmd.MarkFlagsRequiredTogether("priv", "priv-file")
 	for _, own := range []string{"config", "credentials"} { // these say themselves how a device is asked
 		for _, other := range []string{"community-file", "v3-user", "version"} {
 			cmd.MarkFlagsMutuallyExclusive(own, other)
@@ -88,6 +98,11 @@ func (f *snmpFlags) credentials(cmd *cobra.Command) ([]probes.Credential, error)
 	if f.config != "" || len(f.names) > 0 {
 		return f.configured(cmd)
 	}
+	return f.given(cmd)
+}
+
+// given are those that stand on the command line itself, in order.
+func (f *credentialFlags) given(cmd *cobra.Command) ([]probes.Credential, error) {
 	var all []probes.Credential
 	if f.user != "" || f.version == "v3" {
 		c, err := f.v3(cmd)
@@ -105,7 +120,7 @@ func (f *snmpFlags) credentials(cmd *cobra.Command) ([]probes.Credential, error)
 	return append(all, c), err
 }
 
-func (f *snmpFlags) community(cmd *cobra.Command) (probes.Credential, error) {
+func (f *credentialFlags) community(cmd *cobra.Command) (probes.Credential, error) {
 	c := probes.Credential{Name: "default-public", Version: probes.SNMPv2c, Community: probes.NewSecret("public")}
 	switch f.version {
 	case "", "v2c", "2c", "v3":
@@ -128,7 +143,7 @@ var (
 	privProtocols = []probes.PrivProtocol{probes.PrivNone, probes.PrivDES, probes.PrivAES, probes.PrivAES192, probes.PrivAES256, probes.PrivAES192C, probes.PrivAES256C}
 )
 
-func (f *snmpFlags) v3(cmd *cobra.Command) (probes.Credential, error) {
+func (f *credentialFlags) v3(cmd *cobra.Command) (probes.Credential, error) {
 	c := probes.Credential{
 		Name: "v3-user", Version: probes.SNMPv3, User: f.user, Context: f.context,
 		Auth: probes.AuthProtocol(strings.ToUpper(f.auth)), Priv: probes.PrivProtocol(strings.ToUpper(f.priv)),

@@ -169,7 +169,8 @@ func FuzzDecode(f *testing.F) {
 	for _, v := range []snmptest.Value{
 		snmptest.Integer(-1), snmptest.OctetString("eth0"), snmptest.Counter64(1 << 63), snmptest.OpaqueFloat(1.5), snmptest.OpaqueDouble(-1.5),
 		snmptest.IPAddress([4]byte{192, 0, 2, 1}), snmptest.ObjectID(snmptest.OID{1, 3, 6}), snmptest.NoSuchInstance(), snmptest.EndOfMibView(),
-		snmptest.TimeTicks(1 << 31), snmptest.Opaque("\x9f\x78\x05"), {Tag: snmptest.TagInteger},
+		snmptest.TimeTicks(1 << 31), snmptest.Opaque("\x9f\x78\x05"),
+		{Tag: snmptest.TagInteger},
 	} {
 		m.Varbinds = append(m.Varbinds, snmptest.Varbind{Name: snmptest.MustOID("1.3.6.1.2.1.1.1.0"), Value: v})
 		f.Add(m.Append(nil))

@@ -139,24 +139,61 @@ func oddAnswer(t *testing.T, priv probes.PrivProtocol) (*user, []byte) {
 	return u, answer
 }
 
-// A second part where gosnmp would look for the engine is refused.
-func TestNoSecondEngine(t *testing.T) {
+// gosnmp, which blanks a signature to check it, does not get to see what names
+// another engine or user: it would make keys for it.
+func TestForeignMessagesAreNotOpened(t *testing.T) {
+	t.Parallel()
+	e := newSecureEngine(v3("u", probes.AuthSHA, probes.PrivAES))
+	e.msgID, e.request = 7, 7
+	keys, err := localise(e.user, engineA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := e.user
+	other.User = "v"
+	for name, datagram := range map[string][]byte{
+		"engine": e.made(gosnmp.AuthPriv, e.user, engineB), "user": e.made(gosnmp.AuthPriv, other, engineA), "": e.made(gosnmp.AuthPriv, e.user, engineA),
+	} {
+		s := &session{
+			peer: newPeer(newKit(probes.Deps{})), scratch: new(scratch), lastID: 7, msgID: 7, stats: &probes.PollStats{}, version: version3, user: newUser(e.user),
+		}
+		s.user.bind(keys)
+		before := bytes.Clone(datagram)
+		_, ours, _ := s.decode(datagram)
+		if opened := !bytes.Equal(datagram, before); ours != (name == "") || opened != ours {
+			t.Errorf("another %q: taken %v, opened %v", name, ours, opened)
+		}
+	}
+}
+
+// A part that has more in it than it must, where gosnmp would look for the next
+// one, is refused.
+func TestNothingHidesInSealed(t *testing.T) {
 	t.Parallel()
 	e := newSecureEngine(v3("u", probes.AuthNone, probes.PrivNone))
 	plain := e.made(gosnmp.NoAuthNoPriv, e.user, engineA)
-	if _, ok := openSealed(plain); !ok {
-		t.Fatal("the message itself is refused")
-	}
 	const header = 5 // behind the version
-	size := int(plain[header+1])
-	if plain[header] != berSequence {
-		t.Fatalf("no header in %x", plain)
+	security := header + 2 + int(plain[header+1])
+	scoped := security + 2 + int(plain[security+1])
+	if _, ok := openSealed(plain); !ok || plain[header] != berSequence || plain[security] != berOctets || plain[scoped] != berSequence {
+		t.Fatalf("not the message that this is about: %x", plain)
 	}
-	longer := slices.Insert(bytes.Clone(plain), header+2+size, 4, 0)
-	longer[1] += 2
-	longer[header+1] += 2
-	if _, ok := openSealed(longer); ok {
-		t.Error("took a header with more in it")
+	for name, test := range map[string]struct {
+		at      int
+		lengths []int // of what grows
+	}{
+		"header":                    {security, []int{1, header + 1}},
+		"security parameters":       {scoped, []int{1, security + 1, security + 3}},
+		"after security parameters": {scoped, []int{1, security + 1}},
+		"after the scoped PDU":      {len(plain), []int{1}},
+	} {
+		longer := slices.Insert(bytes.Clone(plain), test.at, berOctets, 0)
+		for _, at := range test.lengths {
+			longer[at] += 2
+		}
+		if _, ok := openSealed(longer); ok {
+			t.Errorf("%s: took %x", name, longer)
+		}
 	}
 }
 
