@@ -246,7 +246,7 @@ func TestE2EBadInputStopsNothingElse(t *testing.T) {
 		t.Errorf("a device that cuts its answers: %+v", d)
 	}
 	text := edgehold(t, "status", "--config", s.config)
-	text.mustSay(t, 0, "py/extension.yaml: this data source cannot run here: python", "torn.zip", "bad.json:1:28: not valid JSON", "DEVICE_CONNECTION_ERROR")
+	text.mustSay(t, 0, "py/extension.yaml: this data source cannot run here: python", "torn.zip", "bad.json:1:28: not valid JSON", "backing off")
 	from := time.Now().UnixMilli()
 	ofPackage := func(l draintest.Line) bool { return l.Key == "e2e.good.uptime" && l.Timestamp > from }
 	eventually(t, "the healthy ones to go on delivering", func() bool {

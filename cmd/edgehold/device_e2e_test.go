@@ -194,7 +194,7 @@ func TestE2ERealDevice(t *testing.T) {
 	addr := snmpd(t)
 	s := newSite(t)
 	for version, flags := range map[string][]string{"-v2c": nil, "-v1": {"--version", "v1"}} {
-		args := append([]string{addr, "--community-file", filepath.Join(s.dir, "community")}, flags...)
+		args := append([]string{addr, "--community-file", filepath.Join(s.dir, "community"), "--feature-sets", "interfaces-all"}, flags...)
 		wantGauges(t, addr, version, args)
 		r := edgehold(t, append([]string{"poll", "--wait", "2s"}, args...)...)
 		r.mustSay(t, 0)
@@ -228,13 +228,13 @@ func TestE2ERealDevice(t *testing.T) {
 	if r := first.end(syscall.SIGTERM); r.code != 0 || time.Since(told) > patience/4 || !strings.Contains(r.err, "edgehold has stopped") {
 		t.Errorf("SIGTERM: exit code %d after %v\n%s", r.code, time.Since(told), first.tail())
 	}
-	stopped := time.Now().UnixMilli()
+	stopped := apart(t)
 	s.start()
 	if stamps = arrive(stopped); deltas(stamps[0]) == 0 {
 		t.Error("the first poll after a planned restart gave no deltas: the baselines were lost")
 	}
 	s.agent.end(syscall.SIGKILL)
-	killed := time.Now().UnixMilli()
+	killed := apart(t)
 	s.start()
 	if stamps = arrive(killed); deltas(stamps[0]) != 0 {
 		t.Error("the first poll after a kill gave deltas: old baselines were used a second time")
@@ -242,6 +242,16 @@ func TestE2ERealDevice(t *testing.T) {
 	if deltas(stamps[1]) == 0 {
 		t.Error("the second poll after a kill gave no deltas")
 	}
+}
+
+// apart gives a moment that lies between the polls of the process that has just
+// ended and those of the next: the agent's clock, which follows the
+// environment's whole seconds, and this one may differ by some.
+func apart(t *testing.T) int64 {
+	t.Helper()
+	ended := time.Now()
+	eventually(t, "two seconds to pass", func() bool { return time.Since(ended) > 2*time.Second })
+	return ended.Add(time.Second).UnixMilli()
 }
 
 // wantGauges compares what `poll` prints with net-snmp's own reading.
@@ -263,7 +273,7 @@ func wantGauges(t *testing.T, addr, version string, args []string) {
 	before := get("1.3.6.1.2.1.1.3.0")
 	points := pollJSON(t, args...)
 	after := get("1.3.6.1.2.1.1.3.0", "1.3.6.1.2.1.1.5.0", "1.3.6.1.2.1.1.6.0", "1.3.6.1.2.1.2.1.0")
-	interfaces := 0
+	interfaces, stores := 0, 0
 	for _, p := range points {
 		switch {
 		case p.Type != "gauge":
@@ -290,12 +300,33 @@ func wantGauges(t *testing.T, addr, version string, args []string) {
 			if p.Value != 1 || !strings.HasSuffix(p.Dimensions["admin.status"], "("+want[0]+")") || !strings.HasSuffix(p.Dimensions["oper.status"], "("+want[1]+")") {
 				t.Errorf("interface %v of value %v, snmpget saw admin %s, oper %s", p.Dimensions, p.Value, want[0], want[1])
 			}
+		case p.Dimensions["memory.id"] != "" || p.Dimensions["storage.id"] != "":
+			stores++
+			wantStore(t, p, get)
 		default:
 			t.Errorf("a gauge %s that nobody compares", p.Key)
 		}
 	}
-	if want := number(t, after[3]); interfaces == 0 || float64(interfaces) != want || len(points) != interfaces+1 {
+	if want := number(t, after[3]); interfaces == 0 || float64(interfaces) != want || len(points) != interfaces+stores+1 || stores == 0 {
 		t.Errorf("%d points, %d interfaces; snmpget saw %v interfaces", len(points), interfaces, want)
+	}
+}
+
+// wantStore compares a memory or a file system with its row of hrStorageTable.
+func wantStore(t *testing.T, p jsonPoint, get func(...string) []string) {
+	t.Helper()
+	const column = "1.3.6.1.2.1.25.2.3.1."
+	index := p.Dimensions["memory.id"] + p.Dimensions["storage.id"]
+	row := get(column+"3."+index, column+"4."+index, column+"5."+index, column+"6."+index)
+	unit, size, used := number(t, row[1]), number(t, row[2]), number(t, row[3])
+	if p.Dimensions["memory.id"] != "" {
+		unit /= 1024
+	}
+	name := p.Dimensions["memory.name"] + p.Dimensions["storage.name"]
+	whole := strings.HasSuffix(p.Key, "total") || strings.HasSuffix(p.Key, "size")
+	// What is used moves between the poll and the tool.
+	if name != row[0] || whole && p.Value != size*unit || !whole && math.Abs(p.Value-used*unit) > size*unit/5 {
+		t.Errorf("%s of %q is %v; snmpget saw %q", p.Key, name, p.Value, row)
 	}
 }
 
