@@ -124,7 +124,7 @@ func TestE2EBadInputIsNamedByCheck(t *testing.T) {
 		},
 		"all at once": {func(s *site) {
 			s.file("edgehold.yaml", "sitee: x\nuplink:\n  dynatrace: {url: abc, token_file: token}\nbuffer: {max_size: big}\nprobes:\n  - {kind: snpm}\n  - {kind: snmp, devices: [a b], credentials: [x], interval: soon}\n")
-		}, []string{":1:1: sitee: ", ":3:20: uplink.dynatrace.url: ", ":4:20: buffer.max_size: ", ":6:", `did you mean "snmp"?`, ":7:", "probes[1].interval: ", "error(s)"}},
+		}, []string{":1:1: sitee: ", ":3:20: uplink.dynatrace.url: ", ":4:20: buffer.max_size: ", ":6:", `did you mean "snmp"?`, ":7:", "probes[1].interval: ", " errors; nothing"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)

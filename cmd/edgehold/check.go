@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -78,7 +80,7 @@ func check(path string) (checkDocument, error) {
 			doc.Warnings = append(doc.Warnings, e.Name+": "+w)
 		}
 		if e.Err != nil {
-			doc.Errors = append(doc.Errors, strings.Split(e.Err.Error(), "\n")...) // a file's errors come joined
+			doc.Errors = append(doc.Errors, entryErrors(e.Err)...)
 			continue
 		}
 		if e.Unsigned {
@@ -88,6 +90,23 @@ func check(path string) (checkDocument, error) {
 	}
 	doc.OK = len(doc.Errors) == 0
 	return doc, nil
+}
+
+// place begins the errors of an entry: the line of the configuration it stands in.
+var place = regexp.MustCompile(`^\S+:\d+:\d+: `)
+
+// entryErrors takes the errors of an entry apart, which come joined, gives each
+// the entry's place and says what holds for many devices once.
+func entryErrors(err error) []string {
+	text := err.Error()
+	at := place.FindString(text)
+	var lines []string
+	for line := range strings.SplitSeq(strings.TrimPrefix(text, at), "\n") {
+		if line = at + line; !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }
 
 func printCheck(cmd *cobra.Command, doc checkDocument, asJSON bool) error {
@@ -114,14 +133,14 @@ func printCheckText(cmd *cobra.Command, doc checkDocument) {
 		fmt.Fprintln(cmd.ErrOrStderr(), "error:", e)
 	}
 	if !doc.OK {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %d error(s); nothing was changed\n", doc.File, len(doc.Errors))
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s; nothing was changed\n", doc.File, counted(len(doc.Errors), "error"))
 		return
 	}
 	for _, e := range doc.Entries {
-		fmt.Fprintf(cmd.OutOrStdout(), "  %s: %d device(s), %d task(s)\n", e.Name, e.Devices, e.Tasks)
+		fmt.Fprintf(cmd.OutOrStdout(), "  %s: %s, %s\n", e.Name, counted(e.Devices, "device"), counted(e.Tasks, "task"))
 		if e.PerDay > 0 {
-			fmt.Fprintf(cmd.OutOrStdout(), "    about %d points a day, taking %d interfaces each; tables of sensors and the like come on top\n",
-				e.PerDay, extension.AssumedInterfaces)
+			fmt.Fprintf(cmd.OutOrStdout(), "    about %s a day, %s a device, taking %d interfaces each; tables of sensors and the like come on top\n",
+				points(e.PerDay), grouped(e.PerDay/max(e.Devices, 1)), extension.AssumedInterfaces)
 		}
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s: good\n", doc.File)

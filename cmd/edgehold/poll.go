@@ -87,6 +87,9 @@ func poll(cmd *cobra.Command, f pollFlags, devices []string) error {
 		once.Devices = devices
 	}
 	polled, err := once.Poll(cmd.Context())
+	if cmd.Context().Err() != nil { // what was read until then would pass for all there is
+		return errors.New("stopped before the end")
+	}
 	defer printSummary(cmd.ErrOrStderr(), polled, summaryOptions{tables: f.timing, counters: f.wait > 0, slot: slotOf(cfg)})
 	if printErr := printPolled(cmd, polled, f.asJSON); printErr != nil {
 		return errors.Join(err, printErr)

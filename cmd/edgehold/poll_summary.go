@@ -62,11 +62,14 @@ func missing(counters bool) string {
 	return ", counters not among them (--wait)"
 }
 
-func points(n int) string {
+func points(n int) string { return counted(n, "point") }
+
+// counted is a number of things that make their plural with an s.
+func counted(n int, thing string) string {
 	if n == 1 {
-		return "1 point"
+		return "1 " + thing
 	}
-	return grouped(n) + " points"
+	return grouped(n) + " " + thing + "s"
 }
 
 // grouped writes a number with a comma before each three digits.

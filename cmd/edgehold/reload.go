@@ -52,11 +52,11 @@ is taken up, the entry's last good files keep running, and the exit code is 3.`,
 			if err != nil && !errors.As(err, &part) {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), "reloaded")
 			if part != nil {
-				fmt.Fprintln(cmd.ErrOrStderr(), part.Error())
+				fmt.Fprintf(cmd.ErrOrStderr(), "reloaded, but for what follows:\n%v\n", part)
 				return exitCode{code: exitCheck}
 			}
+			fmt.Fprintln(cmd.OutOrStdout(), "reloaded")
 			return nil
 		},
 	}

@@ -85,7 +85,7 @@ func writeScore(t *testing.T, table string) {
 
 const scoreAbout = `
 Recordings of real devices are served by the responder and polled as unknown devices (` + "`profile: auto`" + `, feature set
-interfaces-all). What is found is compared with what LibreNMS expects of the same recordings: ports by index or name,
+all). What is found is compared with what LibreNMS expects of the same recordings: ports by index or name,
 sensors and processors by OID and value (raw / divisor x multiplier), memory by the share in use, or by name and
 size. Expectations whose OID
 is not in the recording or has no number there do not count. Command: ` + "`make score`" + `.

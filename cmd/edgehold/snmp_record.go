@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -53,13 +54,13 @@ func (f *recordFlags) record(cmd *cobra.Command, address string) error {
 		return err
 	}
 	defer c.Close()
-	out := cmd.OutOrStdout()
+	out, written := cmd.OutOrStdout(), false
 	if f.out != "" {
-		file, err := os.OpenFile(f.out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		file, err := createNew(f.out)
 		if err != nil {
-			return fmt.Errorf("create recording: %w", err)
+			return fmt.Errorf("--output: %w", err)
 		}
-		defer file.Close()
+		defer closeRecording(file, &written)
 		out = file
 	}
 	rows, whole, err := f.read(cmd, c, roots)
@@ -74,10 +75,29 @@ func (f *recordFlags) record(cmd *cobra.Command, address string) error {
 	if err := writeRecording(cmd, out, rows); err != nil {
 		return err
 	}
+	written = true
 	if !whole {
 		return exitCode{code: exitCheck}
 	}
 	return nil
+}
+
+// createNew makes a file that is not there yet, before a long walk and not after
+// it.
+func createNew(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("%s exists, give another name or remove it", path)
+	}
+	return file, err
+}
+
+// closeRecording leaves no file behind that nothing was written to.
+func closeRecording(file *os.File, written *bool) {
+	_ = file.Close()
+	if !*written {
+		_ = os.Remove(file.Name())
+	}
 }
 
 // read walks the roots. An OID that comes twice is recorded once, as it came first.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -79,9 +80,7 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range problems {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v: left out\n", f.recording, p)
-	}
+	sayProblems(cmd.ErrOrStderr(), f.recording, problems)
 	if mib.Len() == 0 {
 		return fmt.Errorf("%s holds no values, expected lines of the form OID|TAG|VALUE", f.recording)
 	}
@@ -103,6 +102,23 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 	printErr := printPolled(cmd, polled, f.asJSON)
 	printSummary(cmd.ErrOrStderr(), polled, summaryOptions{tables: true, counters: true})
 	return errors.Join(err, printErr)
+}
+
+// sayProblems tells of lines that are left out; of a file that is no recording
+// not of all.
+func sayProblems(w io.Writer, path string, problems []snmptest.Problem) {
+	const most, longest = 10, 160
+	for i, p := range problems {
+		if i == most {
+			fmt.Fprintf(w, "%s: %d further lines are left out\n", path, len(problems)-most)
+			return
+		}
+		text := []rune(fmt.Sprint(p))
+		if len(text) > longest {
+			text = append(text[:longest], []rune("...")...)
+		}
+		fmt.Fprintf(w, "%s: %s: left out\n", path, string(text))
+	}
 }
 
 // live makes the recorded sysUpTime go on.

@@ -135,7 +135,11 @@ func TestSNMPRecordAndTest(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "device.snmprec")
 	record := []string{"snmp", "record", addr, "--community-file", community}
 	run(append(record, "-o", file)...).want(t, exitOK, "", "left out: 1 rows")
-	run(append(record, "-o", file)...).want(t, exitError, "", "file exists")
+	run(append(record, "-o", file)...).want(t, exitError, "", file+" exists, give another name or remove it")
+	empty := filepath.Join(t.TempDir(), "empty.snmprec")
+	for range 2 { // what failed is in nobody's way
+		run(append(record, "-o", empty, "--root", "1.9")...).want(t, exitError, "", "nothing to record")
+	}
 	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

@@ -116,6 +116,9 @@ func polledText(d control.Device, now time.Time) string {
 	}
 	text := fmt.Sprintf("%d points %s ago in %s", d.Points, span(now.Sub(d.LastPoll)), milliseconds(d.DurationMS))
 	if d.Points > 0 {
+		if d.Profile != "" && len(reasons(d)) == 0 { // reasons end with it
+			text += " with " + oneLine(d.Profile)
+		}
 		return text
 	}
 	text = fmt.Sprintf("asked %s ago, ", span(now.Sub(d.LastPoll)))
