@@ -1,12 +1,11 @@
 package agent
 
 import (
-	"cmp"
 	"container/heap"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -269,12 +268,18 @@ func (s *schedule) putOffLocked(e *entry, next time.Time) {
 // skipLocked counts a place on the grid that came while the poll before was
 // not done. A device that does not answer is no slow one.
 func (s *schedule) skipLocked(e *entry) {
-	if e.lane.dead {
+	if e.deadLocked() {
 		return
 	}
 	e.missed++
 	e.last.Skipped++
 	s.overruns++
+}
+
+// deadLocked tells whether the task is one of a dead device. Another task may
+// be of another agent behind the same address, which has answered.
+func (e *entry) deadLocked() bool {
+	return e.lane.dead && (e.last.Fails > 0 || e.last.Polls == 0)
 }
 
 // backoff is how long a poll is put off beyond its next place on the grid after
@@ -304,7 +309,7 @@ func (s *schedule) States() []taskState {
 	for _, e := range s.entries {
 		out = append(out, taskState{Task: e.task, Last: e.last, Next: e.next})
 	}
-	slices.SortFunc(out, func(a, b taskState) int { return cmp.Compare(a.Task.ID, b.Task.ID) })
+	sort.Slice(out, func(i, j int) bool { return out[i].Task.ID < out[j].Task.ID })
 	return out
 }
 

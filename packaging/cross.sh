@@ -12,7 +12,7 @@ read -ra inline <<<"${INLINE:-}"
 # build NAME GOARCH [GOARM]
 build() {
 	local align=
-	if [ "$2" = amd64 ]; then align=-funcalign=16; fi # as in the Makefile
+	if [ "$2" = amd64 ]; then align=-funcalign=8; fi # as in the Makefile
 	CGO_ENABLED=0 GOOS=linux GOARCH=$2 GOARM=${3:-} "$go" build -trimpath -buildvcs=false "${inline[@]}" \
 		-tags "$tags" -ldflags "-s -w $align -X main.version=${VERSION:-dev} -X main.built=${BUILT:-}" \
 		-o "dist/edgehold-linux-$1" ./cmd/edgehold
