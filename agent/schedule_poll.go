@@ -43,7 +43,7 @@ func (s *schedule) poll(ctx context.Context, e *entry) {
 func (s *schedule) slotsOf(e *entry) chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e.lane.dead {
+	if e.deadLocked() {
 		return s.dead
 	}
 	return s.slots
@@ -90,7 +90,7 @@ func (s *schedule) begin(e *entry) (task probes.Task, start time.Time, ok bool) 
 	}
 	start = time.Now()
 	e.last.Late = start.Sub(e.due)
-	if !e.lane.dead { // who waits for a dead device misses nothing
+	if !e.deadLocked() { // who waits for a dead device misses nothing
 		s.lateness.add(start, e.last.Late)
 	}
 	s.inFlight++

@@ -126,10 +126,16 @@ func TestPointsAboutADevice(t *testing.T) {
 	}{
 		{"first", state.Last, map[string]float64{"up": 1, "duration": 0, "rows": 24, "requests": 5}},
 		{"nothing new", state.Last, map[string]float64{"up": 1}},
-		{"gone", result{Polls: 2, Status: probes.StatusDeviceConnectionError, Duration: 4 * time.Second, Sum: totals{Requests: 7, Retries: 1, Timeouts: 2}},
-			map[string]float64{"up": 0, "duration": 4, "rows": 0, "requests": 2, "retries": 1, "timeouts": 2}},
-		{"after a reload", result{Polls: 1, Status: probes.StatusOK, Sum: totals{Strays: 3}},
-			map[string]float64{"up": 1, "duration": 0, "rows": 0, "requests": 0, "strays": 3}},
+		{
+			"gone",
+			result{Polls: 2, Status: probes.StatusDeviceConnectionError, Duration: 4 * time.Second, Sum: totals{Requests: 7, Retries: 1, Timeouts: 2}},
+			map[string]float64{"up": 0, "duration": 4, "rows": 0, "requests": 2, "retries": 1, "timeouts": 2},
+		},
+		{
+			"after a reload",
+			result{Polls: 1, Status: probes.StatusOK, Sum: totals{Strays: 3}},
+			map[string]float64{"up": 1, "duration": 0, "rows": 0, "requests": 0, "strays": 3},
+		},
 	} {
 		state.Last = tt.last
 		want := map[string]float64{"edgehold.device.status": 1}

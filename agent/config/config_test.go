@@ -248,13 +248,14 @@ func TestSocketOf(t *testing.T) {
 		"set/any.yaml":      "socket: run/x.sock\nunknown: 1\n",
 		"abs/any.yaml":      "socket: /tmp/y.sock\nsocket: /tmp/z.sock\n",
 		"list/any.yaml":     "socket: [a]\n",
+		"broken/any.yaml":   "site: x\nsocket: 'run/b.sock' # here\n - {kind: snmp\n",
 		"d/edgehold.yaml":   "site: x\n",
 		"d/config.d/s.yaml": "socket: /tmp/d.sock\n",
 	})
 	here, _ := os.Getwd()
 	for path, want := range map[string]string{
 		"edgehold.yaml": "/run/edgehold/control.sock", "none.yaml": "/run/edgehold/control.sock", "list/any.yaml": "/run/edgehold/control.sock",
-		"set/any.yaml": filepath.Join(here, "set/run/x.sock"), "abs/any.yaml": "/tmp/y.sock", "d/edgehold.yaml": "/tmp/d.sock",
+		"set/any.yaml": filepath.Join(here, "set/run/x.sock"), "broken/any.yaml": filepath.Join(here, "broken/run/b.sock"), "abs/any.yaml": "/tmp/y.sock", "d/edgehold.yaml": "/tmp/d.sock",
 	} {
 		if got := SocketOf(path); got != want {
 			t.Errorf("SocketOf(%s) = %s, want %s", path, got, want)

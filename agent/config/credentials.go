@@ -88,8 +88,10 @@ func (c *checker) snmpVersion(e credential, at []string) probes.SNMPVersion {
 	version := probes.SNMPVersion(e.Version)
 	switch {
 	case secure != "" && community != "":
-		c.fault(Error{Found: secure + " and " + community + " are given", Expected: "a user for SNMP v3, or a community for v1 and v2c",
-			Mend: "make two credentials of it"}, under(at, secure)...)
+		c.fault(Error{
+			Found: secure + " and " + community + " are given", Expected: "a user for SNMP v3, or a community for v1 and v2c",
+			Mend: "make two credentials of it",
+		}, under(at, secure)...)
 	case secure != "" && version != 0 && version != probes.SNMPv3:
 		c.fault(Error{Found: secure + " is of SNMP v3", Mend: "remove `version` or " + secure}, under(at, secure)...)
 	case community != "" && version == probes.SNMPv3:
@@ -116,7 +118,7 @@ func (c *checker) anyOf(at, keys []string) string {
 func (c *checker) community(e credential, version probes.SNMPVersion, at []string) probes.Credential {
 	name := at[len(at)-1]
 	s := secretSource{name: "community", file: e.CommunityFile, credential: e.CommunityCredential, env: e.CommunityEnv}
-	return probes.Credential{Name: name, Version: version, Community: c.secret(s, "community_file: /etc/edgehold/"+name+".community", at)}
+	return probes.Credential{Name: name, Version: version, Community: c.secret(s, "community_file: /etc/edgehold/"+name+".community, or for SNMP v3 user: edgehold", at)}
 }
 
 // secret reads a secret from where it is.
@@ -153,8 +155,10 @@ func (c *checker) user(e credential, at []string) probes.Credential {
 	}
 	switch {
 	case priv != "" && auth == "":
-		c.fault(Error{Found: "SNMP v3 does not encrypt without authentication",
-			Mend: "write auth: SHA256 and auth_file: FILE too, or remove " + priv}, under(at, priv)...)
+		c.fault(Error{
+			Found: "SNMP v3 does not encrypt without authentication",
+			Mend:  "write auth: SHA256 and auth_file: FILE too, or remove " + priv,
+		}, under(at, priv)...)
 	case priv != "":
 		s := secretSource{name: "priv", what: "pass phrase", file: e.PrivFile, credential: e.PrivCredential, env: e.PrivEnv}
 		made.Priv = probes.PrivProtocol(c.protocol(e.Priv, privWords, under(at, "priv")))
@@ -165,16 +169,22 @@ func (c *checker) user(e credential, at []string) probes.Credential {
 	return made
 }
 
-// protocol reads the name of one, also as other programs write it: sha-256,
-// AES128.
-func (c *checker) protocol(text string, words, keys []string) string {
+// ProtocolName is the name of a protocol of SNMP v3, also of one as other
+// programs write it: sha-256, AES128.
+func ProtocolName(text string) string {
 	name := strings.ToUpper(strings.NewReplacer("-", "", "_", "").Replace(text))
 	switch name {
 	case "SHA1":
-		name = "SHA"
+		return "SHA"
 	case "AES128":
-		name = "AES"
+		return "AES"
 	}
+	return name
+}
+
+// protocol reads the name of one of the words.
+func (c *checker) protocol(text string, words, keys []string) string {
+	name := ProtocolName(text)
 	switch {
 	case text == "":
 		c.need(keys[len(keys)-1]+": "+words[0], keys...)
@@ -188,8 +198,10 @@ func (c *checker) protocol(text string, words, keys []string) string {
 func (c *checker) phrase(s secretSource, at []string) probes.Secret {
 	secret := c.secret(s, s.name+"_file: /etc/edgehold/"+at[len(at)-1]+"."+s.name, at)
 	if !secret.IsZero() && len(secret.Reveal()) < minPhrase {
-		c.fault(Error{Found: "the pass phrase there has fewer than 8 characters, which SNMP v3 does not allow",
-			Mend: "give the user of the device a longer one and write it there"}, under(at, s.key())...)
+		c.fault(Error{
+			Found: "the pass phrase there has fewer than 8 characters, which SNMP v3 does not allow",
+			Mend:  "give the user of the device a longer one and write it there",
+		}, under(at, s.key())...)
 	}
 	return secret
 }

@@ -187,7 +187,7 @@ edgehold.yaml:10:6: credentials.g.auth_file: missing; write e.g. auth_file: /etc
 edgehold.yaml:10:22: credentials.g.auth: not a protocol that is known, expected one of SHA256, SHA512, SHA384, SHA224, SHA, MD5
 edgehold.yaml:11:81: credentials.h.auth_passphrase: a secret must not stand in the configuration; put it into a file, run ` + "`chmod 600 FILE` and write `auth_file: FILE`" + `
 edgehold.yaml:12:16: credentials.i.version: found another version than 1, 2c and 3
-edgehold.yaml:13:3: credentials.j.community_file: missing; write e.g. community_file: /etc/edgehold/j.community`},
+edgehold.yaml:13:3: credentials.j.community_file: missing; write e.g. community_file: /etc/edgehold/j.community, or for SNMP v3 user: edgehold`},
 	{"ranges", site + target + `buffer: {max_size: 10kB, commit_interval: -1s, late: dropped, late_resolution: 2m}
 polling: {max_in_flight: 0}
 log: {level: inf, format: xml}

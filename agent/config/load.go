@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"path/filepath"
 	"reflect"
+	"regexp"
 
 	"github.com/edgehold/edgehold/probes"
 )
@@ -108,7 +109,21 @@ func Examine(path string, kinds []probes.Kind) (*Config, []Warning, error) {
 // SocketOf is the control socket that the configuration at path names, or the
 // default one where the file cannot tell. Errors elsewhere in it do not matter.
 func SocketOf(path string) string {
-	return cmp.Or(placeOf(path, "socket"), defaultSocket)
+	return cmp.Or(placeOf(path, "socket"), brokenSocket(path), defaultSocket)
+}
+
+var socketLine = regexp.MustCompile(`(?m)^socket:[ \t]+["']?([^][{}"'#\s]+)`)
+
+// brokenSocket is the socket in files that are no good YAML: who made the
+// error is to hear of it from the running agent.
+func brokenSocket(path string) string {
+	set, _ := readFiles(path)
+	for _, src := range set.sources {
+		if m := socketLine.FindSubmatch(src.data); m != nil {
+			return absolute(folderOf(path), string(m[1]))
+		}
+	}
+	return ""
 }
 
 // folderOf is the folder against which relative paths of a file are read.

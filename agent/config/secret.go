@@ -31,6 +31,9 @@ func CheckPrivate(path string) error {
 }
 
 func private(path string, info fs.FileInfo) error {
+	if info.IsDir() {
+		return fmt.Errorf("%s is a folder; name the file in it", path)
+	}
 	if mode := info.Mode().Perm(); mode&0o007 != 0 {
 		return fmt.Errorf("%s is readable by others (mode %04o); run: chmod o-rwx %s", path, mode, quoted(path))
 	}
@@ -52,6 +55,9 @@ func quoted(path string) string {
 // file that others may read, an empty one and one that holds more than a line.
 // Errors name the file and the mend, never the content.
 func ReadSecretFile(path string) (probes.Secret, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return probes.Secret{}, fmt.Errorf("%s: no such file; write the secret alone into a file, run `chmod 600` on it and name it", path)
+	}
 	if err := CheckPrivate(path); err != nil {
 		return probes.Secret{}, err
 	}

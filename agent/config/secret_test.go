@@ -48,7 +48,7 @@ func TestReadSecretFileNeverWaits(t *testing.T) {
 	if _, err := ReadSecretFile("pipe"); fmt.Sprint(err) != "read pipe: is not a regular file" {
 		t.Errorf("pipe: %v", err)
 	}
-	if _, err := ReadSecretFile("none"); fmt.Sprint(err) != "check permissions of none: no such file or directory" {
+	if _, err := ReadSecretFile("none"); fmt.Sprint(err) != "none: no such file; write the secret alone into a file, run `chmod 600` on it and name it" {
 		t.Errorf("missing: %v", err)
 	}
 }
@@ -93,7 +93,7 @@ func TestToken(t *testing.T) {
 	}{
 		{d, "token_file: DIR/token is readable by others (mode 0644); run: chmod o-rwx DIR/token"},
 		{Endpoint{TokenFile: here + "/gone"}, "token_file: no such file in DIR; write the secret into a file, run `chmod 600` on it and name it here"},
-		{Endpoint{TokenFile: here}, "token_file: DIR is readable by others (mode 0755); run: chmod o-rwx DIR"},
+		{Endpoint{TokenFile: here}, "token_file: DIR is a folder; name the file in it"},
 		{Endpoint{TokenFile: here + "/token/x"}, "token_file: not a directory; write the secret into a file, run `chmod 600` on it and name it here"},
 		{Endpoint{TokenFile: here + "/blank"}, "token_file: the token holds blanks or characters that no token has; copy it again"},
 		{Endpoint{TokenFile: here + "/umlaut"}, "token_file: the token holds blanks or characters that no token has; copy it again"},

@@ -225,7 +225,7 @@ func (p *Profiles) compile(name string, o plan.ProfileOptions) (*plan.Plan, erro
 	if err != nil {
 		return nil, fmt.Errorf("interface_filter: %w", err)
 	}
-	r := resolution{profiles: p}
+	r := resolution{profiles: p, added: map[string]bool{}}
 	if err := r.add(name, nil); err != nil {
 		return nil, err
 	}
@@ -235,11 +235,11 @@ func (p *Profiles) compile(name string, o plan.ProfileOptions) (*plan.Plan, erro
 	for i := range m.groups {
 		m.groups[i].dims = overlay(m.common, m.groups[i].dims)
 	}
-	for _, set := range o.FeatureSets { // one of another profile is no fault here
-		m.FeatureSets = append(m.FeatureSets, set)
+	m.FeatureSets = append(slices.Clip(m.FeatureSets), o.FeatureSets...) // one of another profile is no fault here
+	c := Configuration{
+		Name: m.File, FeatureSets: o.FeatureSets,
+		Vars: map[string]string{deviceType: cmp.Or(r.deviceType, strings.TrimPrefix(name, profilePrefix))},
 	}
-	c := Configuration{Name: m.File, FeatureSets: o.FeatureSets,
-		Vars: map[string]string{deviceType: cmp.Or(r.deviceType, strings.TrimPrefix(name, profilePrefix))}}
 	made, _, err := Compile(&m, c, CompileOptions{Interval: o.Interval})
 	if err != nil {
 		return nil, fmt.Errorf("compile profile %s: %w", name, err)
@@ -273,6 +273,7 @@ type resolution struct {
 	manifest   Manifest
 	deviceType string
 	walk       plan.Walk
+	added      map[string]bool
 }
 
 func (r *resolution) add(name string, path []string) error {
@@ -284,6 +285,10 @@ func (r *resolution) add(name string, path []string) error {
 	if slices.Contains(path, name) {
 		return fmt.Errorf("%s: profile.extends: %s extends itself by way of %s", q.file, name, strings.Join(append(path, name), ", "))
 	}
+	if r.added[name] {
+		return nil // laid once more over what came since, it would undo that
+	}
+	r.added[name] = true
 	if err := q.read(); err != nil {
 		return err
 	}

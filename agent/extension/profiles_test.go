@@ -154,7 +154,8 @@ snmp:
         dimensions: [{key: level, value: "const:subgroup"}]
         metrics: [{key: c, value: "oid:1.3.6.1.4.0"}]
   - {group: h, metrics: [{key: h, value: "oid:1.3.6.1.5.0"}]}
-`})
+`,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

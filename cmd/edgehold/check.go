@@ -80,7 +80,7 @@ func check(path string) (checkDocument, error) {
 			doc.Warnings = append(doc.Warnings, e.Name+": "+w)
 		}
 		if e.Err != nil {
-			doc.Errors = append(doc.Errors, entryErrors(e.Err)...)
+			doc.Errors = appendNew(doc.Errors, entryErrors(e.Err))
 			continue
 		}
 		if e.Unsigned {
@@ -92,18 +92,28 @@ func check(path string) (checkDocument, error) {
 	return doc, nil
 }
 
+// appendNew says what many devices or entries share, such as a profile, once.
+func appendNew(all, more []string) []string {
+	for _, text := range more {
+		if !slices.Contains(all, text) {
+			all = append(all, text)
+		}
+	}
+	return all
+}
+
 // place begins the errors of an entry: the line of the configuration it stands in.
 var place = regexp.MustCompile(`^\S+:\d+:\d+: `)
 
-// entryErrors takes the errors of an entry apart, which come joined, gives each
-// the entry's place and says what holds for many devices once.
+// entryErrors takes the errors of an entry apart, which come joined, and gives
+// each the entry's place, unless it has one in a file of its own.
 func entryErrors(err error) []string {
 	text := err.Error()
 	at := place.FindString(text)
-	var lines []string
-	for line := range strings.SplitSeq(strings.TrimPrefix(text, at), "\n") {
-		if line = at + line; !slices.Contains(lines, line) {
-			lines = append(lines, line)
+	lines := strings.Split(strings.TrimPrefix(text, at), "\n")
+	for i, line := range lines {
+		if !place.MatchString(line) {
+			lines[i] = at + line
 		}
 	}
 	return lines

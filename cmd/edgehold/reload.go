@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,6 +34,18 @@ func (f *socketFlags) client() control.Client {
 	return control.Client{Path: path, Timeout: 30 * time.Second}
 }
 
+// found refuses a configuration file that is named and not there, which would
+// leave the default socket to be looked at.
+func (f *socketFlags) found() error {
+	if f.socket != "" || f.config == defaultConfig {
+		return nil
+	}
+	if _, err := os.Stat(f.config); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("--config %s: no such file; name the one of the running agent, or its socket with --socket", f.config)
+	}
+	return nil
+}
+
 func newReload() *cobra.Command {
 	var f socketFlags
 	cmd := &cobra.Command{
@@ -43,6 +57,9 @@ exit code is then 78. Where only an entry is bad, such as a package, the rest
 is taken up, the entry's last good files keep running, and the exit code is 3.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.found(); err != nil {
+				return err
+			}
 			err := f.client().Reload(cmd.Context())
 			var refused *control.Refused
 			if errors.As(err, &refused) {

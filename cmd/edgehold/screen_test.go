@@ -124,6 +124,9 @@ func TestMistypedConfigIsNotPassedOver(t *testing.T) {
 	if code := execute([]string{"buffer", "purge", "--all", "--yes", "--config", missing}, io.Discard, &errs); code != exitError || !strings.Contains(errs.String(), missing) {
 		t.Errorf("%d, %s", code, errs.String())
 	}
+	for _, command := range []string{"status", "reload"} {
+		run(command, "--config", missing).want(t, exitError, "", "--config "+missing+": no such file")
+	}
 }
 
 // The times of a running agent's store are those of this user's clock.

@@ -146,7 +146,7 @@ var (
 func (f *credentialFlags) v3(cmd *cobra.Command) (probes.Credential, error) {
 	c := probes.Credential{
 		Name: "v3-user", Version: probes.SNMPv3, User: f.user, Context: f.context,
-		Auth: probes.AuthProtocol(strings.ToUpper(f.auth)), Priv: probes.PrivProtocol(strings.ToUpper(f.priv)),
+		Auth: probes.AuthProtocol(config.ProtocolName(f.auth)), Priv: probes.PrivProtocol(config.ProtocolName(f.priv)),
 	}
 	switch {
 	case f.user == "":

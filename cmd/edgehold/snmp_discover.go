@@ -96,7 +96,7 @@ func (f *discoverFlags) tell(cmd *cobra.Command, p discover.Proposal, scanErr er
 		if err := writeProposal(f.write, p.YAML()); err != nil {
 			return err
 		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %d devices; `edgehold check`, then `edgehold reload`\n", f.write, len(p.Devices))
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s; `edgehold check`, then `edgehold reload`\n", f.write, counted(len(p.Devices), "device"))
 	}
 	switch {
 	case scanErr != nil:

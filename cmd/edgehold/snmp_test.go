@@ -83,6 +83,7 @@ func TestSNMPGetAndWalk(t *testing.T) {
 		{"no address", with("snmp", "walk", "http://x"), exitUsage, "", "not a device address"},
 		{"no such version", []string{"snmp", "walk", addr, "--version", "4"}, exitUsage, "", `--version "4" is none`},
 		{"half a user", []string{"snmp", "walk", addr, "--v3-user", "u", "--auth", "SHA256"}, exitUsage, "", "auth-file"},
+		{"protocols as others write them", []string{"snmp", "walk", addr, "--v3-user", "u", "--auth", "sha-256", "--auth-file", community, "--priv", "aes-128", "--priv-file", addr + "/none"}, exitError, "", addr + "/none: no such file"},
 		{"no such protocol", []string{"snmp", "walk", addr, "--v3-user", "u", "--auth", "SHA3", "--auth-file", community}, exitUsage, "", `--auth "SHA3" is none`},
 		{"encrypted but not signed", []string{"snmp", "walk", addr, "--v3-user", "u", "--priv", "AES", "--priv-file", community}, exitUsage, "", "--priv needs --auth"},
 		{"no such file", []string{"snmp", "walk", addr, "--community-file", "/none"}, exitError, "", "/none"},

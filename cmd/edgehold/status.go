@@ -19,6 +19,9 @@ func newStatus() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var st control.Status
+			if err := f.found(); err != nil {
+				return err
+			}
 			if err := f.client().Status(cmd.Context(), &st); err != nil {
 				return err
 			}

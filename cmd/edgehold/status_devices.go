@@ -137,8 +137,11 @@ func oddities(d control.Device) string {
 		n    uint64
 		what string
 	}{
-		{uint64(max(d.Retries, 0)), "retries"}, {uint64(max(d.Strays, 0)), "stray datagrams"},
-		{uint64(max(d.Malformed, 0)), "malformed replies"}, {d.Skipped, "skipped"}, {d.Gaps, "counter gaps"},
+		{uint64(max(d.Retries, 0)), "retries"},
+		{uint64(max(d.Strays, 0)), "stray datagrams"},
+		{uint64(max(d.Malformed, 0)), "malformed replies"},
+		{d.Skipped, "skipped"},
+		{d.Gaps, "counter gaps"},
 	} {
 		if x.n > 0 {
 			fmt.Fprintf(&text, ", %d %s", x.n, x.what)

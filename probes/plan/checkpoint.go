@@ -45,9 +45,14 @@ func columnKey(interval time.Duration, oid string) uint64 {
 // identity of the row.
 type baselines map[uint64]map[uint64]counter
 
+// add takes the younger of two that have one name, as those of two blocks that
+// read one column: from the older one a growth would be told twice.
 func (all baselines) add(column, identity uint64, c counter) {
 	if all[column] == nil {
 		all[column] = make(map[uint64]counter)
+	}
+	if other, twice := all[column][identity]; twice && other.at > c.at {
+		return
 	}
 	all[column][identity] = c
 }

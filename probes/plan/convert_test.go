@@ -72,9 +72,16 @@ func TestScaleShift(t *testing.T) {
 		scale, precision Cell
 		want             int
 	}{
-		{integer(9), integer(0), 0}, {integer(8), integer(0), -3}, {integer(9), integer(1), -1},
-		{integer(10), integer(3), 0}, {integer(1), integer(0), -24}, {integer(17), integer(9), 15},
-		{Cell{}, integer(2), -2}, {integer(8), Cell{}, -3}, {integer(0), integer(-3), 0}, {integer(99), text("x"), 0},
+		{integer(9), integer(0), 0},
+		{integer(8), integer(0), -3},
+		{integer(9), integer(1), -1},
+		{integer(10), integer(3), 0},
+		{integer(1), integer(0), -24},
+		{integer(17), integer(9), 15},
+		{Cell{}, integer(2), -2},
+		{integer(8), Cell{}, -3},
+		{integer(0), integer(-3), 0},
+		{integer(99), text("x"), 0},
 	} {
 		if got := scaleShift(test.scale, test.precision); got != test.want {
 			t.Errorf("%+v and %+v: %d, want %d", test.scale, test.precision, got, test.want)

@@ -18,6 +18,10 @@ const (
 	// it missed counts as a gap.
 	dormantFor = 24 * time.Hour
 
+	// So many such rows of a block at most: where a table is never read to its end
+	// and its rows come and go, all of them would add up.
+	maxDormant = 20_000
+
 	// A frame has this many octets at least, so that a line carries that many
 	// fewer frames than octets.
 	minFrame = 64
@@ -45,6 +49,7 @@ func (g GapCounts) Sum() int {
 // counter is the last reading of a counter; the zero one has none.
 type counter struct {
 	last          uint64
+	before        uint64        // where it stood before it fell, 0: it has not, or has grown on since
 	at            time.Duration // on the State's clock
 	discontinuity uint32
 	from          uint8 // which OID of the source
@@ -100,20 +105,36 @@ func (p *poll) growth(c *counter, now *sample) (delta uint64, gap *int) {
 		return 0, &gaps.Discontinuity
 	case now.narrow && now.unseen(leeway(age)):
 		return 0, &gaps.Wrap
+	case now.last >= c.last && c.resumed(now.last):
+		return 0, &gaps.Reset
 	case now.last >= c.last:
+		if now.last < c.before/2 {
+			now.before = c.before
+		}
 		return now.last - c.last, nil
 	case !c.narrow || !now.narrow:
+		now.before = max(c.last, c.before)
 		return 0, &gaps.Reset
 	}
 	// 32 bits went back: a wrap only if nothing else explains it.
 	delta = now.last + 1<<32 - c.last
 	switch {
 	case !p.state.alive || now.speed == 0:
-		return 0, &gaps.Wrap
-	case float64(delta) > now.carried(leeway(age)):
-		return 0, &gaps.Reset
+		gap = &gaps.Wrap
+	case now.last == 0, float64(delta) > now.carried(leeway(age)): // no wrap ends at 0
+		gap = &gaps.Reset
+	default:
+		return delta, nil
 	}
-	return delta, nil
+	now.before = max(c.last, c.before)
+	return 0, gap
+}
+
+// resumed tells whether a counter that fell goes on from where it stood before,
+// as if nothing had been: some agents tell 0 while they read it anew. The way
+// back is no growth.
+func (c *counter) resumed(now uint64) bool {
+	return c.before > 0 && now >= c.before && now-c.before <= (c.before-c.last)/8
 }
 
 // leeway lengthens the time between two readings by what the device may have

@@ -32,8 +32,11 @@ func sensorBlock(t *testing.T) *Block {
 	return &Block{
 		Table: true, Rows: sensorValue,
 		Dims: []Dim{
-			{Key: "name", Source: column(sensorName)}, {Key: "in", Source: by}, {Key: "port", Source: port},
-			{Key: "id", Source: Source{Kind: FromIndex}}, {Key: "mac", Source: Source{Kind: FromChassisMAC}},
+			{Key: "name", Source: column(sensorName)},
+			{Key: "in", Source: by},
+			{Key: "port", Source: port},
+			{Key: "id", Source: Source{Kind: FromIndex}},
+			{Key: "mac", Source: Source{Kind: FromChassisMAC}},
 			{Key: "status", Source: column(sensorState), Enum: map[int64]string{1: "ok(1)"}, Filter: filter(t, "$eq(ok(1))")},
 		},
 		Metrics: []Metric{m, gauge("outside", joined(sensorName+"9", 0, 1)), gauge("arc", Source{Kind: FromIndex, Arcs: Arcs{0, 1}})},
@@ -45,7 +48,8 @@ func TestJoinedColumns(t *testing.T) {
 	scalars, tables := Needs([]*Block{b})
 	want := [][]string{
 		{sensorName, sensorIn, sensorAlias, sensorState, sensorValue, sensorScale, sensorDigit},
-		{ifDescr}, {sensorName + "9"},
+		{ifDescr},
+		{sensorName + "9"},
 	}
 	if len(scalars) != 0 || !reflect.DeepEqual(tables, want) {
 		t.Errorf("needs %v and %v, want %v", scalars, tables, want)

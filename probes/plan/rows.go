@@ -115,6 +115,17 @@ func (p *poll) refreshRows(b *Block, bs *blockState) {
 	if !bs.unread {
 		bs.aside = nil // every row there is has been seen
 	}
+	p.forgetAside(b, bs)
+}
+
+// forgetAside forgets the counters whose row has not come for so long that it
+// could not tell a growth any more.
+func (p *poll) forgetAside(b *Block, bs *blockState) {
+	for identity, counters := range bs.aside {
+		if !slices.ContainsFunc(counters, func(c counter) bool { return c.at != 0 && p.state.now-c.at <= absenceAfter(b.Interval) }) {
+			delete(bs.aside, identity)
+		}
+	}
 }
 
 // cutShort tells whether a column of counters was not read to its end.
@@ -285,10 +296,14 @@ func (p *poll) resettle(b *Block, bs *blockState) {
 // sweepRows forgets the rows that this round did not touch, but for those that
 // a counter may come back to.
 func (p *poll) sweepRows(b *Block, bs *blockState) {
-	kept := bs.order[:0]
+	kept, dormant := bs.order[:0], 0
 	for _, r := range bs.order {
-		if r.round == p.state.round || p.dormant(b, bs, r) {
+		touched := r.round == p.state.round
+		if touched || dormant < maxDormant && p.dormant(b, bs, r) {
 			kept = append(kept, r)
+			if !touched {
+				dormant++
+			}
 			continue
 		}
 		delete(bs.rows, r.index)

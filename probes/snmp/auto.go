@@ -31,6 +31,7 @@ type autoProbe struct {
 	probe *Probe     // nil before first contact
 	facts facts
 	lives int           // restarts of the device up to when it was asked
+	mute  time.Duration // since boot: since when it does not name its chassis, as it did; 0: it does
 	again time.Duration // since boot: when the tables that it does not have are asked for again
 
 	told  sync.Mutex
@@ -43,31 +44,60 @@ type facts struct {
 	ObjectID string `json:"object_id"`
 	Descr    string `json:"descr"`
 	MAC      string `json:"mac"`
+	Told     bool   `json:"told,omitempty"` // it has named its chassis itself
 }
 
-// Poll asks what the device is where that is due, then reads it once.
+// Poll asks what the device is where that is due, then reads it once. What was
+// read is thrown away where it shows that another device has the address now.
 func (a *autoProbe) Poll(ctx context.Context) (probes.Batch, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var stats probes.PollStats
-	if a.probe == nil || a.device.restarts() != a.lives {
-		if err := a.identify(ctx, &stats); err != nil {
-			a.tell(stats)
+	var asked probes.PollStats
+	due := a.probe == nil || a.device.restarts() != a.lives
+	if due {
+		if err := a.identify(ctx, &asked); err != nil {
+			a.tell(asked)
 			return probes.Batch{}, err
 		}
 	}
 	batch, err := a.read(ctx)
-	asked := stats
-	stats = a.probe.PollStats()
-	stats.Requests += asked.Requests
-	stats.Retries += asked.Retries
-	stats.Timeouts += asked.Timeouts
-	stats.Varbinds += asked.Varbinds
-	stats.Strays += asked.Strays
-	stats.Malformed += asked.Malformed
-	stats.Reports += asked.Reports
+	if !due && a.device.restarts() != a.lives && len(batch.Points) > 0 {
+		before := a.probe.PollStats()
+		if a.isAnother(ctx, &asked) {
+			addTraffic(&asked, before)
+			batch, err = a.read(ctx)
+		}
+	}
+	stats := a.probe.PollStats()
+	addTraffic(&stats, asked)
 	a.tell(stats)
 	return batch, err
+}
+
+// addTraffic adds what other requests of the same poll have cost.
+func addTraffic(to *probes.PollStats, other probes.PollStats) {
+	to.Requests += other.Requests
+	to.Retries += other.Retries
+	to.Timeouts += other.Timeouts
+	to.Varbinds += other.Varbinds
+	to.Strays += other.Strays
+	to.Malformed += other.Malformed
+	to.Reports += other.Reports
+	to.Gaps += other.Gaps
+}
+
+// isAnother tells whether a device that has restarted is certainly another one,
+// and sets its profile then. One that has just begun may not tell everything
+// yet: it is asked again before the next poll.
+func (a *autoProbe) isAnother(ctx context.Context, stats *probes.PollStats) bool {
+	found, err := a.ask(ctx, stats)
+	if err != nil || found.ObjectID == "" {
+		return false
+	}
+	if found.ObjectID == a.facts.ObjectID && (!found.Told || found.MAC == a.facts.MAC) {
+		return false
+	}
+	return a.choose(found) == nil
 }
 
 // lookAgain is how long a table that a device does not have is left alone.
@@ -98,19 +128,23 @@ func (a *autoProbe) read(ctx context.Context) (probes.Batch, error) {
 	return batch, err
 }
 
-// answers tells whether a block may have rows: those of its metrics or, where
-// they are constants, of its dimensions. What was read in part may have more.
+// answers tells whether a block may have points: on the rows of its metrics or,
+// where one of them is a constant, on those of Rows or of its dimensions. What
+// was read in part may have more.
 func answers(b *plan.Block, r plan.Reading) bool {
-	columns := false
+	columns, ownless := false, len(b.Metrics) == 0
 	for i := range b.Metrics {
 		s := &b.Metrics[i].Source
 		if s.Kind == plan.FromScalar || given(s, r) {
 			return true
 		}
-		columns = columns || s.Kind == plan.FromColumn
+		ownless = ownless || s.Kind != plan.FromColumn
 	}
-	if columns {
+	switch {
+	case !ownless:
 		return false
+	case b.Rows != "":
+		return given(&plan.Source{Kind: plan.FromColumn, OID: b.Rows}, r)
 	}
 	for i := range b.Dims {
 		s := &b.Dims[i].Source
@@ -164,13 +198,45 @@ const minIdentify = 10 * time.Second
 // identify asks the device what it is and sets the profile.
 func (a *autoProbe) identify(ctx context.Context, stats *probes.PollStats) error {
 	lives := a.device.restarts()
+	found, err := a.ask(ctx, stats)
+	if err != nil {
+		return err
+	}
+	if a.notReady(found) {
+		found.MAC, found.Told = a.facts.MAC, true
+		lives = a.lives // ask again
+	}
+	if err := a.choose(found); err != nil {
+		return err
+	}
+	a.lives = lives
+	return nil
+}
+
+// notReady tells whether the device seems to be the one that it was but for the
+// name of its chassis: what tells that may begin some minutes after the rest.
+func (a *autoProbe) notReady(found facts) bool {
+	same := found.ObjectID == a.facts.ObjectID && found.Descr == a.facts.Descr
+	if found.Told || !a.facts.Told || !same || found.MAC == a.facts.MAC {
+		a.mute = 0
+		return false
+	}
+	now := a.deps.Clock.Now().Uptime
+	if a.mute == 0 {
+		a.mute = now
+	}
+	return now-a.mute < lookAgain
+}
+
+// ask asks the device what it is.
+func (a *autoProbe) ask(ctx context.Context, stats *probes.PollStats) (found facts, err error) {
 	ctx, cancel := context.WithTimeout(ctx, max(a.options.Interval*8/10, minIdentify))
 	defer cancel()
 	asker := &Probe{device: a.device, deps: a.deps}
 	stamp := a.deps.Clock.Now()
 	s, uptime, err := a.device.reach(ctx, stats)
 	if err != nil {
-		return err
+		return found, err
 	}
 	defer s.close()
 	read := func(b *plan.Block) *reading {
@@ -179,30 +245,32 @@ func (a *autoProbe) identify(ctx context.Context, stats *probes.PollStats) error
 	}
 	r := read(identityBlock())
 	if err := unanswered(ctx, r); err != nil {
-		return err
+		return found, err
 	}
-	found := newFacts(r.Reading)
-	if known := a.facts.MAC; found.MAC == "" || known != "" && found.MAC != known {
-		found.MAC = keepMAC(known, found.MAC, read(addressBlock()).Columns[ifPhysAddress])
+	found = newFacts(r.Reading)
+	if known := a.facts.MAC; !found.Told || known != "" && found.MAC != known {
+		addresses := read(addressBlock())
+		found.MAC = keepMAC(known, found.MAC, addresses.Columns[ifPhysAddress])
+		if known != "" && addresses.Partial[ifPhysAddress] && found.ObjectID == a.facts.ObjectID {
+			found.MAC = known // it may be among those that were not read
+		}
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return ctx.Err()
+		return found, ctx.Err()
 	}
-	if err := a.choose(found); err != nil {
-		return err
-	}
-	a.lives, a.again = lives, 0
-	return nil
+	return found, nil
 }
 
 // unanswered tells why it is not known what the device is. One that has no
-// sysObjectID has answered all the same.
+// sysObjectID, or cannot give it, has answered all the same.
 func unanswered(ctx context.Context, r *reading) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()
 	}
 	why := r.failed[sysObjectID]
-	if why == nil {
+	silent := errors.Is(why, errTimeout) || errors.Is(why, errGone) || errors.Is(why, errOutOfTime)
+	switch {
+	case why == nil, errors.Is(why, errUnreadable), errors.Is(why, errMalformed), errors.Is(why, errDenied), !silent && !r.empty():
 		return nil
 	}
 	return probes.WithStatus(probes.StatusDeviceConnectionError,
@@ -224,7 +292,7 @@ func (a *autoProbe) choose(found facts) error {
 		a.deps.Log.Info().Str("device", a.device.label()).Str("profile", shortName(chosen.Extension)).
 			Str("sysobjectid", found.ObjectID).Msg("device recognised")
 	}
-	a.facts = found
+	a.facts, a.again = found, 0
 	a.probe.chassisMAC = found.MAC
 	a.device.NoBulk, a.device.Unordered = chosen.Walk.NoBulk, chosen.Walk.Unordered
 	if a.maxReps == 0 {
@@ -322,6 +390,7 @@ func newFacts(r plan.Reading) facts {
 	if f.MAC == "" {
 		f.MAC = macOf(r.Scalars[bridgeAddress])
 	}
+	f.Told = f.MAC != ""
 	return f
 }
 

@@ -251,3 +251,120 @@ func TestKeepMAC(t *testing.T) {
 		}
 	}
 }
+
+// What another device gives is no point of the one that was there before.
+func TestAutoSwappedDevice(t *testing.T) {
+	b := newAutoBench(t, probes.SNMPv2c)
+	b.want(t, "one", "02:00:00:00:00:03", none)
+	b.set(sysUpTime, snmptest.TimeTicks(1000))
+	b.set(packetsIn, snmptest.Counter32(5))
+	b.set(sysObjectID, snmptest.ObjectID(snmptest.MustOID("1.3.6.1.4.1.2")))
+	b.set(ifPhysAddress+".4", snmptest.OctetString("\x02\x00\x00\x00\x00\x01"))
+	b.want(t, "other", "02:00:00:00:00:01", none)
+	b.set(sysUpTime, snmptest.TimeTicks(7000))
+	b.set(packetsIn, snmptest.Counter32(9))
+	b.want(t, "other", "02:00:00:00:00:01", 4)
+}
+
+// A device of the same model with another chassis takes over the address.
+func TestAutoSwappedChassis(t *testing.T) {
+	b := newAutoBench(t, probes.SNMPv2c)
+	b.set(bridgeAddress, snmptest.OctetString("\x4c\x00\x00\x00\x00\x01"))
+	b.want(t, "one", "4c:00:00:00:00:01", none)
+	b.set(bridgeAddress, snmptest.OctetString("\x4c\x00\x00\x00\x00\x02"))
+	b.set(sysUpTime, snmptest.TimeTicks(1000))
+	b.set(packetsIn, snmptest.Counter32(5))
+	b.want(t, "one", "4c:00:00:00:00:02", 0)
+}
+
+// One that does not tell what it is, but all else, is polled all the same.
+func TestAutoWithoutObjectID(t *testing.T) {
+	at := snmptest.MustOID(sysObjectID)
+	for name, f := range map[string]snmptest.Faults{
+		"genErr": {GenErr: at}, "noAccess": {Denied: at}, "unreadable": {ZeroLengthInteger: at},
+	} {
+		b := newAutoBench(t, probes.SNMPv2c)
+		b.agent.SetFaults(f)
+		batch, err := b.probe.Poll(t.Context())
+		if err != nil || len(batch.Points) == 0 || b.probe.Description() != "test.other 1" {
+			t.Errorf("%s: %d points of %q, %v", name, len(batch.Points), b.probe.Description(), err)
+		}
+	}
+}
+
+// A list of addresses that was half read does not make another device of it.
+func TestAutoKeepsMACWhenHalfRead(t *testing.T) {
+	b := newAutoBench(t, probes.SNMPv2c)
+	b.set(ifPhysAddress+".1", snmptest.OctetString("\x02\x00\x00\x00\x00\x05"))
+	b.want(t, "one", "02:00:00:00:00:03", none)
+	b.agent.SetFaults(snmptest.Faults{Denied: snmptest.MustOID(ifPhysAddress + ".2")})
+	b.set(sysUpTime, snmptest.TimeTicks(1000))
+	b.want(t, "one", "02:00:00:00:00:03", none)
+	b.set(sysUpTime, snmptest.TimeTicks(7000))
+	b.want(t, "one", "02:00:00:00:00:03", 0)
+}
+
+func TestAnswers(t *testing.T) {
+	column := func(oid string) plan.Source { return plan.Source{Kind: plan.FromColumn, OID: oid} }
+	one := plan.Source{Kind: plan.FromConst, Text: "1"}
+	metrics := func(sources ...plan.Source) (all []plan.Metric) {
+		for _, s := range sources {
+			all = append(all, plan.Metric{Key: "m", Type: probes.Gauge, Source: s})
+		}
+		return all
+	}
+	const name, lacking, speed = "1.3.9.1", "1.3.9.2", "1.3.9.3"
+	dims := []plan.Dim{{Key: "name", Source: column(name)}}
+	r := plan.Reading{Columns: map[string]map[string]plan.Cell{name: {"1": {Kind: plan.Integer}}}, Partial: map[string]bool{speed: true}}
+	for what, tt := range map[string]struct {
+		block plan.Block
+		want  bool
+	}{
+		"a column it has":                 {plan.Block{Table: true, Dims: dims, Metrics: metrics(column(name))}, true},
+		"one it lacks":                    {plan.Block{Table: true, Dims: dims, Metrics: metrics(column(lacking))}, false},
+		"one that was half read":          {plan.Block{Table: true, Dims: dims, Metrics: metrics(column(speed))}, true},
+		"a constant":                      {plan.Block{Table: true, Dims: dims, Metrics: metrics(one)}, true},
+		"a constant beside what it lacks": {plan.Block{Table: true, Dims: dims, Metrics: metrics(one, column(lacking))}, true},
+		"a constant on rows":              {plan.Block{Table: true, Rows: name, Dims: []plan.Dim{{Key: "l", Source: column(lacking)}}, Metrics: metrics(one)}, true},
+		"a constant on no rows":           {plan.Block{Table: true, Rows: lacking, Dims: dims, Metrics: metrics(one)}, false},
+	} {
+		if got := answers(&tt.block, r); got != tt.want {
+			t.Errorf("%s: %v, want %v", what, got, tt.want)
+		}
+	}
+}
+
+// After a restart the part that names the chassis is there some polls later
+// than the rest.
+func TestAutoChassisThatComesLate(t *testing.T) {
+	b := newAutoBench(t, probes.SNMPv2c)
+	const chassis, lowest = "4c:00:00:00:00:01", "02:00:00:00:00:03"
+	b.set(bridgeAddress, snmptest.OctetString("\x4c\x00\x00\x00\x00\x01"))
+	b.want(t, "one", chassis, none)
+	b.mib.Delete(snmptest.MustOID(bridgeAddress))
+	ticks, delta := uint32(1000), float64(none)
+	poll := func(mac string) {
+		t.Helper()
+		b.set(sysUpTime, snmptest.TimeTicks(ticks))
+		b.want(t, "one", mac, delta)
+		ticks, delta = ticks+6000, 0
+	}
+	for range 4 {
+		poll(chassis)
+	}
+	b.set(bridgeAddress, snmptest.OctetString("\x4c\x00\x00\x00\x00\x01"))
+	poll(chassis)
+	asked := b.probe.PollStats().Requests
+	if poll(chassis); b.probe.PollStats().Requests >= asked {
+		t.Error("still asked what it is")
+	}
+
+	b.mib.Delete(snmptest.MustOID(bridgeAddress)) // now for good
+	ticks, delta = 1000, none
+	for range 11 {
+		poll(chassis)
+	}
+	for range 3 {
+		poll(lowest)
+	}
+}

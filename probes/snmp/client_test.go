@@ -295,3 +295,24 @@ func TestVarbindText(t *testing.T) {
 		}
 	}
 }
+
+// A value that a SET could not repeat as it is, is not tried.
+func TestClientCanWriteLeavesOddValuesAlone(t *testing.T) {
+	mib := snmptest.NewMIB()
+	mib.Set(snmptest.MustOID(sysUpTime), snmptest.TimeTicks(100))
+	for _, oid := range readOnlyInstances {
+		mib.Set(snmptest.MustOID(oid), snmptest.Integer(-1))
+	}
+	agent, err := snmptest.Start(snmptest.Options{Communities: map[string]*snmptest.MIB{secret: mib}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = agent.Close() })
+	d := deviceAt(t, agent.Addr())
+	d.Timeout = quick
+	d.Credentials[0].Community = probes.NewSecret(secret)
+	access, why, err := openClient(t, d).CanWrite(t.Context())
+	if err != nil || access != WriteUnknown || !strings.Contains(why, "none of the instances") {
+		t.Errorf("%v, %q, %v", access, why, err)
+	}
+}

@@ -31,7 +31,7 @@ func (c *Client) CanWrite(ctx context.Context) (WriteAccess, string, error) {
 		return WriteUnknown, "", err
 	}
 	for _, v := range vars {
-		if v.Exception == "" && v.Cell.Kind == plan.Integer {
+		if v.Exception == "" && v.Cell.Kind == plan.Integer && v.Cell.Int >= 0 { // what cannot be set as it is, is left alone
 			return c.trySet(ctx, v.OID, v.Cell.Int)
 		}
 	}

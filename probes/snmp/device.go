@@ -9,7 +9,7 @@ import (
 
 const (
 	// What the device was seen to lack is asked for again after this.
-	relearnAfter = 6 * time.Hour
+	relearnAfter = 30 * time.Minute
 	// After so many polls in a row without an answer the other credentials are
 	// tried again.
 	forgetCredentialAfter = 3

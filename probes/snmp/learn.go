@@ -24,6 +24,10 @@ func (d *device) isHopeless(oid string) bool {
 	return d.hopeless[oid]
 }
 
+// maxHopeless is how many of the values are remembered that cannot be decoded:
+// a table whose rows change with every poll must not fill the memory.
+const maxHopeless = 1000
+
 // learnWalk remembers what a walk has shown: the shape of the table, values
 // that cannot be decoded, and how far down its columns had to go.
 func (d *device) learnWalk(w *walk, now time.Duration) {
@@ -32,6 +36,9 @@ func (d *device) learnWalk(w *walk, now time.Duration) {
 	defer d.mu.Unlock()
 	d.learnShapeLocked(w)
 	for _, oid := range w.hopeless {
+		if len(d.hopeless) >= maxHopeless {
+			break
+		}
 		if d.hopeless == nil {
 			d.hopeless = map[string]bool{}
 		}

@@ -3,6 +3,7 @@ package snmp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -181,4 +182,20 @@ func TestSlowDevice(t *testing.T) {
 	until("whole without retries", func(rows, retries int) bool { return rows == benchPorts && retries == 0 })
 	b.agent.SetFaults(snmptest.Faults{})
 	until("quick again", func(int, int) bool { return b.probe.device.patientOf(quick) == quick })
+}
+
+// A table whose rows are others with every poll does not fill the memory with
+// values that cannot be decoded.
+func TestLearnedValuesAreBounded(t *testing.T) {
+	d := newDevice(plan.Device{}, newKit(probes.Deps{}))
+	for poll := range 50 {
+		w := newWalk([]string{entry + ".7"}, walkOptions{})
+		for i := range maxReread {
+			w.hopeless = append(w.hopeless, fmt.Sprintf("%s.7.%d.%d", entry, poll, i))
+		}
+		d.learnWalk(w, time.Hour)
+	}
+	if n := len(d.hopeless); n == 0 || n > maxHopeless {
+		t.Errorf("%d are remembered", n)
+	}
 }

@@ -22,9 +22,10 @@ type lifeSign struct {
 	Known  bool          `json:"known"`
 	Ticks  uint64        `json:"ticks"` // sysUpTime, hundredths of a second
 	Boot   probes.BootID `json:"boot"`
-	Uptime time.Duration `json:"uptime"`          // ours, since Boot
-	Wall   int64         `json:"wall"`            // Unix time, milliseconds
-	Guess  bool          `json:"guess,omitempty"` // Wall tells no time
+	Uptime time.Duration `json:"uptime"`           // ours, since Boot
+	Wall   int64         `json:"wall"`             // Unix time, milliseconds
+	Guess  bool          `json:"guess,omitempty"`  // Wall tells no time
+	Steady bool          `json:"steady,omitempty"` // Ticks have last grown as our time did
 
 	engine time.Duration // snmpEngineTime; 0: not asked for, or not told
 }
@@ -89,7 +90,9 @@ func (l lifeSign) outlived(before lifeSign) bool {
 // another reports whether the device has restarted since before, or is another
 // one behind the same address: its uptime is smaller than it was, is shorter
 // than the time that has passed, or has leapt. An uptime that stands still
-// tells nothing, and one that runs slow or fast by some factor is no sign.
+// tells nothing, and one that runs slow or fast by some factor is no sign. One
+// that kept our time does not leap by minutes: the members of a cluster that
+// were switched on together are told apart by that.
 func (l lifeSign) another(before lifeSign) bool {
 	if !l.Known || !before.Known || l.Ticks == before.Ticks {
 		return false
@@ -98,9 +101,18 @@ func (l lifeSign) another(before lifeSign) bool {
 	if !ok {
 		return true
 	}
-	elapsed, _ := l.since(before)
+	elapsed, known := l.since(before)
 	young := l.Ticks > before.Ticks && time.Duration(l.Ticks)*tick < elapsed-elapsed/50-5*time.Second
-	return young || grown > 20*elapsed+time.Hour
+	leapt := known && before.Steady && grown > 2*elapsed+2*time.Minute
+	return young || leapt || grown > 20*elapsed+time.Hour
+}
+
+// keepsTime reports whether the uptime has grown as our time did since before.
+func (l lifeSign) keepsTime(before lifeSign) bool {
+	grown, ok := l.grown(before)
+	elapsed, known := l.since(before)
+	slack := elapsed/10 + 5*time.Second
+	return ok && known && l.Known && before.Known && grown > elapsed-slack && grown < elapsed+slack
 }
 
 // ends reports whether the baselines of before are of no use any more. saved
@@ -133,6 +145,7 @@ func (p *Probe) checkLife(now lifeSign) {
 		p.state.Restarted()
 		p.device.restarted()
 	}
+	now.Steady = now.keepsTime(p.life)
 	if now.Known || p.saved {
 		p.life = now
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/edgehold/edgehold/probes"
 	"github.com/edgehold/edgehold/probes/plan"
 )
 
@@ -70,5 +71,38 @@ func TestSignOfLifeAsksWhenInDoubt(t *testing.T) {
 	now = lifeSign{Known: true, Ticks: 3000, Uptime: time.Hour + time.Minute}
 	if now = p.signOfLife(context.Background(), ex, now); ex.asked != 1 || !now.another(p.life) {
 		t.Errorf("asked %d times, engine time %v", ex.asked, now.engine)
+	}
+}
+
+// A cluster whose members were switched on together is told by its uptime, if
+// that has kept our time.
+func TestUptimeThatLeaps(t *testing.T) {
+	const minute = 6000 // ticks
+	for _, test := range []struct {
+		name    string
+		grown   []uint64 // minute by minute
+		another bool     // at the last
+	}{
+		{"steady", []uint64{minute, minute, minute}, false},
+		{"a member that is older by twenty minutes", []uint64{minute, minute, 21 * minute}, true},
+		{"a first sign proves nothing yet", []uint64{21 * minute}, false},
+		{"a slow answer", []uint64{minute, minute + 1500, minute}, false},
+		{"a cache for five minutes", []uint64{minute, 0, 0, 0, 0, 6 * minute}, false},
+		{"ten times too fast", []uint64{10 * minute, 10 * minute, 10 * minute}, false},
+		{"as slow", []uint64{minute / 10, minute / 10, minute / 10}, false},
+	} {
+		p := &Probe{device: newDevice(plan.Device{}, newKit(probes.Deps{}))}
+		sign := lifeSign{Known: true, Ticks: 100_000_000, Uptime: time.Hour}
+		p.checkLife(sign)
+		seen := 0
+		for _, grown := range test.grown {
+			seen = p.device.restarts()
+			sign.Ticks += grown
+			sign.Uptime += time.Minute
+			p.checkLife(sign)
+		}
+		if got := p.device.restarts() > seen; got != test.another || seen > 0 {
+			t.Errorf("%s: another %v, want %v; %d before", test.name, got, test.another, seen)
+		}
 	}
 }

@@ -134,13 +134,13 @@ func (s *session) report(m *sealed, p pdu) (resp response, ours bool, err error)
 		return response{}, false, nil
 	case s.user.engineID == "": // whatever it complains of, it has named itself
 		why = nil
-	case why == errUnknownEngine:
+	case errors.Is(why, errUnknownEngine):
 		s.user.engineID = ""
 	case id != s.user.engineID:
 		return response{}, false, nil
 	}
 	s.stats.Reports++
-	if why == nil || why == errUnknownEngine || why == errNotInTime {
+	if why == nil || errors.Is(why, errUnknownEngine) || errors.Is(why, errNotInTime) {
 		s.adopt(id, m.clock)
 	}
 	return response{}, true, why
