@@ -19,7 +19,7 @@ func TestE2EDiscoverStopped(t *testing.T) {
 	p := launch(t, cmd, filepath.Join(s.dir, "discover.log"))
 	eventually(t, "the device to be identified", func() bool { return device.Requests().GetBulk >= 2 })
 	r := p.end(syscall.SIGINT)
-	r.mustSay(t, 1, "e2e-switch", device.Addr(), "stopped before the end", "found.yaml: 1 devices")
+	r.mustSay(t, 1, "e2e-switch", device.Addr(), "stopped before the end", "found.yaml: 1 device")
 	if strings.Contains(r.all(), goodCommunity) || strings.Contains(r.err, "\r") {
 		t.Errorf("a secret, or a bar where there is no terminal:\n%s", r.all())
 	}
