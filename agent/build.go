@@ -54,7 +54,7 @@ func (b builder) Build(cfg *config.Config) []entryState {
 		states = append(states, made...)
 	}
 	for _, p := range cfg.Probes {
-		states = append(states, b.probe(p, deps))
+		states = append(states, b.probe(cfg, p, deps))
 	}
 	uniqueNames(states)
 	dropDoubles(states)
@@ -111,29 +111,32 @@ func dropDoubles(states []entryState) {
 	}
 }
 
-func (b builder) probe(p config.Probe, deps probes.Deps) entryState {
+func (b builder) probe(cfg *config.Config, p config.Probe, deps probes.Deps) entryState {
 	state := entryState{Name: "built-in " + p.Kind}
 	at := slices.IndexFunc(b.kinds, func(k probes.Kind) bool { return k.Name == p.Kind })
 	if at < 0 {
-		state.Err = invalid(fmt.Errorf("%s: unknown kind %q", p.Where, p.Kind))
+		state.Err = invalid(placed(p.Where, p.Path, fmt.Errorf("kind: unknown kind %q", p.Kind)))
 		return state
 	}
 	tasks, err := b.kinds[at].New(p.Options, deps)
 	if err != nil {
-		state.Err = invalid(fmt.Errorf("%s: %w", p.Where, err))
+		state.Err = invalid(placed(p.Where, p.Path, err))
 		return state
 	}
 	state.Tasks = tasks
 	if o, ok := p.Options.(*snmp.Options); ok {
-		state.PerDay = func() (int, error) { return pointsPerDay(o, tasks, deps.Profiles) }
+		for _, w := range o.Warnings(tasks) {
+			state.Warnings = append(state.Warnings, p.Where+": "+p.Path+"."+w)
+		}
+		state.PerDay = func() (int, error) { return pointsPerDay(o, tasks, cfg) }
 	}
 	return state
 }
 
 // pointsPerDay is about what the devices of an entry will give. What they are is
 // not known before they are asked, so those of profile auto count as generic.
-func pointsPerDay(o *snmp.Options, tasks []probes.Task, folder string) (perDay int, err error) {
-	profiles, err := OpenProfiles(folder)
+func pointsPerDay(o *snmp.Options, tasks []probes.Task, cfg *config.Config) (perDay int, err error) {
+	profiles, err := OpenProfiles(cfg.Profiles)
 	if err != nil {
 		return 0, invalid(err)
 	}
@@ -148,7 +151,7 @@ func pointsPerDay(o *snmp.Options, tasks []probes.Task, folder string) (perDay i
 		if err != nil {
 			return 0, invalid(err)
 		}
-		perDay += extension.EstimatePoints(p, extension.AssumedInterfaces).PerDay
+		perDay += extension.EstimatePoints(p, extension.AssumedInterfaces, cfg.Uplink.Slot()).PerDay
 	}
 	return perDay, nil
 }
@@ -163,7 +166,7 @@ func (b builder) extension(cfg *config.Config, e config.Extension, deps probes.D
 		name = manifest.Name
 	}
 	if err != nil || err2 != nil {
-		return []entryState{{Name: name, Err: invalid(at(e.Where, err, err2)), Warnings: warnings}}
+		return []entryState{{Name: name, Err: invalid(placed(e.Where, "", errors.Join(err, err2))), Warnings: warnings}}
 	}
 	var states []entryState
 	for i, c := range configurations {
@@ -172,7 +175,7 @@ func (b builder) extension(cfg *config.Config, e config.Extension, deps probes.D
 		}
 		state := activate(activation{
 			name:  configurationName(manifest.Name, e.Configuration, i),
-			entry: e, manifest: manifest, configuration: c, deps: deps,
+			entry: e, manifest: manifest, configuration: c, deps: deps, slot: cfg.Uplink.Slot(),
 		})
 		state.Unsigned = e.Package
 		state.Warnings = append(slices.Clone(warnings), state.Warnings...)
@@ -185,17 +188,6 @@ func (b builder) extension(cfg *config.Config, e config.Extension, deps probes.D
 		})
 	}
 	return states
-}
-
-// at joins errors, each line with the place of the entry before it.
-func at(where string, errs ...error) error {
-	var placed []error
-	for _, err := range errs {
-		if err != nil {
-			placed = append(placed, fmt.Errorf("%s: %w", where, err))
-		}
-	}
-	return errors.Join(placed...)
 }
 
 func configurationName(extension, file string, i int) string {
@@ -253,6 +245,7 @@ type activation struct {
 	manifest      *extension.Manifest
 	configuration extension.Configuration
 	deps          probes.Deps
+	slot          time.Duration // of several points in it one is sent
 }
 
 func activate(a activation) entryState {
@@ -262,16 +255,16 @@ func activate(a activation) entryState {
 	})
 	state.Warnings = texts(append(a.configuration.Warnings, warnings...))
 	if err != nil {
-		state.Err = invalid(fmt.Errorf("%s: %w", a.entry.Where, err))
+		state.Err = invalid(placed(a.entry.Where, "", err))
 		return state
 	}
 	devices, err := a.configuration.Devices(a.deps.Credentials)
 	if err != nil { // the sound ones are polled all the same
-		state.Err = invalid(fmt.Errorf("%s: %w", a.entry.Where, err))
+		state.Err = invalid(placed(a.entry.Where, "", err))
 	}
 	state.Tasks = snmp.Tasks(p, devices, snmp.TaskOptions{Config: a.name}, a.deps)
 	state.PerDay = func() (int, error) {
-		return len(devices) * extension.EstimatePoints(p, extension.AssumedInterfaces).PerDay, nil
+		return len(devices) * extension.EstimatePoints(p, extension.AssumedInterfaces, a.slot).PerDay, nil
 	}
 	return state
 }

@@ -1,8 +1,11 @@
 package agent
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,14 +23,17 @@ func entryOf(change func(cfg *config.Config, o *snmp.Options)) *config.Config {
 	o := catalog.Kinds(OpenProfiles)[0].Options().(*snmp.Options)
 	o.Devices, o.Credentials = []string{"192.0.2.1", "192.0.2.2"}, []string{"c"}
 	change(cfg, o)
-	cfg.Probes = []config.Probe{{Kind: "snmp", Options: o, Where: "edgehold.yaml:9:3"}}
+	cfg.Probes = []config.Probe{{Kind: "snmp", Options: o, Where: "edgehold.yaml:9:3", Path: "probes[0]"}}
 	return cfg
 }
 
 // The points of a day follow interval and feature sets.
 func TestCheckTellsPointsPerDay(t *testing.T) {
 	perDay := func(change func(o *snmp.Options)) int {
-		entries := Check(entryOf(func(_ *config.Config, o *snmp.Options) { o.Profile = "interfaces"; change(o) }), catalog.Kinds(OpenProfiles))
+		entries := Check(entryOf(func(cfg *config.Config, o *snmp.Options) {
+			cfg.Uplink.Resolution, o.Profile = "1m", "interfaces"
+			change(o)
+		}), catalog.Kinds(OpenProfiles))
 		if len(entries) != 1 || entries[0].Err != nil || entries[0].Devices != 2 {
 			t.Fatalf("%+v", entries)
 		}
@@ -38,6 +44,7 @@ func TestCheckTellsPointsPerDay(t *testing.T) {
 		change func(o *snmp.Options)
 		want   int
 	}{
+		{func(o *snmp.Options) { o.Interval = probes.Duration(10 * time.Second) }, lean}, // one a minute is sent
 		{func(*snmp.Options) {}, lean},
 		{func(o *snmp.Options) { o.Interval = probes.Duration(5 * time.Minute) }, lean / 5},
 		{func(o *snmp.Options) { o.FeatureSets = []string{"packets"} }, 2 * lean},
@@ -45,6 +52,56 @@ func TestCheckTellsPointsPerDay(t *testing.T) {
 		if got := perDay(tt.change); got != tt.want {
 			t.Errorf("%d: %d points a day, want %d", i, got, tt.want)
 		}
+	}
+}
+
+// What the devices of an entry share is said once, with its place.
+func TestEntryFaultsOnce(t *testing.T) {
+	cfg := entryOf(func(_ *config.Config, o *snmp.Options) {
+		o.Credentials, o.Profile, o.FeatureSets = []string{"d"}, "cicso", []string{"paket"}
+	})
+	err := Check(cfg, catalog.Kinds(OpenProfiles))[0].Err
+	const at = "edgehold.yaml:9:3: probes[0]."
+	lines := strings.Split(fmt.Sprint(err), "\n")
+	if len(lines) != 3 || !strings.HasPrefix(lines[0], at+"feature_sets[0]: ") || !strings.HasPrefix(lines[1], at+"credentials[0]: ") ||
+		!strings.HasPrefix(lines[2], at+"profile: ") || probes.StatusOf(err) != probes.StatusInvalidConfigError {
+		t.Errorf("%q", lines)
+	}
+}
+
+func TestEntryFault(t *testing.T) {
+	for text, want := range map[string]string{
+		"a fault":                        "e.yaml:7:3: probes[1]: a fault",
+		"x: y\nx: y\nt.csv:2: y":         "e.yaml:7:3: probes[1].x: y\ne.yaml:7:3: probes[1]: t.csv:2: y",
+		"p[2]: y\np.yaml:1:2: snmp: bad": "e.yaml:7:3: probes[1].p[2]: y\np.yaml:1:2: snmp: bad",
+	} {
+		cause := errors.New(text)
+		if got := placed("e.yaml:7:3", "probes[1]", cause); got.Error() != want || !errors.Is(got, cause) {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+	err := placed("e.yaml:7:3", "", errors.Join(errors.New("x"), errors.New("t.csv:2: y"), errors.New("p.yaml:1:2: z")))
+	if want := "e.yaml:7:3: x\ne.yaml:7:3: t.csv:2: y\np.yaml:1:2: z"; err.Error() != want {
+		t.Errorf("%q, want %q", err, want)
+	}
+}
+
+func TestEntryWarnings(t *testing.T) {
+	retries := 3
+	cfg := entryOf(func(_ *config.Config, o *snmp.Options) {
+		o.Credentials, o.Retries = []string{"c", "c"}, &retries
+		o.Timeout, o.Interval = probes.Duration(3*time.Second), probes.Duration(10*time.Second)
+	})
+	want := []string{
+		"edgehold.yaml:9:3: probes[0].timeout: 3s, tried 4 times, is longer than the interval of 10s: a device that does not answer is asked less often; shorten one or lengthen the interval",
+		`edgehold.yaml:9:3: probes[0].credentials: "c" is named twice, once is enough (192.0.2.1 and 1 more)`,
+	}
+	if got := Check(cfg, catalog.Kinds(OpenProfiles))[0].Warnings; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	cfg = entryOf(func(*config.Config, *snmp.Options) {})
+	if got := Check(cfg, catalog.Kinds(OpenProfiles))[0].Warnings; len(got) > 0 {
+		t.Errorf("a sound entry: %q", got)
 	}
 }
 
@@ -58,7 +115,7 @@ func TestSiteProfiles(t *testing.T) {
 		return "good"
 	}
 	for _, tt := range []struct{ text, want string }{
-		{"", `edgehold.yaml:9:3: profile: unknown profile "plant.press"`},
+		{"", `edgehold.yaml:9:3: probes[0].profile: unknown profile "plant.press"`},
 		{"name: plant.press\nversion: 1.0.0\nprofile: {extends: [edgehold.base]}\nsnmp: [{grup: g}]\n", "press.yaml:4:9: snmp[0].grup: unknown key"},
 		{"name: plant.press\nversion: 1.0.0\nprofile: {extends: [edgehold.base]}\n", "good"},
 	} {

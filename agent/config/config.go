@@ -42,6 +42,15 @@ type Uplink struct {
 	TokenWhere string // file:line:column of the token's source
 }
 
+// Slot is how long the points are that leave: of several in it one is sent. 0:
+// all are.
+func (u *Uplink) Slot() time.Duration {
+	if u.Resolution == "1m" {
+		return time.Minute
+	}
+	return 0
+}
+
 // Endpoint is a Dynatrace environment, reached directly or through an
 // ActiveGate, or a receiver of OTLP over HTTP.
 type Endpoint struct {
@@ -89,6 +98,7 @@ type Probe struct {
 	Kind    string
 	Options any
 	Where   string // file:line:column of the entry
+	Path    string // probes[0]
 }
 
 // Polling bounds what goes on at once.

@@ -32,7 +32,7 @@ func (c *checker) probes(entries []*node) []Probe {
 		if len(c.errs) > before {
 			continue
 		}
-		out = append(out, Probe{Kind: kind.Name, Options: options, Where: n.where()})
+		out = append(out, Probe{Kind: kind.Name, Options: options, Where: n.where(), Path: at})
 	}
 	return out
 }

@@ -28,13 +28,14 @@ type BlockEstimate struct {
 // ifXTable and dot3StatsTable.
 var interfaceTables = []string{"1.3.6.1.2.1.2.2.1.", "1.3.6.1.2.1.31.1.1.1.", "1.3.6.1.2.1.10.7.2.1."}
 
-// EstimatePoints counts metrics times rows times polls a day. A device without
-// some of the tables gives less.
-func EstimatePoints(p *plan.Plan, interfaces int) Estimate {
+// EstimatePoints counts metrics times rows times polls a day, of which one in
+// each slot is sent; slot 0: all are. A device without some of the tables gives
+// less.
+func EstimatePoints(p *plan.Plan, interfaces int, slot time.Duration) Estimate {
 	var e Estimate
 	for i := range p.Blocks {
 		b := &p.Blocks[i]
-		made := BlockEstimate{Path: b.Path, Rows: 1, PerDay: len(b.Metrics) * int(24*time.Hour/b.Interval)}
+		made := BlockEstimate{Path: b.Path, Rows: 1, PerDay: len(b.Metrics) * int(24*time.Hour/max(b.Interval, slot))}
 		switch {
 		case !b.Table:
 			e.PerDay += made.PerDay

@@ -403,12 +403,15 @@ snmp:
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := EstimatePoints(p, 24)
+	e := EstimatePoints(p, 24, time.Minute)
 	want := []BlockEstimate{
 		{"device/system", 1, 288}, {"interfaces/state", 24, 24 * 288}, {"interfaces/traffic", 24, 6 * 24 * 288}, {"sensors/s", 0, 2 * 288},
 	}
 	if e.PerDay != (1+7*24)*288 || !slices.Equal(e.Blocks, want) {
 		t.Errorf("got %+v, want %+v", e, want)
+	}
+	if e := EstimatePoints(p, 24, 10*time.Minute); e.PerDay != (1+7*24)*144 {
+		t.Errorf("%d points a day where one in ten minutes is sent", e.PerDay)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -80,7 +79,7 @@ func check(path string) (checkDocument, error) {
 			doc.Warnings = append(doc.Warnings, e.Name+": "+w)
 		}
 		if e.Err != nil {
-			doc.Errors = appendNew(doc.Errors, entryErrors(e.Err))
+			doc.Errors = appendNew(doc.Errors, strings.Split(e.Err.Error(), "\n"))
 			continue
 		}
 		if e.Unsigned {
@@ -92,7 +91,7 @@ func check(path string) (checkDocument, error) {
 	return doc, nil
 }
 
-// appendNew says what many devices or entries share, such as a profile, once.
+// appendNew says what entries share, such as a profile, once.
 func appendNew(all, more []string) []string {
 	for _, text := range more {
 		if !slices.Contains(all, text) {
@@ -100,23 +99,6 @@ func appendNew(all, more []string) []string {
 		}
 	}
 	return all
-}
-
-// place begins the errors of an entry: the line of the configuration it stands in.
-var place = regexp.MustCompile(`^\S+:\d+:\d+: `)
-
-// entryErrors takes the errors of an entry apart, which come joined, and gives
-// each the entry's place, unless it has one in a file of its own.
-func entryErrors(err error) []string {
-	text := err.Error()
-	at := place.FindString(text)
-	lines := strings.Split(strings.TrimPrefix(text, at), "\n")
-	for i, line := range lines {
-		if !place.MatchString(line) {
-			lines[i] = at + line
-		}
-	}
-	return lines
 }
 
 func printCheck(cmd *cobra.Command, doc checkDocument, asJSON bool) error {

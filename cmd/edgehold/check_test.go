@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,24 +11,6 @@ import (
 
 	"github.com/edgehold/edgehold/probes/snmp/snmptest"
 )
-
-func TestEntryErrorsAllHaveAPlace(t *testing.T) {
-	for _, tt := range []struct {
-		err  error
-		want []string
-	}{
-		{errors.New("a fault"), []string{"a fault"}},
-		{fmt.Errorf("e.yaml:7:3: %w", errors.New("a fault")), []string{"e.yaml:7:3: a fault"}},
-		{
-			fmt.Errorf("e.yaml:7:3: %w", errors.Join(errors.New("x"), errors.New("t.csv:2: y"), errors.New("p.yaml:1:2: z"))),
-			[]string{"e.yaml:7:3: x", "e.yaml:7:3: t.csv:2: y", "p.yaml:1:2: z"},
-		},
-	} {
-		if got := entryErrors(tt.err); !slices.Equal(got, tt.want) {
-			t.Errorf("%q: %q, want %q", tt.err, got, tt.want)
-		}
-	}
-}
 
 // One misspelt credential is one error, however many devices use it.
 func TestCheckTellsOnce(t *testing.T) {
@@ -44,7 +25,7 @@ func TestCheckTellsOnce(t *testing.T) {
 	}
 	write("rw")
 	s := run("check", "--config", file)
-	s.want(t, exitConfig, "", "e.yaml:5:5: credentials[0]: there is no credential \"rw\"")
+	s.want(t, exitConfig, "", "e.yaml:5:5: probes[0].credentials[0]: there is no credential \"rw\"")
 	s.want(t, exitConfig, "", "e.yaml: 1 error; nothing was changed")
 	write("ro")
 	run("check", "--config", file).want(t, exitOK, "built-in snmp: 3 devices, 3 tasks\n    about ", "")

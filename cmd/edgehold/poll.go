@@ -90,7 +90,7 @@ func poll(cmd *cobra.Command, f pollFlags, devices []string) error {
 	if cmd.Context().Err() != nil { // what was read until then would pass for all there is
 		return errors.New("stopped before the end")
 	}
-	defer printSummary(cmd.ErrOrStderr(), polled, summaryOptions{tables: f.timing, counters: f.wait > 0, slot: slotOf(cfg)})
+	defer printSummary(cmd.ErrOrStderr(), polled, summaryOptions{tables: f.timing, counters: f.wait > 0, slot: cfg.Uplink.Slot()})
 	if printErr := printPolled(cmd, polled, f.asJSON); printErr != nil {
 		return errors.Join(err, printErr)
 	}

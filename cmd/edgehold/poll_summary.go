@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/agent"
-	"github.com/edgehold/edgehold/agent/config"
 	"github.com/edgehold/edgehold/probes"
 )
 
@@ -15,14 +14,6 @@ type summaryOptions struct {
 	tables   bool          // what each table cost
 	counters bool          // the points of counters are among the points
 	slot     time.Duration // of several points in it one is sent; 0: all are
-}
-
-// slotOf is how long the points are that leave.
-func slotOf(cfg *config.Config) time.Duration {
-	if cfg.Uplink.Resolution == "1m" {
-		return time.Minute
-	}
-	return 0
 }
 
 // deviceSummary is what a device's tasks gave together.

@@ -75,6 +75,12 @@ func TestAddressesKeepTheirZone(t *testing.T) {
 	}
 }
 
+func TestUnknownZone(t *testing.T) {
+	task := Tasks(ifPlan(), []plan.Device{{Host: "fe80::1%none9", Credentials: []probes.Credential{{Name: "a"}}}}, TaskOptions{}, probes.Deps{Clock: newClock()})[0]
+	_, err := task.Probe.Poll(t.Context())
+	wantStatus(t, err, probes.StatusDeviceConnectionError, `has an interface "none9"`, "name the interface: fe80::1%eth0")
+}
+
 func TestLinkLocal(t *testing.T) {
 	interfaces, err := net.Interfaces()
 	if err != nil {

@@ -16,7 +16,11 @@ import (
 const (
 	maxDevicesFile = 16 << 20 // bytes
 	maxDevices     = 100_000
+	maxCell        = 300 // bytes; no address, name or list of names is longer
 )
+
+// inFile begins every message about the devices file.
+const inFile = "devices_file: "
 
 // target is one device of an entry and how it is polled.
 type target struct {
@@ -24,17 +28,22 @@ type target struct {
 	credentials []string
 	profile     string
 	interval    time.Duration
-	where       string // "FILE:LINE: " for messages, "" of one named in the entry
+	where       string // "devices_file: FILE:LINE: " for messages, "" of one named in the entry
+
+	ownCredentials, ownProfile string // where, "" for what comes from the entry
 }
 
-// targets lists the devices of the entry, then those of its file.
+// targets lists the devices of the entry, then those of its file. Beside an
+// error stand the sound ones.
 func (o *Options) targets() ([]target, error) {
 	base := target{credentials: o.Credentials, profile: o.Profile, interval: o.Interval.Std()}
 	var all []target
+	var errs []error
 	for i, text := range o.Devices {
 		d, err := ParseDevice(text)
 		if err != nil {
-			return nil, fmt.Errorf("devices[%d]: %w", i, err)
+			errs = append(errs, fmt.Errorf("devices[%d]: %w", i, err))
+			continue
 		}
 		t := base
 		t.device = d
@@ -43,18 +52,15 @@ func (o *Options) targets() ([]target, error) {
 	if o.DevicesFile != "" {
 		data, err := readDevicesFile(o.DevicesFile)
 		if err != nil {
-			return nil, fmt.Errorf("devices_file: %w", err)
+			return all, errors.Join(append(errs, fmt.Errorf(inFile+"%w", err))...)
 		}
 		listed, err := parseDevices(string(data), o.DevicesFile, base)
-		if err != nil {
-			return nil, fmt.Errorf("devices_file: %w", err)
-		}
-		all = append(all, listed...)
+		all, errs = append(all, listed...), append(errs, err)
 	}
 	for i := range all {
 		o.settle(&all[i].device)
 	}
-	return all, unique(all)
+	return all, errors.Join(append(errs, unique(all))...)
 }
 
 // settle puts the options that all devices share on one.
@@ -75,13 +81,13 @@ func unique(all []target) error {
 			seen[key] = i
 			continue
 		}
-		other := strings.TrimSuffix(all[first].where, ": ")
+		other := strings.TrimSuffix(strings.TrimPrefix(all[first].where, inFile), ": ")
 		if other == "" {
 			other = fmt.Sprintf("devices[%d]", first)
 		}
-		errs = append(errs, fmt.Errorf("devices_file: %s%s is the same device as %s, name it once", t.where, key, other))
+		errs = append(errs, fmt.Errorf("%s%s is the same device as %s, name it once", t.where, key, other))
 	}
-	return errors.Join(errs...)
+	return bounded(errs)
 }
 
 func readDevicesFile(path string) ([]byte, error) {
@@ -105,9 +111,12 @@ var deviceColumns = []string{"address", "credentials", "profile", "interval"}
 // parseDevices reads a table with a comma or semicolon between its columns:
 // address[:port], then optionally credentials (names with | between them),
 // profile and interval. What a line leaves empty is taken from base. A first
-// line that begins with "address" names the columns in another order. Empty
-// lines and those that begin with # are skipped.
+// line with a cell "address" names the columns, also in another order and among
+// others that are not read. Empty lines and those that begin with # are skipped.
 func parseDevices(text, file string, base target) ([]target, error) {
+	if strings.ContainsRune(text, 0) {
+		return nil, fmt.Errorf(inFile+"%s is not a text file, expected CSV in UTF-8 with a line for each device", file)
+	}
 	var all []target
 	var errs []error
 	columns := deviceColumns
@@ -118,9 +127,9 @@ func parseDevices(text, file string, base target) ([]target, error) {
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		where := fmt.Sprintf("%s:%d: ", file, number)
+		where := fmt.Sprintf(inFile+"%s:%d: ", file, number)
 		cells := splitCells(line)
-		if first && strings.EqualFold(cells[0], deviceColumns[0]) {
+		if first && slices.ContainsFunc(cells, isAddressColumn) {
 			var err error
 			if columns, err = header(cells, where); err != nil {
 				return nil, err
@@ -139,7 +148,7 @@ func parseDevices(text, file string, base target) ([]target, error) {
 		}
 	}
 	if len(all) == 0 && len(errs) == 0 {
-		return nil, fmt.Errorf("%s has no device, expected lines such as 192.0.2.10 or 192.0.2.10,credential,auto,1m", file)
+		return nil, fmt.Errorf(inFile+"%s has no device, expected lines such as 192.0.2.10 or 192.0.2.10,credential,auto,1m", file)
 	}
 	return all, bounded(errs)
 }
@@ -148,10 +157,12 @@ func parseDevices(text, file string, base target) ([]target, error) {
 func bounded(errs []error) error {
 	const most = 20
 	if n := len(errs); n > most {
-		errs = append(errs[:most], fmt.Errorf("%d further lines are wrong", n-most))
+		errs = append(errs[:most], fmt.Errorf(inFile+"%d further lines are wrong", n-most))
 	}
 	return errors.Join(errs...)
 }
+
+func isAddressColumn(cell string) bool { return strings.EqualFold(cell, deviceColumns[0]) }
 
 func splitCells(line string) []string {
 	separator := ","
@@ -173,10 +184,11 @@ func header(cells []string, where string) ([]string, error) {
 	var columns []string
 	for _, c := range cells {
 		c = strings.ToLower(c)
+		meant := near(c, deviceColumns)
 		switch {
-		case !slices.Contains(deviceColumns, c):
-			return nil, fmt.Errorf("%sunknown column %q, expected %s", where, c, strings.Join(deviceColumns, ", "))
-		case slices.Contains(columns, c):
+		case meant != "" && meant != c:
+			return nil, fmt.Errorf("%sunknown column %q, did you mean %s?", where, c, meant)
+		case meant != "" && slices.Contains(columns, c):
 			return nil, fmt.Errorf("%scolumn %q is named twice", where, c)
 		}
 		columns = append(columns, c)
@@ -188,12 +200,15 @@ func parseTarget(cells, columns []string, where string, base target) (target, er
 	t := base
 	t.where = where
 	if len(cells) > len(columns) {
-		return t, fmt.Errorf("%sfound %d columns, expected at most %d: %s", where, len(cells), len(columns), strings.Join(columns, ", "))
+		return t, fmt.Errorf("%sfound %d columns, expected at most %d: %.200s", where, len(cells), len(columns), strings.Join(columns, ", "))
 	}
 	for i, c := range cells {
 		if err := t.set(columns[i], c); err != nil {
 			return t, fmt.Errorf("%s%s: %w", where, columns[i], err)
 		}
+	}
+	if t.device.Host == "" {
+		return t, fmt.Errorf("%saddress: missing", where)
 	}
 	if len(t.credentials) == 0 {
 		return t, fmt.Errorf("%scredentials: empty, name some in this column or under the entry's `credentials`", where)
@@ -203,16 +218,18 @@ func parseTarget(cells, columns []string, where string, base target) (target, er
 
 func (t *target) set(column, cell string) (err error) {
 	switch {
+	case len(cell) > maxCell && slices.Contains(deviceColumns, column):
+		err = fmt.Errorf("found %d characters, expected at most %d", len(cell), maxCell)
 	case column == "address":
 		t.device, err = ParseDevice(cell)
 	case cell == "":
 	case column == "credentials":
-		t.credentials = nil
+		t.credentials, t.ownCredentials = nil, t.where
 		for name := range strings.SplitSeq(cell, "|") {
 			t.credentials = append(t.credentials, strings.TrimSpace(name))
 		}
 	case column == "profile":
-		t.profile = cell
+		t.profile, t.ownProfile = cell, t.where
 	case column == "interval":
 		var d probes.Duration
 		if err = d.UnmarshalText([]byte(cell)); err == nil && d.Std() < minInterval {
@@ -221,4 +238,26 @@ func (t *target) set(column, cell string) (err error) {
 		t.interval = d.Std()
 	}
 	return err
+}
+
+// near is the known word that text is but for its case and one letter, "" where
+// there is none.
+func near(text string, known []string) string {
+	text = strings.ToLower(text)
+	for _, word := range known {
+		other := strings.ToLower(word)
+		short := min(len(text), len(other))
+		head := 0
+		for head < short && text[head] == other[head] {
+			head++
+		}
+		tail := 0
+		for tail < short-head && text[len(text)-1-tail] == other[len(other)-1-tail] {
+			tail++
+		}
+		if max(len(text), len(other))-head-tail <= 1 {
+			return word
+		}
+	}
+	return ""
 }

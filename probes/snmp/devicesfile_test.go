@@ -27,6 +27,7 @@ func TestParseDevices(t *testing.T) {
 		"all columns":      {"192.0.2.1,b|c,cisco,30s\n", "192.0.2.1:161 b|c cisco 30s\n"},
 		"empty cells":      {"192.0.2.1,,,5m\n192.0.2.2,b,\n", "192.0.2.1:161 a auto 5m0s\n192.0.2.2:161 b auto 1m0s\n"},
 		"header":           {"\ufeffAddress;profile;\"Interval\"\r\n192.0.2.1;\"cisco\";2m\r\n", "192.0.2.1:161 a cisco 2m0s\n"},
+		"other columns":    {"name,Address,site,interval\nsw1,192.0.2.1,Graz,5m\nsw2,192.0.2.2\n", "192.0.2.1:161 a auto 5m0s\n192.0.2.2:161 a auto 1m0s\n"},
 		"IPv6 and a space": {"address, credentials\n[2001:db8::1]:162 , b | c\n", "[2001:db8::1]:162 b|c auto 1m0s\n"},
 	} {
 		all, err := parseDevices(tt.text, "d.csv", base())
@@ -45,7 +46,10 @@ func TestParseDevicesErrors(t *testing.T) {
 	}{
 		{"", "d.csv has no device", base()},
 		{"192.0.2.1\n192.0.2.999\n", `d.csv:2: address: "192.0.2.999" is not a device address`, base()},
-		{"address,colour\n", `d.csv:1: unknown column "colour", expected address, credentials, profile, interval`, base()},
+		{"address,credential\n", `d.csv:1: unknown column "credential", did you mean credentials?`, base()},
+		{"name,address\nsw1\n", "d.csv:2: address: missing", base()},
+		{"\x7fELF\x00\x01\n", "d.csv is not a text file, expected CSV", base()},
+		{strings.Repeat("?", 2000) + "\n", "d.csv:1: address: found 2000 characters, expected at most 300", base()},
 		{"address,address\n", `d.csv:1: column "address" is named twice`, base()},
 		{"192.0.2.1,a,auto,1m,x\n", "d.csv:1: found 5 columns, expected at most 4", base()},
 		{"192.0.2.1,a,auto,soon\n", `d.csv:1: interval: "soon" is not a duration`, base()},
@@ -56,7 +60,31 @@ func TestParseDevicesErrors(t *testing.T) {
 		all, err := parseDevices(tt.text, "d.csv", tt.base)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%q: %d devices and %v, want %s", tt.text, len(all), err, tt.want)
+			continue
 		}
+		for line := range strings.Lines(err.Error()) {
+			if !strings.HasPrefix(line, "devices_file: ") || len(line) > 300 {
+				t.Errorf("%q: %q does not begin with the field, or is long", tt.text, line)
+			}
+		}
+	}
+}
+
+// What stands in the place of a name may be a secret.
+func TestDevicesFileHidesCommunities(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "devices.csv")
+	if err := os.WriteFile(file, []byte("192.0.2.1,Sup3rSecret\n192.0.2.2,bb\n192.0.2.3,,oter\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	kind := Kind(openFake)
+	o := kind.Options().(*Options)
+	o.DevicesFile, o.Credentials = file, []string{"a"}
+	_, err := kind.New(o, kindDeps())
+	want := "devices_file: " + file + ":1: credentials[0]: no name of a credential, expected a, b; a name goes here, add it under the top-level `credentials`, its community into a file\n" +
+		"devices_file: " + file + ":2: credentials[0]: there is no credential \"bb\", add it under the top-level `credentials` or correct the name to b\n" +
+		"devices_file: " + file + ":3: profile: unknown profile oter"
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v, want\n%s", err, want)
 	}
 }
 
@@ -93,6 +121,7 @@ func FuzzParseDevices(f *testing.F) {
 			return
 		}
 		var b strings.Builder
+		b.WriteString("address,credentials,profile,interval\n")
 		for _, d := range all {
 			if strings.ContainsAny(strings.Join(d.credentials, "")+d.profile, ",;\"#") {
 				return

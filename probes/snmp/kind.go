@@ -1,9 +1,12 @@
 package snmp
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -104,7 +107,7 @@ func (o *Options) ResolveFiles(absolute func(path string) string) {
 // The port is 161 where none is given; timeouts and bounds are the defaults.
 func ParseDevice(text string) (plan.Device, error) {
 	d := plan.Device{Port: defaultPort, Retries: -1}
-	wrong := fmt.Errorf("%q is not a device address, expected a host name or IP address, with :port if it is not 161, as in 192.0.2.10, switch.example:1161 or [2001:db8::1]:161", text)
+	wrong := fmt.Errorf("%.80q is not a device address, expected a host name or IP address, with :port if it is not 161, as in 192.0.2.10, switch.example:1161 or [2001:db8::1]:161", text)
 	host, port := text, ""
 	if _, err := netip.ParseAddr(text); err != nil {
 		host, port = splitPort(text)
@@ -115,12 +118,15 @@ func ParseDevice(text string) (plan.Device, error) {
 		case errors.Is(err, strconv.ErrSyntax): // a URL, say
 			return d, wrong
 		case err != nil || n == 0:
-			return d, fmt.Errorf("%q has port %q, expected a number from 1 to 65535", text, port)
+			return d, fmt.Errorf("%.80q has port %.20q, expected a number from 1 to 65535", text, port)
 		}
 		d.Port = uint16(n)
 	}
 	if !isAddress(host) && !isHostName(host) {
 		return d, wrong
+	}
+	if addr, err := netip.ParseAddr(host); err == nil && addr.Is6() && addr.IsLinkLocalUnicast() && addr.Zone() == "" {
+		return d, fmt.Errorf("%q is a link-local address, expected one with its interface, name the interface: %s%%eth0", text, host)
 	}
 	d.Host = host
 	return d, nil
@@ -188,24 +194,16 @@ func Kind(open func(folder string) (plan.Profiles, error)) probes.Kind {
 // newTasks makes a task for every device that is described well; the error says
 // what is wrong with the others.
 func newTasks(o *Options, profiles plan.Profiles, deps probes.Deps) ([]probes.Task, error) {
-	if err := checkFeatureSets(o.FeatureSets, profiles); err != nil {
-		return nil, err
-	}
 	targets, err := o.targets()
-	if err != nil {
-		return nil, err
-	}
-	var errs []error
+	errs := &faults{all: []error{checkFeatureSets(o.FeatureSets, profiles), err}}
 	sum := profileSum(o, profiles)
 	common := newKit(deps)
 	tasks := make([]probes.Task, 0, len(targets))
 	for _, t := range targets {
-		if t.device.Credentials, err = pick(t, deps.Credentials); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if err = checkProfile(t, profiles); err != nil {
-			errs = append(errs, err)
+		t.device.Credentials, err = pick(t, deps.Credentials)
+		if unknown := checkProfile(t, profiles); err != nil || unknown != nil {
+			errs.add(err)
+			errs.add(unknown)
 			continue
 		}
 		a := &autoProbe{
@@ -214,11 +212,31 @@ func newTasks(o *Options, profiles plan.Profiles, deps probes.Deps) ([]probes.Ta
 		}
 		tasks = append(tasks, autoTask(a, sum))
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errs.join(); err != nil {
 		return nil, err
 	}
 	return tasks, nil
 }
+
+// faults are those of an entry and of its devices, which have many in common.
+type faults struct {
+	all       []error // of the entry
+	ofDevices []error
+	seen      map[string]bool
+}
+
+func (f *faults) add(err error) {
+	if err == nil || f.seen[err.Error()] {
+		return
+	}
+	if f.seen == nil {
+		f.seen = map[string]bool{}
+	}
+	f.seen[err.Error()] = true
+	f.ofDevices = append(f.ofDevices, err)
+}
+
+func (f *faults) join() error { return errors.Join(append(f.all, bounded(f.ofDevices))...) }
 
 // Targets lists the devices of the entry with their settings and credentials,
 // for what asks them by hand. The errors are those of a start.
@@ -235,6 +253,48 @@ func (o *Options) Targets(known map[string]probes.Credential) ([]plan.Device, er
 		devices[i] = t.device
 	}
 	return devices, nil
+}
+
+// Warnings tells what works in the tasks that were made of the options, but was
+// hardly meant.
+func (o *Options) Warnings(tasks []probes.Task) (all []string) {
+	timeout, tries := cmp.Or(o.Timeout.Std(), defaultTimeout), 1+defaultRetries
+	if o.Retries != nil {
+		tries = 1 + *o.Retries
+	}
+	shortest, doubles := time.Duration(math.MaxInt64), map[string][]string{}
+	for _, t := range tasks {
+		shortest = min(shortest, t.Interval)
+		if a, ok := t.Probe.(*autoProbe); ok {
+			for _, name := range a.device.doubles() {
+				doubles[name] = append(doubles[name], a.device.label())
+			}
+		}
+	}
+	if timeout*time.Duration(tries) > shortest {
+		all = append(all, fmt.Sprintf("timeout: %v, tried %d times, is longer than the interval of %v: a device that does not answer is asked less often; "+
+			"shorten one or lengthen the interval", timeout, tries, shortest))
+	}
+	for _, name := range slices.Sorted(maps.Keys(doubles)) {
+		of := doubles[name]
+		more := ""
+		if len(of) > 1 {
+			more = fmt.Sprintf(" and %d more", len(of)-1)
+		}
+		all = append(all, fmt.Sprintf("credentials: %q is named twice, once is enough (%s%s)", name, of[0], more))
+	}
+	return all
+}
+
+// doubles lists the credentials that are there more than once.
+func (d *device) doubles() (names []string) {
+	for i, c := range d.Credentials {
+		same := func(other probes.Credential) bool { return other.Name == c.Name }
+		if slices.ContainsFunc(d.Credentials[:i], same) && !slices.Contains(names, c.Name) {
+			names = append(names, c.Name)
+		}
+	}
+	return names
 }
 
 // profileSum changes with every choice that decides what is read.
@@ -266,7 +326,7 @@ func checkProfile(t target, profiles plan.Profiles) error {
 	}
 	_, err := profiles.Named(t.profile, plan.ProfileOptions{Interval: t.interval})
 	if err != nil {
-		return fmt.Errorf("%sprofile: %w", t.where, err)
+		return fmt.Errorf("%sprofile: %w", t.ownProfile, err)
 	}
 	return nil
 }
@@ -277,9 +337,27 @@ func pick(t target, known map[string]probes.Credential) ([]probes.Credential, er
 	for i, name := range t.credentials {
 		c, ok := known[name]
 		if !ok {
-			return nil, fmt.Errorf("%scredentials[%d]: there is no credential %q, add it under the top-level `credentials` or correct the name", t.where, i, name)
+			return nil, fmt.Errorf("%scredentials[%d]: %w", t.ownCredentials, i, unknownCredential(name, known))
 		}
 		picked = append(picked, c)
 	}
 	return picked, nil
+}
+
+// unknownCredential tells the text only where it is almost a name: it may be a
+// community that was written in its place.
+func unknownCredential(text string, known map[string]probes.Credential) error {
+	names := slices.Sorted(maps.Keys(known))
+	if meant := near(text, names); meant != "" {
+		return fmt.Errorf("there is no credential %q, add it under the top-level `credentials` or correct the name to %s", text, meant)
+	}
+	const most = 10
+	expected := "expected " + strings.Join(names[:min(len(names), most)], ", ")
+	switch {
+	case len(names) == 0:
+		expected = "the top-level `credentials` has none"
+	case len(names) > most:
+		expected += fmt.Sprintf(" or another of the %d", len(names))
+	}
+	return fmt.Errorf("no name of a credential, %s; a name goes here, add it under the top-level `credentials`, its community into a file", expected)
 }

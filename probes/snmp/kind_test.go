@@ -33,7 +33,7 @@ func TestParseDevice(t *testing.T) {
 		}
 	}
 	for _, in := range []string{
-		"", ":161", "192.0.2.10:", "192.0.2.10:0", "192.0.2.10:65536", "192.0.2.10:snmp", "192.0.2.999", "192.0.2", "192.0.2.0/24",
+		"fe80::1", "[fe80::1]:161", "", ":161", "192.0.2.10:", "192.0.2.10:0", "192.0.2.10:65536", "192.0.2.10:snmp", "192.0.2.999", "192.0.2", "192.0.2.0/24",
 		"udp://192.0.2.1", "a b", "[2001:db8::1", "[2001:db8::1]x", "[2001:db8::1]:", "[192.0.2.1]:161", "2001:db8::g", "a..b", "a:1:2", "::%]0", "00.",
 	} {
 		if d, err := ParseDevice(in); err == nil {
@@ -184,6 +184,13 @@ func TestKindNewErrors(t *testing.T) {
 		if tasks, err := Kind(openFake).New(o, deps); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%d tasks and %v, want %s", len(tasks), err, want)
 		}
+	}
+	o := good() // all at once, and what the devices share once
+	o.Devices, o.Credentials, o.Profile, o.FeatureSets = []string{"192.0.2.1", "192.0.2.2"}, []string{"c"}, "thre", []string{"packs"}
+	_, err := Kind(openFake).New(o, deps)
+	if lines := strings.Split(fmt.Sprint(err), "\n"); len(lines) != 3 || !strings.HasPrefix(lines[0], "feature_sets[0]: ") ||
+		!strings.HasPrefix(lines[1], "credentials[0]: ") || !strings.HasPrefix(lines[2], "profile: ") {
+		t.Errorf("got %q", lines)
 	}
 	broken := Kind(func(string) (plan.Profiles, error) { return nil, errors.New("broken") })
 	if _, err := broken.New(good(), deps); err == nil {

@@ -184,3 +184,16 @@ func TestNetSNMPWrongCommunity(t *testing.T) {
 		t.Errorf("with the right one: %v %v", points, err)
 	}
 }
+
+func TestNetSNMPView(t *testing.T) {
+	b := newBench(t, nil)
+	b.dev = deviceAt(t, startSnmpdWith(t, "view sysonly included .1.3.6.1.2.1.1\nrocommunity narrow-"+secret+" default -V sysonly\n"))
+	for community, want := range map[string]probes.Status{secret: probes.StatusOK, "narrow-" + secret: probes.StatusWarning} {
+		b.dev.Credentials[0].Community = probes.NewSecret(community)
+		b.probe = b.newProbe(ifPlan())
+		points, err := b.poll(t)
+		if probes.StatusOf(err) != want || len(points["uptime"]) != 1 {
+			t.Errorf("%d points, %v, want %s", len(points), err, want)
+		}
+	}
+}

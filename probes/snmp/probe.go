@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ type Probe struct {
 	life       lifeSign
 	saved      bool    // state and life are of an earlier run and not yet checked
 	told       bool    // an oddity of the plan was logged
+	narrow     bool    // the last reading of the interfaces gave no more than the system group
 	wanted     *wanted // nil: not worked out yet
 
 	statsMu sync.Mutex
@@ -64,8 +66,29 @@ func (p *Probe) Poll(ctx context.Context) (probes.Batch, error) {
 	}
 	stats.Gaps = notes.Gaps
 	stats.Partial = r.partial()
+	p.see(r)
 	return probes.Batch{Points: points}, r.verdict(p.blocks, notes)
 }
+
+// The system group, and a table that every device has, as its view lets on.
+const (
+	systemGroup = "1.3.6.1.2.1.1."
+	ifTable     = "1.3.6.1.2.1.2.2.1."
+)
+
+// see notes whether the device shows no more than its system group. That is known
+// from readings that ask for the interfaces; in those between, which leave tables
+// out that were not there, it stays as it was unless something else shows up.
+func (p *Probe) see(r *reading) {
+	ofInterfaces := func(columns []string) bool { return slices.ContainsFunc(columns, isInterfaces) }
+	if slices.ContainsFunc(p.wants().tables, ofInterfaces) {
+		p.narrow = p.narrow || len(r.reasons()) == 0
+	}
+	p.narrow = p.narrow && r.onlySystem()
+	r.narrow = p.narrow
+}
+
+func isInterfaces(oid string) bool { return strings.HasPrefix(oid, ifTable) }
 
 func (p *Probe) identity() plan.Identity {
 	id := plan.Identity{Address: p.device.Host, Port: p.device.Port, ChassisMAC: p.chassisMAC}

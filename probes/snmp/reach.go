@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -109,6 +110,9 @@ func (d *device) dialError(err error) error {
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
 		err = fmt.Errorf("the name %q cannot be resolved (%s): check its spelling and this machine's DNS, or give the IP address", d.Host, dns.Err)
+	} else if addr, bad := netip.ParseAddr(d.Host); bad == nil && addr.Zone() != "" {
+		err = fmt.Errorf("no way to %s: %w: check that this machine has an interface %q and that it is up, or name the interface: %s%%eth0",
+			d.label(), err, addr.Zone(), addr.WithZone(""))
 	} else {
 		err = fmt.Errorf("no way to %s: %w: check the address and this machine's network and routes", d.label(), err)
 	}

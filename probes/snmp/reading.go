@@ -17,6 +17,7 @@ type reading struct {
 	walks  []*walk
 	failed map[string]error // scalars
 	slate  *slate           // nil: the memory is its own
+	narrow bool             // see Probe.see
 }
 
 func newReading(stamp probes.Stamp, uptime plan.Cell) *reading {
@@ -74,12 +75,31 @@ func (r *reading) empty() bool {
 	return true
 }
 
+// onlySystem reports whether nothing came but scalars of the system group.
+func (r *reading) onlySystem() bool {
+	for _, cells := range r.Columns {
+		if len(cells) > 0 {
+			return false
+		}
+	}
+	for oid := range r.Scalars {
+		if !strings.HasPrefix(oid, systemGroup) {
+			return false
+		}
+	}
+	return true
+}
+
+var errOnlySystem = errors.New("only the system group answered: check the view that the device gives to this credential")
+
 // verdict is nil where everything was read that the device has, and that is
 // something to measure.
 func (r *reading) verdict(blocks []*plan.Block, notes plan.Notes) error {
 	why := r.reasons()
 	nothing := r.asked > 0 && r.empty()
 	switch {
+	case len(why) == 0 && r.narrow && (notes.Numbers > 0 || !nothing):
+		return probes.WithStatus(probes.StatusWarning, errOnlySystem)
 	case len(why) == 0 && (notes.Numbers > 0 || notes.Filtered > 0 || r.asked == 0):
 		return nil
 	case len(why) == 0 && !nothing:

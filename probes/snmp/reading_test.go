@@ -85,6 +85,38 @@ func TestPollScalarDimensionFails(t *testing.T) {
 	}
 }
 
+// A view that hides all but the system group is told of, also in the polls
+// that leave absent tables alone.
+func TestOnlySystemGroupAnswers(t *testing.T) {
+	b := newAutoBench(t, probes.SNMPv2c)
+	b.profiles.plans["one"] = ifPlan()
+	b.mib.Delete(snmptest.MustOID("1.3.6.1.2.1.2"))
+	walked := 0
+	poll := func() error {
+		b.clock.advance(time.Minute)
+		batch, err := b.probe.Poll(t.Context())
+		if len(batch.Points) == 0 {
+			t.Fatalf("no points: %v", err)
+		}
+		walked += min(1, len(b.probe.PollStats().Tables))
+		return err
+	}
+	for range 12 {
+		wantStatus(t, poll(), probes.StatusWarning, "only the system group answered: check the view")
+	}
+	if walked != 2 {
+		t.Errorf("tables were asked for in %d of 12 polls, want 2", walked)
+	}
+	b.set("1.3.6.1.2.1.2.2.1.7.1", snmptest.Integer(1))
+	var err error
+	for range 10 {
+		err = poll()
+	}
+	if err != nil {
+		t.Errorf("with an interface: %v", err)
+	}
+}
+
 type fixedNames struct{}
 
 func (fixedNames) NameOf(string) string { return "sw1.example" }
