@@ -19,6 +19,7 @@ func TestNewestOfCircle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.open()
 	path := filepath.Join(t.TempDir(), "damaged")
 	newest := func(b []byte) (sure bool) {
 		t.Helper()
