@@ -57,11 +57,14 @@ func (c *checker) discovery(doc Discovery, known []string) Discovery {
 		}
 	}
 	for i, name := range doc.Credentials {
-		if !slices.Contains(known, name) {
-			c.fault(Error{
-				Found: fmt.Sprintf("there is no credential %q", name), Expected: "a name from the top-level `credentials`", Nearest: nearest(name, known),
-			}, "discovery", "credentials", fmt.Sprintf("[%d]", i))
+		if slices.Contains(known, name) {
+			continue
 		}
+		e := Error{Found: "there is no credential of this name", Expected: "a name from the top-level `credentials`", Nearest: nearest(name, known)}
+		if e.Nearest != "" { // what resembles no name may be a secret
+			e.Found = fmt.Sprintf("there is no credential %q", name)
+		}
+		c.fault(e, "discovery", "credentials", fmt.Sprintf("[%d]", i))
 	}
 	if _, err := time.Parse("15:04", doc.At); err != nil {
 		c.fault(Error{Found: "not a time of the day", Expected: `one such as "03:00"`, Mend: "put it in quotes"}, "discovery", "at")

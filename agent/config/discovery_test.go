@@ -19,6 +19,7 @@ func TestDiscovery(t *testing.T) {
 		{"discovery: {networks: [10.0.0.0/15, 'fd00::/64'], credentials: [a]}", []string{"networks[0]: 10.0.0.0/15 has more than 65536", "networks[1]: fd00::/64 has"}},
 		{"discovery: {networks: [ten], credentials: [a]}", []string{`"ten" is not a network`}},
 		{"discovery: {networks: [10.0.0.0/24], credentials: [aa]}", []string{`there is no credential "aa"`}},
+		{"discovery: {networks: [10.0.0.0/24], credentials: [v3ry-s3cret]}", []string{"there is no credential of this name"}},
 		{"discovery: {networks: [10.0.0.0/24], credentials: [a], at: noon}", []string{"at: not a time of the day"}},
 		{"discovery: {networks: [10.0.0.0/24], credentials: [a], packets_per_second: 0}", []string{"packets_per_second: found 0"}},
 	} {
@@ -30,6 +31,9 @@ func TestDiscovery(t *testing.T) {
 				t.Errorf("%s: %v %+v", tt.text, err, cfg)
 			}
 			continue
+		}
+		if err != nil && strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %v tells what may be a secret", tt.text, err)
 		}
 		for _, want := range tt.want {
 			if err == nil || !strings.Contains(err.Error(), want) {

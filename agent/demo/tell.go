@@ -26,7 +26,7 @@ func newTeller(out io.Writer, terminal bool) *teller {
 func (t *teller) Opening(s *stage) {
 	fmt.Fprintf(t.out, `Edgehold demo: a site with a switch and a UPS, and a link that breaks.
 
-  switch   24 ports, SNMP on %s, polled with the built-in package
+  switch   24 ports, SNMP on %s, polled with a built-in profile
   UPS      SNMP on %s, polled with the extension package in %s
   uplink   a stand-in for Dynatrace on %s
   agent    this program as a child process, its store in %s
