@@ -100,7 +100,7 @@ The agent:         edgehold check && edgehold run`,
 		return usage(cmd, err)
 	})
 	root.AddCommand(newRun(), newDemo(), newCheck(), newReload(), newPoll(), newStatus(), newBuffer(), newDeadLetter(), newHistory(),
-		newSNMP(), newAudit(), newVersion())
+		newSNMP(), newExt(), newAudit(), newVersion())
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
 	}
