@@ -24,6 +24,7 @@ type selfProbe struct {
 	last      buffer.Account
 	gaps      uint64
 	told      deviceTeller
+	collector collector
 }
 
 func newSelfTask(p *selfProbe) probes.Task {
@@ -42,7 +43,7 @@ func newSelfTask(p *selfProbe) probes.Task {
 func (p *selfProbe) Poll(context.Context) (probes.Batch, error) {
 	points := selfPoints{stamp: p.clock.Now()}
 	p.keepFloor()
-	tuneCollector()
+	p.collector.tune(time.Now())
 	p.account(&points)
 	p.buffer(&points)
 	if p.constants != nil {

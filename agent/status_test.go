@@ -154,9 +154,25 @@ func TestPointsAboutADevice(t *testing.T) {
 }
 
 func TestGarbageIsBounded(t *testing.T) {
-	for live, want := range map[uint64]int{0: 50, 2_000_000: 50, 20_000_000: 50, 40_000_000: 25, 80_000_000: 20, 1 << 62: 20} {
-		if got := gcPercent(live); got != want {
-			t.Errorf("%d bytes in use: %d %%, want %d", live, got, want)
+	for _, c := range []struct {
+		percent int
+		share   float64
+		live    uint64
+		want    int
+	}{
+		{50, gcShare, 2_000_000, 50},
+		{50, 2 * gcShare, 2_000_000, 100},
+		{50, 100 * gcShare, 2_000_000, 100}, // no more than twice at once, and never above 100
+		{50, gcShare / 2, 2_000_000, 25},
+		{50, 0, 2_000_000, 25},
+		{25, 0, 2_000_000, 20},
+		{50, 2 * gcShare, 20_000_000, 50},
+		{50, 2 * gcShare, 40_000_000, 25},
+		{50, 2 * gcShare, 1 << 62, 20},
+		{20, 2 * gcShare, 0, 40},
+	} {
+		if got := gcPercent(c.percent, c.share, c.live); got != c.want {
+			t.Errorf("%d %%, a share of %v, %d bytes in use: %d %%, want %d", c.percent, c.share, c.live, got, c.want)
 		}
 	}
 }

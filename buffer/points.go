@@ -24,8 +24,9 @@ func group(names *dictionary, tickets []*Ticket, st *stamper, of kin) []arc.Grou
 	}
 	names.renew()
 	var out []arc.Group
+	var order sorter
 	for i := range g.groups {
-		out = append(out, ascend(&g.groups[i])...)
+		out = append(out, ascend(&g.groups[i], &order)...)
 	}
 	sort.SliceStable(out, func(i, j int) bool { return out[i].Stamp.Wall < out[j].Stamp.Wall })
 	return out
@@ -72,14 +73,27 @@ func fillGroup(g *arc.Group, names *dictionary, run []probes.Point) (rest []prob
 	return run[n:]
 }
 
-// byID sorts a group.
-type byID arc.Group
+// sorter sorts groups. A number of a series and a place together are one number,
+// which is sorted without asking an interface; and what it works in serves for
+// all groups of a commit.
+type sorter struct {
+	keys   []uint64
+	values []arc.Value
+}
 
-func (g *byID) Len() int           { return len(g.IDs) }
-func (g *byID) Less(i, j int) bool { return g.IDs[i] < g.IDs[j] }
-func (g *byID) Swap(i, j int) {
-	g.IDs[i], g.IDs[j] = g.IDs[j], g.IDs[i]
-	g.Values[i], g.Values[j] = g.Values[j], g.Values[i]
+// byID sorts a group, those of one number in the order they have.
+func (s *sorter) byID(g *arc.Group) {
+	if slices.IsSorted(g.IDs) {
+		return
+	}
+	s.keys, s.values = s.keys[:0], append(s.values[:0], g.Values...)
+	for i, id := range g.IDs {
+		s.keys = append(s.keys, uint64(id)<<32|uint64(i))
+	}
+	slices.Sort(s.keys)
+	for i, key := range s.keys {
+		g.IDs[i], g.Values[i] = uint32(key>>32), s.values[uint32(key)]
+	}
 }
 
 // twice reports whether sorted numbers have one twice.
@@ -94,10 +108,8 @@ func twice(sorted []uint32) bool {
 
 // ascend sorts the group by series. A series that is there several times makes
 // as many groups.
-func ascend(g *arc.Group) []arc.Group {
-	if !sort.IsSorted((*byID)(g)) {
-		sort.Stable((*byID)(g))
-	}
+func ascend(g *arc.Group, order *sorter) []arc.Group {
+	order.byID(g)
 	if !twice(g.IDs) {
 		return []arc.Group{*g}
 	}

@@ -2,6 +2,7 @@ package probes
 
 import (
 	"context"
+	"net"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -91,6 +92,8 @@ type Deps struct {
 	Clock       Clock
 	Log         zerolog.Logger
 	Resolver    Resolver
+	DNS         *net.Resolver // for names that are configured; nil: the system's
+	Traffic     Traffic       // nil: nobody counts
 	Credentials map[string]Credential
 	Profiles    string // folder of the site's own profiles, "" for none
 	// Constants go on every series, before a dimension of the same key. The

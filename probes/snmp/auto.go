@@ -241,7 +241,7 @@ func (a *autoProbe) ask(ctx context.Context, stats *probes.PollStats) (found fac
 	defer s.close()
 	read := func(b *plan.Block) *reading {
 		asker.blocks = []*plan.Block{b}
-		return asker.read(ctx, s, stamp, uptime)
+		return asker.read(ctx, s, a.device.newReading(stamp, uptime), nil)
 	}
 	r := read(identityBlock())
 	if err := unanswered(ctx, r); err != nil {

@@ -26,9 +26,10 @@ type ClientOptions struct {
 // Buffers are what clients share. They are safe for use by several goroutines.
 type Buffers struct{ kit *kit }
 
-// NewBuffers makes a set of buffers.
-func NewBuffers() *Buffers {
-	k := newKit(probes.Deps{Log: zerolog.Nop()})
+// NewBuffers makes a set of buffers. traffic is told what the clients send; nil:
+// nobody counts.
+func NewBuffers(traffic probes.Traffic) *Buffers {
+	k := newKit(probes.Deps{Log: zerolog.Nop(), Traffic: traffic})
 	k.oids.whole = true
 	return &Buffers{k}
 }
@@ -40,7 +41,7 @@ func Open(ctx context.Context, d plan.Device, o ClientOptions) (*Client, error) 
 		d.Port = defaultPort
 	}
 	if o.Buffers == nil {
-		o.Buffers = NewBuffers()
+		o.Buffers = NewBuffers(nil)
 	}
 	if o.Stats == nil {
 		o.Stats = new(probes.PollStats)

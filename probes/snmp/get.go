@@ -20,11 +20,14 @@ type gets struct {
 	once   bool     // what cannot be decoded is not asked for again
 	unread map[string]bool
 	mute   int // requests that were not answered
+	asked  int // OIDs
+	fed    int // answers and failures
 }
 
 func newGets(oids []string, batch int) *gets {
 	return &gets{
 		queue:  slices.Collect(slices.Chunk(oids, orDefault(batch, defaultBatch))),
+		asked:  len(oids),
 		cells:  map[string]plan.Cell{},
 		failed: map[string]error{},
 	}
@@ -44,6 +47,7 @@ func (g *gets) next() (r request, ok bool) {
 func (g *gets) feed(r response, err error) {
 	batch := g.queue[0]
 	g.queue = g.queue[1:]
+	g.fed++
 	switch {
 	case err != nil:
 		if errors.Is(err, errTimeout) {
@@ -63,6 +67,11 @@ func (g *gets) feed(r response, err error) {
 	default:
 		g.split(batch, r.status.err())
 	}
+}
+
+// plain reports whether one answer held all of it.
+func (g *gets) plain() bool {
+	return g.fed == 1 && len(g.queue) == 0 && len(g.failed) == 0 && len(g.absent) == 0
 }
 
 // split asks again in two halves; one OID alone has failed.

@@ -2,7 +2,6 @@ package snmp
 
 import (
 	"context"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -18,6 +17,7 @@ type kit struct {
 	slates    sync.Pool // of *slate
 	oids      oidTable
 	owners    engineOwners
+	traffic   probes.Traffic // nil: nobody counts
 	log       zerolog.Logger
 	now       func() time.Duration // a clock that never goes back
 	lookup    func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -34,10 +34,10 @@ type scratch struct {
 func newKit(deps probes.Deps) *kit {
 	started := time.Now()
 	k := &kit{
-		log: deps.Log,
+		log: deps.Log, traffic: deps.Traffic,
 		now: func() time.Duration { return time.Since(started) },
 		lookup: func(ctx context.Context, host string) ([]netip.Addr, error) {
-			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+			return deps.DNS.LookupNetIP(ctx, "ip", host)
 		},
 	}
 	if deps.Clock != nil {

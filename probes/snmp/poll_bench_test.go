@@ -122,7 +122,7 @@ func BenchmarkPoll(b *testing.B) {
 				return err
 			}
 			defer s.close()
-			r := p.read(b.Context(), s, c.Now(), uptime)
+			r := p.read(b.Context(), s, p.device.newReading(c.Now(), uptime), nil)
 			defer p.device.drop(r)
 			if len(r.Columns) != 10 || len(r.reasons()) > 0 {
 				return fmt.Errorf("%d columns, %v", len(r.Columns), r.reasons())

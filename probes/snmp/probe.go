@@ -27,6 +27,7 @@ type Probe struct {
 	told       bool    // an oddity of the plan was logged
 	narrow     bool    // the last reading of the interfaces gave no more than the system group
 	wanted     *wanted // nil: not worked out yet
+	carried    int     // as many scalars of wanted came in one plain answer
 
 	statsMu sync.Mutex
 	stats   probes.PollStats
@@ -47,12 +48,13 @@ func (p *Probe) Poll(ctx context.Context) (probes.Batch, error) {
 	defer cancel()
 	stamp := p.deps.Clock.Now()
 	p.device.relearn(stamp.Uptime)
-	s, uptime, err := p.device.reach(ctx, &stats)
+	scalars := p.carry()
+	s, uptime, err := p.device.reachWith(ctx, &stats, scalars)
 	if err != nil {
 		return probes.Batch{}, err
 	}
 	defer s.close()
-	r := p.read(ctx, s, stamp, uptime)
+	r := p.read(ctx, s, p.device.newReading(stamp, uptime), scalars)
 	defer p.device.drop(r)
 	if errors.Is(ctx.Err(), context.Canceled) {
 		// Nothing was counted yet, so the next poll's deltas cover this one.
@@ -148,20 +150,52 @@ func (p *Probe) wants() *wanted {
 	return p.wanted
 }
 
-// read asks for all that the blocks need. What could not be had is in the
-// reading's account, not in an error. The caller may drop the reading when it is
-// done with it.
-func (p *Probe) read(ctx context.Context, s *session, stamp probes.Stamp, uptime plan.Cell) *reading {
+// carry is the scalars that the reachability gate may ask for: those that the
+// last poll got in one plain answer. nil: none.
+func (p *Probe) carry() *gets {
+	before := p.wanted
+	scalars := p.newGets(p.wants())
+	if p.wanted != before || scalars == nil || len(scalars.queue[0]) != p.carried {
+		scalars = nil
+	}
+	p.carried = 0
+	return scalars
+}
+
+// carriable is how many scalars the gate may ask for next time: those that one
+// answer held, where there is room for sysUpTime beside them.
+func (p *Probe) carriable(read *gets) int {
+	if n := read.asked; read.plain() && n < orDefault(p.device.MaxOIDs, defaultBatch) {
+		return n
+	}
+	return 0
+}
+
+// newGets is nil where there is nothing to ask.
+func (p *Probe) newGets(want *wanted) *gets {
+	oids := p.device.present(want.scalars)
+	if len(oids) == 0 {
+		return nil
+	}
+	return newGets(oids, p.device.MaxOIDs)
+}
+
+// read asks for all that the blocks need, but for those scalars that the gate
+// has brought. What could not be had is in the reading's account, not in an
+// error. The caller may drop the reading when it is done with it.
+func (p *Probe) read(ctx context.Context, s *session, r *reading, scalars *gets) *reading {
 	want := p.wants()
-	r := p.device.newReading(stamp, uptime)
 	r.asked = len(want.scalars) + want.columns
 	ex := p.device.paced(s)
+	if scalars == nil {
+		scalars = p.newGets(want)
+	}
 	var stopped error
-	if scalars := p.device.present(want.scalars); len(scalars) > 0 {
-		g := newGets(scalars, p.device.MaxOIDs)
-		stopped = drive(ctx, ex, g)
-		p.device.learnAbsent(g.absent, stamp.Uptime)
-		r.addScalars(g)
+	if scalars != nil {
+		stopped = drive(ctx, ex, scalars)
+		p.device.learnAbsent(scalars.absent, r.Stamp.Uptime)
+		r.addScalars(scalars)
+		p.carried = p.carriable(scalars)
 	}
 	p.readTables(ctx, tableReader{exchanger: ex, reading: r, stats: s.stats, options: p.walkOptions(s, r.slate), each: p.limit() * 3 / 4, stopped: stopped})
 	return r

@@ -17,6 +17,13 @@ import (
 // due, until one is answered. The cell is absent where the device answers but
 // has no sysUpTime. After an error the session is closed.
 func (d *device) reach(ctx context.Context, stats *probes.PollStats) (*session, plan.Cell, error) {
+	return d.reachWith(ctx, stats, nil)
+}
+
+// reachWith asks for the scalars in the same request; nil: for none. Where that
+// is not answered as it should be, sysUpTime is asked for alone and the scalars
+// are left as they are.
+func (d *device) reachWith(ctx context.Context, stats *probes.PollStats, scalars *gets) (*session, plan.Cell, error) {
 	if len(d.Credentials) == 0 {
 		return nil, plan.Cell{}, probes.WithStatus(probes.StatusInvalidConfigError,
 			fmt.Errorf("no credentials for %s: name at least one", d.label()))
@@ -31,7 +38,7 @@ func (d *device) reach(ctx context.Context, stats *probes.PollStats) (*session, 
 	}
 	usual := s.timeout
 	s.timeout = d.patientOf(usual)
-	uptime, err := d.ask(ctx, s)
+	uptime, err := d.ask(ctx, s, scalars)
 	s.timeout = d.patientOf(usual)
 	if err != nil {
 		s.close()
@@ -42,10 +49,10 @@ func (d *device) reach(ctx context.Context, stats *probes.PollStats) (*session, 
 
 // ask goes through the credentials. The last failure is the one that is told,
 // but a refusal says more than silence.
-func (d *device) ask(ctx context.Context, s *session) (plan.Cell, error) {
+func (d *device) ask(ctx context.Context, s *session, scalars *gets) (plan.Cell, error) {
 	var failed error
 	for _, t := range d.tries() {
-		uptime, err := d.askWith(ctx, s, t)
+		uptime, err := d.askWith(ctx, s, t, scalars)
 		if err == nil {
 			d.answered(t.credential)
 			return uptime, nil
@@ -68,23 +75,50 @@ func (d *device) ask(ctx context.Context, s *session) (plan.Cell, error) {
 	return plan.Cell{}, d.gateError(failed, s)
 }
 
-func (d *device) askWith(ctx context.Context, s *session, t try) (plan.Cell, error) {
+func (d *device) askWith(ctx context.Context, s *session, t try, scalars *gets) (plan.Cell, error) {
 	c := d.Credentials[t.credential]
 	if err := s.use(c); err != nil {
 		return plan.Cell{}, err
 	}
-	if err := d.pace(ctx); err != nil {
-		return plan.Cell{}, err
+	if scalars == nil || t.requests < 2 {
+		return d.gate(ctx, s, c, t.requests)
 	}
-	begin := time.Now()
-	resp, err := s.send(ctx, request{kind: get, oids: []string{sysUpTime}}, t.requests)
-	if err == nil {
-		d.learnLatency(time.Since(begin))
+	uptime, err := d.gateWith(ctx, s, c, scalars)
+	if err == nil || refusal(err) || errors.Is(ctx.Err(), context.Canceled) {
+		return uptime, err
 	}
-	if err = s.diagnose(ctx, err); refusal(err) {
-		return plan.Cell{}, refused{c, err}
+	if errors.Is(err, errTimeout) {
+		s.stats.Retries++
 	}
+	return d.gate(ctx, s, c, t.requests-1)
+}
+
+var errNotPlain = errors.New("the answer is not a plain one")
+
+// gateWith asks for sysUpTime and the first batch of the scalars at once.
+// Anything but a whole answer is an error.
+func (d *device) gateWith(ctx context.Context, s *session, c probes.Credential, scalars *gets) (plan.Cell, error) {
+	oids := append([]string{sysUpTime}, scalars.queue[0]...)
+	resp, err := d.gateRequest(ctx, s, request{kind: get, oids: oids}, 1)
 	switch {
+	case refusal(err):
+		return plan.Cell{}, refused{c, err}
+	case err != nil:
+		return plan.Cell{}, err
+	case resp.status != noError || len(resp.vars) != len(oids) || resp.vars[0].oid != sysUpTime:
+		return plan.Cell{}, errNotPlain
+	}
+	uptime := resp.vars[0].cell
+	resp.vars = resp.vars[1:]
+	scalars.feed(resp, nil)
+	return uptime, nil
+}
+
+func (d *device) gate(ctx context.Context, s *session, c probes.Credential, requests int) (plan.Cell, error) {
+	resp, err := d.gateRequest(ctx, s, request{kind: get, oids: []string{sysUpTime}}, requests)
+	switch {
+	case refusal(err):
+		return plan.Cell{}, refused{c, err}
 	case errors.Is(err, errMalformed): // it has our id and community: the device is there
 		return plan.Cell{}, nil
 	case err != nil:
@@ -96,6 +130,18 @@ func (d *device) askWith(ctx context.Context, s *session, t try) (plan.Cell, err
 		return resp.vars[0].cell, nil
 	}
 	return plan.Cell{}, nil
+}
+
+func (d *device) gateRequest(ctx context.Context, s *session, r request, requests int) (response, error) {
+	if err := d.pace(ctx); err != nil {
+		return response{}, err
+	}
+	begin := time.Now()
+	resp, err := s.send(ctx, r, requests)
+	if err == nil {
+		d.learnLatency(time.Since(begin))
+	}
+	return resp, s.diagnose(ctx, err)
 }
 
 // label is the address as people write it; the usual port goes without saying.

@@ -41,11 +41,11 @@ type name struct {
 	waiting bool // for a look-up
 }
 
-// NewResolver makes a resolver that uses the system's DNS. It does nothing
-// until Run runs.
-func NewResolver(log zerolog.Logger) *Resolver {
+// NewResolver makes a resolver that asks dns; nil is the system's. It does
+// nothing until Run runs.
+func NewResolver(log zerolog.Logger, dns *net.Resolver) *Resolver {
 	return &Resolver{
-		lookup: net.DefaultResolver.LookupAddr,
+		lookup: dns.LookupAddr,
 		log:    log,
 		now:    time.Now,
 		queue:  make(chan string, maxWaiting),

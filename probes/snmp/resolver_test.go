@@ -15,7 +15,7 @@ func TestResolver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answers := map[string]func() ([]string, error){}
 		asked := map[string]int{}
-		r := NewResolver(zerolog.Nop())
+		r := NewResolver(zerolog.Nop(), nil)
 		r.lookup = func(_ context.Context, address string) ([]string, error) {
 			asked[address]++
 			time.Sleep(3 * time.Second)
@@ -70,7 +70,7 @@ func TestResolver(t *testing.T) {
 }
 
 func TestResolverIsBounded(t *testing.T) {
-	r := NewResolver(zerolog.Nop())
+	r := NewResolver(zerolog.Nop(), nil)
 	for i := range maxNames + 500 {
 		r.NameOf(net.IPv4(10, byte(i>>16), byte(i>>8), byte(i)).String())
 	}

@@ -33,6 +33,7 @@ const (
 // were asked with.
 type session struct {
 	peer      *peer
+	host      string // as configured
 	socket    socket
 	version   int64
 	community string
@@ -50,7 +51,7 @@ type session struct {
 // dial finds the address of the name, if it is one, and opens the socket.
 // Nothing is sent.
 func dial(ctx context.Context, d plan.Device, p *peer, stats *probes.PollStats) (*session, error) {
-	s := &session{peer: p, timeout: defaultTimeout, tries: 1 + defaultRetries, stats: stats}
+	s := &session{peer: p, host: d.Host, timeout: defaultTimeout, tries: 1 + defaultRetries, stats: stats}
 	if d.Timeout > 0 {
 		s.timeout = d.Timeout
 	}
@@ -186,6 +187,7 @@ func (s *session) once(ctx context.Context, packet []byte) (response, error) {
 	if err := s.socket.send(packet); err != nil {
 		return response{}, socketError("send", err)
 	}
+	s.count(len(packet))
 	end := time.Now().Add(s.timeout)
 	limit, limited := ctx.Deadline()
 	if limited = limited && limit.Before(end); limited {
@@ -219,12 +221,30 @@ func (s *session) await(ctx context.Context) (response, error) {
 		if err != nil {
 			return response{}, socketError("receive", err)
 		}
+		s.countIn(from, n)
 		resp, ours, err := s.decode(s.scratch.in[:n])
 		if ours {
 			s.heard(from)
 			return resp, err
 		}
 		s.stats.Strays++
+	}
+}
+
+// count tells who counts of a datagram that left.
+func (s *session) count(bytes int) {
+	if t := s.peer.traffic; t != nil {
+		t.Sent(s.socket.to, s.host, bytes)
+	}
+}
+
+// countIn tells of one that came.
+func (s *session) countIn(from netip.AddrPort, bytes int) {
+	if t := s.peer.traffic; t != nil {
+		if !from.IsValid() {
+			from = s.socket.to
+		}
+		t.Received(from, s.host, bytes)
 	}
 }
 
