@@ -32,6 +32,7 @@ type autoProbe struct {
 	facts facts
 	lives int           // restarts of the device up to when it was asked
 	mute  time.Duration // since boot: since when it does not name its chassis, as it did; 0: it does
+	quiet int           // polls in a row that were not answered
 	again time.Duration // since boot: when the tables that it does not have are asked for again
 
 	told  sync.Mutex
@@ -47,13 +48,25 @@ type facts struct {
 	Told     bool   `json:"told,omitempty"` // it has named its chassis itself
 }
 
+// quietEnough is after how many polls without an answer a device is asked anew
+// what it is: somebody may have put another one in its place.
+const quietEnough = 3
+
 // Poll asks what the device is where that is due, then reads it once. What was
 // read is thrown away where it shows that another device has the address now.
 func (a *autoProbe) Poll(ctx context.Context) (probes.Batch, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	batch, err := a.pollLocked(ctx)
+	if a.quiet++; probes.StatusOf(err) != probes.StatusDeviceConnectionError {
+		a.quiet = 0
+	}
+	return batch, err
+}
+
+func (a *autoProbe) pollLocked(ctx context.Context) (probes.Batch, error) {
 	var asked probes.PollStats
-	due := a.probe == nil || a.device.restarts() != a.lives
+	due := a.probe == nil || a.device.restarts() != a.lives || a.quiet >= quietEnough
 	if due {
 		if err := a.identify(ctx, &asked); err != nil {
 			a.tell(asked)
@@ -291,6 +304,9 @@ func (a *autoProbe) choose(found facts) error {
 		}
 		a.deps.Log.Info().Str("device", a.device.label()).Str("profile", shortName(chosen.Extension)).
 			Str("sysobjectid", found.ObjectID).Msg("device recognised")
+	}
+	if a.facts.Told && found.Told && found.MAC != a.facts.MAC { // another one of the same model
+		a.probe.state.Restarted()
 	}
 	a.facts, a.again = found, 0
 	a.probe.chassisMAC = found.MAC

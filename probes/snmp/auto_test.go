@@ -266,6 +266,40 @@ func TestAutoSwappedDevice(t *testing.T) {
 	b.want(t, "other", "02:00:00:00:00:01", 4)
 }
 
+// A device is put in the place of another while both are silent, and its uptime
+// and counters could be those of the one before.
+func TestAutoSwappedInSilence(t *testing.T) {
+	for _, tt := range []struct{ name, object, profile string }{
+		{"another model", "1.3.6.1.4.1.2", "other"},
+		{"the same model", "1.3.6.1.4.1.1.5", "one"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newAutoBench(t, probes.SNMPv2c)
+			b.set(bridgeAddress, snmptest.OctetString("\x4c\x00\x00\x00\x00\x01"))
+			b.want(t, "one", "4c:00:00:00:00:01", none)
+			b.agent.SetFaults(snmptest.Faults{Silent: true})
+			for range quietEnough {
+				b.clock.advance(time.Minute)
+				if _, err := b.probe.Poll(t.Context()); err == nil || b.probe.PollStats().Requests != 2 {
+					t.Fatalf("%v, %d requests", err, b.probe.PollStats().Requests)
+				}
+			}
+			b.agent.SetFaults(snmptest.Faults{})
+			b.set(sysUpTime, snmptest.TimeTicks(500_000+4*6000))
+			b.set(packetsIn, snmptest.Counter32(150))
+			b.set(sysObjectID, snmptest.ObjectID(snmptest.MustOID(tt.object)))
+			b.set(bridgeAddress, snmptest.OctetString("\x4c\x00\x00\x00\x00\x02"))
+			b.want(t, tt.profile, "4c:00:00:00:00:02", none)
+			b.set(sysUpTime, snmptest.TimeTicks(500_000+5*6000))
+			b.set(packetsIn, snmptest.Counter32(157))
+			b.want(t, tt.profile, "4c:00:00:00:00:02", 7)
+			if requests := b.probe.PollStats().Requests; requests > 3 {
+				t.Errorf("%d requests: it is asked again what it is", requests)
+			}
+		})
+	}
+}
+
 // A device of the same model with another chassis takes over the address.
 func TestAutoSwappedChassis(t *testing.T) {
 	b := newAutoBench(t, probes.SNMPv2c)
@@ -274,7 +308,7 @@ func TestAutoSwappedChassis(t *testing.T) {
 	b.set(bridgeAddress, snmptest.OctetString("\x4c\x00\x00\x00\x00\x02"))
 	b.set(sysUpTime, snmptest.TimeTicks(1000))
 	b.set(packetsIn, snmptest.Counter32(5))
-	b.want(t, "one", "4c:00:00:00:00:02", 0)
+	b.want(t, "one", "4c:00:00:00:00:02", none)
 }
 
 // One that does not tell what it is, but all else, is polled all the same.
