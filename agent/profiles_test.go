@@ -33,7 +33,7 @@ func TestCheckTellsPointsPerDay(t *testing.T) {
 		entries := Check(entryOf(func(cfg *config.Config, o *snmp.Options) {
 			cfg.Uplink.Resolution, o.Profile = "1m", "interfaces"
 			change(o)
-		}), catalog.Kinds(OpenProfiles))
+		}), catalog.Kinds(OpenProfiles), time.Time{}).Entries
 		if len(entries) != 1 || entries[0].Err != nil || entries[0].Devices != 2 {
 			t.Fatalf("%+v", entries)
 		}
@@ -60,7 +60,7 @@ func TestEntryFaultsOnce(t *testing.T) {
 	cfg := entryOf(func(_ *config.Config, o *snmp.Options) {
 		o.Credentials, o.Profile, o.FeatureSets = []string{"d"}, "cicso", []string{"paket"}
 	})
-	err := Check(cfg, catalog.Kinds(OpenProfiles))[0].Err
+	err := Check(cfg, catalog.Kinds(OpenProfiles), time.Time{}).Entries[0].Err
 	const at = "edgehold.yaml:9:3: probes[0]."
 	lines := strings.Split(fmt.Sprint(err), "\n")
 	if len(lines) != 3 || !strings.HasPrefix(lines[0], at+"feature_sets[0]: ") || !strings.HasPrefix(lines[1], at+"credentials[0]: ") ||
@@ -96,11 +96,11 @@ func TestEntryWarnings(t *testing.T) {
 		"edgehold.yaml:9:3: probes[0].timeout: 3s, tried 4 times, is longer than the interval of 10s: a device that does not answer is asked less often; shorten one or lengthen the interval",
 		`edgehold.yaml:9:3: probes[0].credentials: "c" is named twice, once is enough (192.0.2.1 and 1 more)`,
 	}
-	if got := Check(cfg, catalog.Kinds(OpenProfiles))[0].Warnings; !slices.Equal(got, want) {
+	if got := Check(cfg, catalog.Kinds(OpenProfiles), time.Time{}).Entries[0].Warnings; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	cfg = entryOf(func(*config.Config, *snmp.Options) {})
-	if got := Check(cfg, catalog.Kinds(OpenProfiles))[0].Warnings; len(got) > 0 {
+	if got := Check(cfg, catalog.Kinds(OpenProfiles), time.Time{}).Entries[0].Warnings; len(got) > 0 {
 		t.Errorf("a sound entry: %q", got)
 	}
 }
@@ -108,14 +108,14 @@ func TestEntryWarnings(t *testing.T) {
 func TestSiteProfiles(t *testing.T) {
 	folder := t.TempDir()
 	check := func() string {
-		entries := Check(entryOf(func(cfg *config.Config, o *snmp.Options) { cfg.Profiles, o.Profile = folder, "plant.press" }), catalog.Kinds(OpenProfiles))
+		entries := Check(entryOf(func(cfg *config.Config, o *snmp.Options) { cfg.Profiles, o.Profile = folder, "plant.press" }), catalog.Kinds(OpenProfiles), time.Time{}).Entries
 		if err := entries[0].Err; err != nil {
 			return err.Error()
 		}
 		return "good"
 	}
 	for _, tt := range []struct{ text, want string }{
-		{"", `edgehold.yaml:9:3: probes[0].profile: unknown profile "plant.press"`},
+		{"", `edgehold.yaml:9:3: probes[0].profile: unknown profile`},
 		{"name: plant.press\nversion: 1.0.0\nprofile: {extends: [edgehold.base]}\nsnmp: [{grup: g}]\n", "press.yaml:4:9: snmp[0].grup: unknown key"},
 		{"name: plant.press\nversion: 1.0.0\nprofile: {extends: [edgehold.base]}\n", "good"},
 	} {

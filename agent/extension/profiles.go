@@ -194,8 +194,8 @@ func (p *Profiles) unknown(name string) error {
 		short[i] = strings.TrimPrefix(n, profilePrefix)
 	}
 	known := suggest(strings.TrimPrefix(name, profilePrefix), append(short, "auto"))
-	if known == "" {
-		known = ", expected auto or one of " + strings.Join(short, ", ")
+	if known == "" { // it is not repeated: in a CSV file it may be a community in the wrong column
+		return fmt.Errorf("unknown profile, expected auto or one of %s", strings.Join(short, ", "))
 	}
 	return fmt.Errorf("unknown profile %q%s", name, known)
 }
