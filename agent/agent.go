@@ -18,9 +18,12 @@ import (
 	"github.com/edgehold/edgehold/agent/clock"
 	"github.com/edgehold/edgehold/agent/config"
 	"github.com/edgehold/edgehold/agent/control"
+	"github.com/edgehold/edgehold/agent/egress"
+	"github.com/edgehold/edgehold/agent/privacy"
 	"github.com/edgehold/edgehold/buffer"
 	"github.com/edgehold/edgehold/probes"
 	"github.com/edgehold/edgehold/probes/snmp"
+	"github.com/edgehold/edgehold/sign"
 )
 
 // Window is the age at which the environment refuses a metric point
@@ -38,6 +41,8 @@ type Options struct {
 	Built   time.Time // no earlier time is believed
 	NewLog  func(config.Log) zerolog.Logger
 	Hangup  <-chan os.Signal // each signal reloads; nil: none does
+
+	moment func() sign.Moment // of tests; nil: as the clock knows it
 }
 
 // Agent is one running daemon.
@@ -56,15 +61,21 @@ type Agent struct {
 	started   time.Time
 	atStart   *config.Config // what only a start takes up is as here
 	constants atomic.Pointer[[]probes.Dimension]
-	ready     atomic.Pointer[clock.Clock] // time, once the store may ask it
+	meter     egress.Meter                   // of all ways to the network
+	policy    atomic.Pointer[privacy.Policy] // nil: everything leaves as it is
+	ready     atomic.Pointer[clock.Clock]    // time, once the store may ask it
+	history   atomic.Pointer[string]         // why the history could not be written last; nil: it could
+	trustTick time.Duration                  // how often the trust folders are looked at
 
 	reloading sync.Mutex // one reload at a time
+	ledger    ledger     // guarded by reloading, as is builder.warden
 
 	mu       sync.Mutex // guards what follows
 	cfg      *config.Config
 	loadedAt time.Time
 	lastErr  string // of the last reload
 	entries  []entryState
+	warden   *warden // that judged the entries
 }
 
 // New reads the configuration, opens the store and prepares all parts. The
@@ -116,23 +127,29 @@ func (a *Agent) prepare() error {
 		return fmt.Errorf("read baselines: %w", err)
 	}
 	a.baselines = baselines
-	a.resolver = snmp.NewResolver(a.log)
+	a.resolver = snmp.NewResolver(a.log, a.meter.Resolver())
 	a.builder = builder{kinds: a.opts.Kinds, deps: probes.Deps{
 		Clock:    a.time,
 		Log:      a.log.With().Str("part", "probes").Logger(),
 		Resolver: a.resolver,
+		DNS:      a.meter.Resolver(),
+		Traffic:  a.meter.Line(egress.DevicePoll),
 	}}
 	a.schedule = newSchedule(a.cfg.Polling.MaxInFlight, a.take)
 	a.schedule.log = a.log.With().Str("part", "schedule").Logger()
-	a.self = newSelfTask(&selfProbe{clock: a.time, store: a.store, floor: a.time.Floor, states: a.schedule.States, constants: a.constants.Load})
-	a.uplink, err = newUplink(a.cfg, uplinkOptions{Version: a.opts.Version, Log: a.log, Store: a.store, Clock: a.time})
+	a.self = newSelfTask(&selfProbe{clock: a.time, store: a.store, floor: a.time.Floor, states: a.schedule.States, constants: a.constants.Load, certificates: a.certificates})
+	a.uplink, err = newUplink(a.cfg, uplinkOptions{Version: a.opts.Version, Log: a.log, Store: a.store, Clock: a.time, Watch: a.meter.Line(egress.Uplink)})
 	if err != nil {
 		return err
 	}
 	a.gaps = &gaps{
-		store: a.store, uplink: a.uplink.drain.State, clock: a.time, devices: a.polled, place: a.place,
+		store: a.store, uplink: a.uplink.drain.State, clock: a.time, devices: a.polled, place: a.place, last: a.lastLook,
 		mode: a.cfg.Buffer.Late, log: a.log.With().Str("part", "gaps").Logger(), tick: gapTick,
 	}
+	a.trustTick = trustTick
+	a.builder.warden = a.newWarden(a.cfg)
+	a.readLedger()
+	a.noteConfiguration(a.cfg)
 	a.apply(a.cfg, a.builder.Build(a.cfg))
 	return nil
 }
@@ -159,12 +176,13 @@ func (a *Agent) polled() []string {
 // makes a poll wait.
 func (a *Agent) take(e *entry, b probes.Batch) {
 	e.labels.Apply(b.Points, a.constants.Load())
+	b.Points = e.labels.private.Points(a.policy.Load(), b.Points)
+	from := a.schedule.configOf(e)
 	if len(b.Points) > 0 {
+		a.audited(from, b.Points)
 		a.store.Enqueue(b.Points)
 	}
-	if entries := entriesOf(b, a.constants.Load(), a.time); len(entries) > 0 {
-		a.store.EnqueueEntries(entries)
-	}
+	a.tell(from, b)
 }
 
 // Run runs all parts until ctx ends, writes the baselines and closes the store.
@@ -185,6 +203,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		{"uplink", a.uplink.Run},
 		{"link watch", a.watchLinks},
 		{"gaps", a.gaps.Run},
+		{"trust", a.watchTrust},
 		{"discovery", a.newDiscovery().Run},
 		{"control socket", server.Run},
 		{"reload on signal", a.reloadOnSignal},

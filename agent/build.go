@@ -16,7 +16,6 @@ import (
 	"github.com/edgehold/edgehold/probes"
 	"github.com/edgehold/edgehold/probes/plan"
 	"github.com/edgehold/edgehold/probes/snmp"
-	"github.com/edgehold/edgehold/sign"
 )
 
 // entryState is what became of one entry of the configuration, an extension or
@@ -25,6 +24,7 @@ type entryState struct {
 	Key      string // the files or the place it comes from
 	Name     string // also the Config of its tasks
 	Tasks    []probes.Task
+	Judged   *judged             // its package; nil: it has none
 	Unsigned string              // the package, where it runs without a signature
 	Warnings []string            // the entry runs, but not all of it
 	Err      error               // the entry does not run, or not all of it
@@ -35,8 +35,9 @@ type entryState struct {
 // builder makes tasks of a checked configuration. It reads package and
 // configuration files but never touches the network.
 type builder struct {
-	kinds []probes.Kind
-	deps  probes.Deps
+	kinds  []probes.Kind
+	deps   probes.Deps
+	warden *warden // of the configuration
 }
 
 // Build goes through all entries; one that cannot run does not stop another.
@@ -59,6 +60,7 @@ func (b builder) Build(cfg *config.Config) []entryState {
 	uniqueNames(states)
 	dropDoubles(states)
 	bindConstants(states, cfg.Dimensions)
+	b.warden.forget()
 	return states
 }
 
@@ -159,32 +161,44 @@ func pointsPerDay(o *snmp.Options, tasks []probes.Task, cfg *config.Config) (per
 // extension makes one state for each monitoring configuration in the entry's
 // file, or a single one that says why there is none.
 func (b builder) extension(cfg *config.Config, e config.Extension, deps probes.Deps) []entryState {
+	pkg := b.warden.open(e)
+	manifest := pkg.manifest
+	pkg.manifest = nil // the state outlives it
 	name := filepath.Base(e.Package)
-	manifest, warnings, err := readPackage(cfg, e)
-	configurations, err2 := readConfigurations(e.Configuration)
-	if manifest != nil {
-		name = manifest.Name
+	if pkg.Name != "" {
+		name = pkg.Name
 	}
-	if err != nil || err2 != nil {
-		return []entryState{{Name: name, Err: invalid(placed(e.Where, "", errors.Join(err, err2))), Warnings: warnings}}
+	configurations, err := readConfigurations(e.Configuration)
+	if err = errors.Join(pkg.Err, err); err != nil {
+		return []entryState{{Name: name, Judged: &pkg, Err: invalid(placed(e.Where, "", err)), Warnings: pkg.warnings}}
 	}
 	var states []entryState
 	for i, c := range configurations {
 		if !c.Enabled {
 			continue
 		}
-		state := activate(activation{
-			name:  configurationName(manifest.Name, e.Configuration, i),
+		a := activation{
+			name:  configurationName(pkg.Name, e.Configuration, i),
 			entry: e, manifest: manifest, configuration: c, deps: deps, slot: cfg.Uplink.Slot(),
-		})
-		state.Unsigned = e.Package
-		state.Warnings = append(slices.Clone(warnings), state.Warnings...)
+		}
+		state := entryState{Name: a.name}
+		if err := b.warden.within(&pkg, manifest, c.Targets()); err != nil {
+			state.Err = invalid(placed(e.Where, "", err))
+		} else {
+			state = activate(a)
+		}
+		state.Judged = &pkg
+		if pkg.Unsigned {
+			state.Unsigned = e.Package
+		}
+		state.Warnings = append(slices.Clone(pkg.warnings), state.Warnings...)
 		states = append(states, state)
 	}
 	if len(states) == 0 {
 		states = append(states, entryState{
-			Name:     manifest.Name,
-			Warnings: append(warnings, fmt.Sprintf("%s: no enabled configuration in %s, so nothing runs", e.Where, e.Configuration)),
+			Name:     pkg.Name,
+			Judged:   &pkg,
+			Warnings: append(slices.Clone(pkg.warnings), fmt.Sprintf("%s: no enabled configuration in %s, so nothing runs", e.Where, e.Configuration)),
 		})
 	}
 	return states
@@ -196,25 +210,6 @@ func configurationName(extension, file string, i int) string {
 		name = fmt.Sprintf("%s[%d]", name, i)
 	}
 	return name
-}
-
-// readPackage opens a package, holds it against the trust settings and parses
-// its manifest.
-func readPackage(cfg *config.Config, e config.Extension) (*extension.Manifest, []string, error) {
-	if !cfg.Trust.AllowUnsigned {
-		return nil, nil, fmt.Errorf("package %s is refused: this version checks no signatures, so every package counts as unsigned; "+
-			"look the package over and set `trust: {allow_unsigned: true}` to run it", e.Package)
-	}
-	pkg, err := sign.Open(e.Package, sign.DefaultLimits())
-	if err != nil {
-		return nil, nil, err // it names the package
-	}
-	defer pkg.Close()
-	manifest, warnings, err := extension.ParseManifest(pkg.FS, e.Package)
-	if err != nil {
-		return nil, nil, err // it names the file within the package
-	}
-	return manifest, texts(warnings), nil
 }
 
 // readConfigurations reads a monitoring configuration. One that holds secrets

@@ -1,9 +1,12 @@
 package agent
 
 import (
+	"time"
+
 	"github.com/rs/zerolog"
 
 	"github.com/edgehold/edgehold/agent/config"
+	"github.com/edgehold/edgehold/agent/control"
 	"github.com/edgehold/edgehold/probes"
 )
 
@@ -18,12 +21,23 @@ type Entry struct {
 	Err      error
 }
 
+// Checked is what would become of a configuration.
+type Checked struct {
+	Entries  []Entry
+	Packages []control.Package
+	Warnings []string // of the trust folders
+}
+
 // Check makes the tasks of a configuration as a start would, without touching
 // the network or the store, and tells of each entry whether it would run.
-func Check(cfg *config.Config, kinds []probes.Kind) []Entry {
-	b := builder{kinds: kinds, deps: probes.Deps{Log: zerolog.Nop()}}
-	var entries []Entry
-	for _, s := range b.Build(cfg) {
+// Signatures are judged by this machine's clock, which is not believed before
+// built.
+func Check(cfg *config.Config, kinds []probes.Kind, built time.Time) Checked {
+	w := newWarden(cfg, wardenOptions{at: machineMoment(built)})
+	b := builder{kinds: kinds, deps: probes.Deps{Log: zerolog.Nop()}, warden: w}
+	states := b.Build(cfg)
+	out := Checked{Packages: packageStatuses(states, w.at), Warnings: w.complaints(w.at)}
+	for _, s := range states {
 		devices := map[string]bool{}
 		for _, t := range s.Tasks {
 			devices[t.Device] = true
@@ -35,7 +49,7 @@ func Check(cfg *config.Config, kinds []probes.Kind) []Entry {
 		if s.PerDay != nil && s.Err == nil {
 			e.PerDay, e.Err = s.PerDay()
 		}
-		entries = append(entries, e)
+		out.Entries = append(out.Entries, e)
 	}
-	return entries
+	return out
 }

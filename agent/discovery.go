@@ -17,6 +17,7 @@ import (
 
 	"github.com/edgehold/edgehold/agent/config"
 	"github.com/edgehold/edgehold/agent/discover"
+	"github.com/edgehold/edgehold/agent/egress"
 	"github.com/edgehold/edgehold/probes"
 	"github.com/edgehold/edgehold/probes/plan"
 )
@@ -41,6 +42,9 @@ type discovery struct {
 	clock  probes.Clock
 	scan   func(context.Context, discover.Options) ([]discover.Device, error)
 	log    zerolog.Logger
+	// dns looks names up, nil is the system's; traffic is told what is sent.
+	dns     *net.Resolver
+	traffic probes.Traffic
 }
 
 func (a *Agent) newDiscovery() *discovery {
@@ -51,8 +55,9 @@ func (a *Agent) newDiscovery() *discovery {
 			return a.cfg
 		},
 		known: a.polled, clock: a.time, scan: discover.Scan, log: a.log.With().Str("part", "discovery").Logger(),
+		dns: a.meter.Resolver(), traffic: a.meter.Line(egress.Discovery),
 		tell: func(e probes.Event) {
-			a.store.EnqueueEntries(entriesOf(probes.Batch{Events: []probes.Event{e}}, a.constants.Load(), a.time))
+			a.tell(fromDiscovery, probes.Batch{Events: []probes.Event{e}})
 		},
 	}
 }
@@ -98,7 +103,7 @@ func nextAt(now time.Time, at string) time.Time {
 
 // night scans once, and tells what is new.
 func (d *discovery) night(ctx context.Context, cfg *config.Config) {
-	o := discover.Options{PerSecond: cfg.Discovery.PacketsPerSecond, Retries: 1}
+	o := discover.Options{PerSecond: cfg.Discovery.PacketsPerSecond, Retries: 1, Traffic: d.traffic}
 	for _, n := range cfg.Discovery.Networks {
 		o.Networks = append(o.Networks, netip.Prefix(n))
 	}
@@ -162,7 +167,7 @@ func (d *discovery) knownAddresses(ctx context.Context) map[string]bool {
 			continue
 		}
 		soon, cancel := context.WithTimeout(ctx, 5*time.Second)
-		addrs, err := net.DefaultResolver.LookupNetIP(soon, "ip", host)
+		addrs, err := d.dns.LookupNetIP(soon, "ip", host)
 		cancel()
 		if err != nil {
 			continue // it is proposed as if it were new

@@ -29,8 +29,10 @@ func write(t *testing.T, path, text string) string {
 	return path
 }
 
-func testBuilder() builder {
-	return builder{kinds: catalog.Kinds(OpenProfiles), deps: probes.Deps{Log: zerolog.Nop()}}
+// build makes the entries of a configuration as `check` would.
+func build(cfg *config.Config) []entryState {
+	w := newWarden(cfg, wardenOptions{at: machineMoment(time.Time{})})
+	return builder{kinds: catalog.Kinds(OpenProfiles), deps: probes.Deps{Log: zerolog.Nop()}, warden: w}.Build(cfg)
 }
 
 func rackConfig(t *testing.T, allowUnsigned bool) *config.Config {
@@ -43,11 +45,11 @@ func rackConfig(t *testing.T, allowUnsigned bool) *config.Config {
 }
 
 func TestPackagesRunOnlyWhenTheOwnerAllowsIt(t *testing.T) {
-	refused := testBuilder().Build(rackConfig(t, false))
+	refused := build(rackConfig(t, false))
 	if len(refused) != 1 || refused[0].Err == nil || len(refused[0].Tasks) != 0 || !strings.Contains(refused[0].Err.Error(), "allow_unsigned") {
 		t.Errorf("an unsigned package was not refused with its mend: %+v", refused)
 	}
-	allowed := testBuilder().Build(rackConfig(t, true))
+	allowed := build(rackConfig(t, true))
 	if len(allowed) != 1 || allowed[0].Err != nil || len(allowed[0].Tasks) != 2 || allowed[0].Unsigned == "" {
 		t.Errorf("an allowed package does not run as unsigned: %+v", allowed)
 	}
@@ -62,7 +64,7 @@ func TestABadEntryDoesNotStopTheOthers(t *testing.T) {
 		{Package: "testdata/missing", Configuration: cfg.Extensions[0].Configuration, Where: "test.yaml:3:1"},
 		{Package: "testdata/rack", Configuration: "testdata/missing.json", Where: "test.yaml:4:1"},
 	}, cfg.Extensions...)
-	states := testBuilder().Build(cfg)
+	states := build(cfg)
 	if len(states) != 4 {
 		t.Fatalf("%d entries, want 4", len(states))
 	}
@@ -84,7 +86,7 @@ func TestADeviceListedTwiceIsPolledOnce(t *testing.T) {
 			Devices: []string{"192.0.2.1"}, Credentials: []string{"c"}, Profile: "auto", Interval: probes.Duration(time.Minute),
 		}})
 	}
-	states := testBuilder().Build(cfg)
+	states := build(cfg)
 	if len(states[0].Tasks) != 1 || len(states[1].Tasks) != 0 || len(states[1].Warnings) != 1 {
 		t.Errorf("%+v", states)
 	}
@@ -95,7 +97,7 @@ func TestTwoConfigurationsOfOneNameKeepTheirTasksApart(t *testing.T) {
 	again := rackConfig(t, true)
 	cfg.Extensions = append(cfg.Extensions, again.Extensions...)
 	ids := map[string]bool{}
-	for _, s := range testBuilder().Build(cfg) {
+	for _, s := range build(cfg) {
 		for _, task := range s.Tasks {
 			if task.Config != s.Name {
 				t.Errorf("task %s is of %q, want %q", task.ID, task.Config, s.Name)
@@ -126,7 +128,7 @@ func TestKeepLastGood(t *testing.T) {
 	} {
 		var names []string
 		kept := 0
-		for _, e := range keepLastGood(old, c.now) {
+		for _, e := range keepLastGood(old, c.now, &warden{}) {
 			if len(e.Tasks) > 0 {
 				names = append(names, e.Name)
 			}

@@ -33,6 +33,7 @@ type gaps struct {
 	devices func() []string                                    // that are polled now
 	place   func() (site string, constants []probes.Dimension) // as configured now
 	mode    string                                             // of late points
+	last    func(probes.Event) probes.Event                    // looks at what leaves; nil: nobody does
 	log     zerolog.Logger
 	tick    time.Duration
 
@@ -80,6 +81,9 @@ func (g *gaps) report(ctx context.Context, gap buffer.Gap) {
 		Site: site, From: gap.From, To: gap.To, Points: gap.Points, Devices: devices, Mode: g.mode, Now: g.clock.Now(),
 	})
 	e.Properties = withConstants(e.Properties, &constants)
+	if g.last != nil {
+		e = g.last(e)
+	}
 	entry := buffer.Entry{Kind: buffer.EventEntry, Stamp: g.clock.Now(), Data: record.AppendEvent(nil, e)}
 	if err := g.store.ReportGap(ctx, gap, entry); err != nil && ctx.Err() == nil {
 		g.log.Warn().Err(err).Msg("an outage is not reported yet")

@@ -3,6 +3,7 @@ package agent
 import (
 	"slices"
 
+	"github.com/edgehold/edgehold/agent/privacy"
 	"github.com/edgehold/edgehold/probes"
 )
 
@@ -12,6 +13,7 @@ import (
 type labeler struct {
 	constants *[]probes.Dimension // the set the cache was made with
 	known     map[*probes.Series]*probes.Series
+	private   privacy.Cache
 }
 
 // Apply replaces the series of points by those with the constants added. A

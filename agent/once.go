@@ -23,6 +23,9 @@ type Once struct {
 	Devices []string      // only these devices, as in HOST or HOST:PORT; empty: all
 	Wait    time.Duration // poll again after this and give the second poll; 0: poll once
 	Between func()        // called before the second poll; nil: nothing
+	Built   time.Time     // this machine's clock is not believed before it
+	Named   bool          // a person named the packages: they run also where they are not trusted, which is said
+	Tell    func(string)  // what is found about the packages; nil: nobody asks
 	Log     zerolog.Logger
 }
 
@@ -42,7 +45,7 @@ func (o Once) Poll(ctx context.Context) ([]Polled, error) {
 		return nil, err
 	}
 	// Names are looked up beside the polls, as in the agent.
-	resolver := snmp.NewResolver(o.Log)
+	resolver := snmp.NewResolver(o.Log, nil)
 	ctx, stop := context.WithCancel(ctx)
 	var names sync.WaitGroup
 	names.Go(func() { _ = resolver.Run(ctx) }) // ends with ctx, without an error
@@ -96,8 +99,14 @@ func (o Once) nothing(all []probes.Task) error {
 }
 
 func (o Once) tasks(deps probes.Deps) (tasks []probes.Task, problems []error) {
-	b := builder{kinds: o.Kinds, deps: deps}
-	for _, e := range b.Build(o.Config) {
+	b := builder{kinds: o.Kinds, deps: deps, warden: newWarden(o.Config, wardenOptions{at: machineMoment(o.Built), named: o.Named})}
+	states := b.Build(o.Config)
+	for _, j := range packagesOf(states) {
+		if o.Tell != nil && j.Verdict != nil {
+			o.Tell(fmt.Sprintf("%s is trusted: signed by %s", j.Package, j.Verdict.Signer().Subject))
+		}
+	}
+	for _, e := range states {
 		for _, w := range e.Warnings {
 			o.Log.Warn().Str("configuration", e.Name).Msg(w)
 		}
@@ -135,8 +144,10 @@ func (o Once) round(ctx context.Context, tasks []probes.Task) []Polled {
 
 func (o Once) one(ctx context.Context, t probes.Task) Polled {
 	batch, err := pollOnce(ctx, t)
-	(&labeler{}).Apply(batch.Points, &o.Config.Dimensions)
-	return Polled{Task: t, Points: batch.Points, Err: err}
+	var labels labeler
+	labels.Apply(batch.Points, &o.Config.Dimensions)
+	points := labels.private.Points(policyOf(o.Config, nil), batch.Points)
+	return Polled{Task: t, Points: points, Err: err}
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

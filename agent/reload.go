@@ -42,6 +42,8 @@ func (a *Agent) Reload(context.Context) error {
 	if err := tokenError(cfg); err != nil {
 		problems = append(problems, err.Error())
 	}
+	a.builder.warden = a.newWarden(cfg)
+	a.noteConfiguration(cfg)
 	for _, e := range a.apply(cfg, a.builder.Build(cfg)) {
 		if e.Err != nil {
 			problems = append(problems, e.Err.Error())
@@ -57,12 +59,18 @@ func (a *Agent) Reload(context.Context) error {
 // apply makes cfg, with the entries built from it, what runs. It returns what
 // became of the entries.
 func (a *Agent) apply(cfg *config.Config, entries []entryState) []entryState {
+	entries = a.swap(cfg, entries)
+	a.tellTrust(entries)
+	return entries
+}
+
+func (a *Agent) swap(cfg *config.Config, entries []entryState) []entryState {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err := tokenError(cfg); err != nil {
 		a.log.Error().Err(err).Msg("nothing can be sent; points are kept")
 	}
-	entries = keepLastGood(a.entries, entries)
+	entries = keepLastGood(a.entries, entries, a.builder.warden)
 	logEntries(a.log, entries)
 	tasks := []probes.Task{a.self}
 	for _, e := range entries {
@@ -71,14 +79,16 @@ func (a *Agent) apply(cfg *config.Config, entries []entryState) []entryState {
 	a.restore(tasks)
 	constants := cfg.Dimensions
 	a.constants.Store(&constants)
+	a.setPolicy(cfg)
 	a.schedule.Set(tasks)
 	a.cfg, a.entries, a.loadedAt = cfg, entries, time.Now()
+	a.warden = a.builder.warden
 	return entries
 }
 
 // keepLastGood puts what ran before in the place of an entry that cannot run
-// with its new files.
-func keepLastGood(old, entries []entryState) []entryState {
+// with its new files, as long as what ran before is still trusted.
+func keepLastGood(old, entries []entryState, w *warden) []entryState {
 	runs := map[string]bool{}
 	for _, e := range entries {
 		runs[e.Name] = runs[e.Name] || len(e.Tasks) > 0
@@ -87,7 +97,7 @@ func keepLastGood(old, entries []entryState) []entryState {
 	for _, e := range entries {
 		kept := false
 		for _, o := range old {
-			if e.Err != nil && len(e.Tasks) == 0 && o.Key == e.Key && len(o.Tasks) > 0 && !runs[o.Name] {
+			if e.Err != nil && len(e.Tasks) == 0 && o.Key == e.Key && len(o.Tasks) > 0 && !runs[o.Name] && w.keeps(o, e) {
 				o.Err, o.Warnings, o.Kept, runs[o.Name], kept = e.Err, e.Warnings, true, true, true
 				out = append(out, o)
 			}

@@ -313,6 +313,13 @@ func (s *schedule) States() []taskState {
 	return out
 }
 
+// configOf names the configuration entry that a task belongs to.
+func (s *schedule) configOf(e *entry) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return e.task.Config
+}
+
 // pace is how the schedule as a whole keeps its grid.
 type pace struct {
 	InFlight int

@@ -21,10 +21,12 @@ type selfProbe struct {
 	states func() []taskState
 	// constants go on every series; nil: they are added later.
 	constants func() *[]probes.Dimension
-	last      buffer.Account
-	gaps      uint64
-	told      deviceTeller
-	collector collector
+	// certificates tells how long packages are trusted; nil: there are none.
+	certificates func() []certificateLife
+	last         buffer.Account
+	gaps         uint64
+	told         deviceTeller
+	collector    collector
 }
 
 func newSelfTask(p *selfProbe) probes.Task {
@@ -61,6 +63,9 @@ func (p *selfProbe) Poll(context.Context) (probes.Batch, error) {
 	p.told.forget()
 	points.count("edgehold.poll.gaps", int64(gaps-min(gaps, p.gaps))) // a task that is gone takes its gaps along
 	p.gaps = gaps
+	if p.certificates != nil {
+		points.lives(p.certificates())
+	}
 	if m, err := board.ResidentMemory(); err == nil {
 		points.gauge("edgehold.memory.resident", probes.Int(m.RSS))
 		points.gauge("edgehold.memory.anonymous", probes.Int(m.Anon))

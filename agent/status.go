@@ -38,6 +38,7 @@ func (a *Agent) Status() control.Status {
 		Clock:   clockStatus(a.time.State(), a.time.Best),
 		Uplink:  uplinkStatus(a.uplink.State()),
 		Account: control.Account(a.store.Account()),
+		Trust:   a.trustStatus(),
 	}
 	s.Buffer.Path = filepath.Join(a.atStart.StateDir, StoreFile)
 	s.Buffer.MaxBytes = int64(a.atStart.Buffer.MaxSize)
@@ -53,6 +54,7 @@ func (a *Agent) Status() control.Status {
 	if m, err := board.ResidentMemory(); err == nil {
 		s.Memory = control.Memory{Resident: m.RSS, Peak: m.Peak, Anonymous: m.Anon}
 	}
+	s.Packages = packageStatuses(entries, a.moment())
 	s.Alarms = alarms(s)
 	if err := tokenError(cfg); err != nil && s.Uplink.State != "hold" { // a hold has told it
 		s.Alarms = append(s.Alarms, "uplink: "+err.Error())
@@ -149,6 +151,7 @@ func alarms(s control.Status) []string {
 			out = append(out, c.Name+": "+c.Message)
 		}
 	}
+	out = append(out, trustAlarms(s)...)
 	if len(s.UnsignedPackages) > 0 {
 		out = append(out, "packages run without a checked signature (trust.allow_unsigned): "+strings.Join(s.UnsignedPackages, ", "))
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgehold/edgehold/agent/clock"
 	"github.com/edgehold/edgehold/agent/drain"
+	"github.com/edgehold/edgehold/agent/egress"
 	"github.com/edgehold/edgehold/agent/record"
 	"github.com/edgehold/edgehold/board"
 	"github.com/edgehold/edgehold/buffer"
@@ -34,6 +35,7 @@ func (a *Agent) newTime(log zerolog.Logger) (*clock.Clock, error) {
 		OnAnchor:   a.store.SetAnchor,
 		Ask:        a.readDate,
 		NTPServers: a.cfg.Clock.NTP,
+		Dial:       a.meter.Line(egress.NTP).Dial,
 		Log:        log.With().Str("part", "clock").Logger(),
 	})
 	if err != nil {
@@ -55,7 +57,7 @@ func (a *Agent) readDate(ctx context.Context, floor time.Time) (clock.Reading, e
 	if err != nil {
 		return clock.Reading{}, err
 	}
-	return clock.ReadDate(ctx, clock.DateOptions{URL: e.URL, Proxy: proxy, RootCAs: roots, Floor: floor})
+	return clock.ReadDate(ctx, clock.DateOptions{URL: e.URL, Proxy: proxy, RootCAs: roots, Floor: floor, Dial: a.meter.Line(egress.UplinkTime).Dial})
 }
 
 func later(a, b time.Time) time.Time {

@@ -14,5 +14,8 @@ func (a *Agent) tools() []control.Tool {
 	for _, e := range export.Endpoints(a.store, filepath.Join(a.atStart.StateDir, StoreFile)) {
 		tools = append(tools, control.Tool(e))
 	}
+	for _, e := range a.audits().Endpoints() {
+		tools = append(tools, control.Tool(e))
+	}
 	return tools
 }

@@ -18,6 +18,7 @@ import (
 type uplink struct {
 	drain *drain.Drain
 	clock *clock.Clock
+	watch drain.Watcher
 
 	mu       sync.Mutex
 	settings config.Endpoint
@@ -30,10 +31,11 @@ type uplinkOptions struct {
 	Log     zerolog.Logger
 	Store   *buffer.Store
 	Clock   *clock.Clock
+	Watch   drain.Watcher
 }
 
 func newUplink(cfg *config.Config, opts uplinkOptions) (*uplink, error) {
-	u := &uplink{clock: opts.Clock, settings: cfg.Uplink.Endpoint, kind: cfg.Uplink.Kind}
+	u := &uplink{clock: opts.Clock, watch: opts.Watch, settings: cfg.Uplink.Endpoint, kind: cfg.Uplink.Kind}
 	target, err := u.target(cfg)
 	if err != nil {
 		return nil, err
@@ -82,7 +84,7 @@ func budgetOf(b config.Budget) drain.Budget {
 // target is what a reload may change of a drain.
 func (u *uplink) target(cfg *config.Config) (drain.Target, error) {
 	e := cfg.Uplink.Endpoint
-	client, err := drain.NewClient(drain.ClientOptions{Proxy: e.Proxy, CAFile: e.CAFile, Time: u.clock.TLSTime})
+	client, err := drain.NewClient(drain.ClientOptions{Proxy: e.Proxy, CAFile: e.CAFile, Time: u.clock.TLSTime, Watch: u.watch})
 	if err != nil {
 		return drain.Target{}, fmt.Errorf("prepare uplink.%s: %w", cfg.Uplink.Kind, err)
 	}

@@ -70,14 +70,31 @@ type Source interface {
 	Run(ctx context.Context, emit func(Batch)) error
 }
 
-// Task is one thing to poll on a grid of its interval.
+// SourceState is what is known of a source that runs.
+type SourceState struct {
+	Status   Status
+	Message  string // of a status that is not OK
+	Received uint64 // messages taken in since the start
+	Dropped  uint64 // of those, the ones beyond a limit
+	Last     Stamp  // when the last one arrived; zero: none did
+}
+
+// Watched is implemented by sources that know how they fare. A source without
+// it is OK while its Run runs.
+type Watched interface {
+	Watch() SourceState
+}
+
+// Task is one thing to poll on a grid of its interval, or a source that runs
+// until the task is removed; it has a Probe or a Source.
 type Task struct {
 	ID       string        // unique and stable over reloads; its hash spreads the starts
 	Device   string        // at most one task of a device runs at a time
 	Label    string        // for people, e.g. "192.0.2.10 snmp-generic-device"
 	Config   string        // the configuration entry it belongs to, for the summary status
-	Interval time.Duration // at least one second
+	Interval time.Duration // at least one second; of a source not used
 	Probe    Probe
+	Source   Source
 	Same     string // fingerprint of all settings; a reload keeps the task where it is equal
 }
 

@@ -1,7 +1,6 @@
 package sign
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -41,7 +40,7 @@ func (n *names) add(name string, folder bool) error {
 		return err
 	}
 	if n.listed[fold(name)] {
-		return errors.New("the name comes twice")
+		return refuse(RuleZipTwice, "the name comes twice", "leave one of them")
 	}
 	n.listed[fold(name)] = true
 	return nil
@@ -52,9 +51,9 @@ func (n *names) note(path string, folder bool) error {
 	first, seen := n.exact[key]
 	switch {
 	case seen && first != path:
-		return fmt.Errorf("%q and %q differ in upper and lower case only", first, path)
+		return refuse(RuleZipTwice, fmt.Sprintf("%q and %q differ in upper and lower case only", first, path), "leave one of them")
 	case seen && n.folder[key] != folder:
-		return fmt.Errorf("%q is file and folder at once", path)
+		return refuse(RuleZipTwice, fmt.Sprintf("%q is file and folder at once", path), "leave one of them")
 	case !seen && len(n.exact) >= n.limits.Entries:
 		return fmt.Errorf("the package has more than %d files and folders", n.limits.Entries)
 	}
@@ -69,19 +68,23 @@ func fold(name string) string { return strings.ToLower(strings.ToUpper(name)) }
 func checkName(name string) error {
 	switch {
 	case name == "":
-		return errors.New("the name is empty")
+		return badName("the name is empty", "")
 	case !utf8.ValidString(name):
-		return errors.New("the name is not UTF-8")
+		return badName("the name is not UTF-8", "rename the file")
 	case strings.HasPrefix(name, "/"), len(name) > 1 && name[1] == ':':
-		return errors.New("absolute paths are refused; zip it from inside the package folder")
+		return badName("absolute paths are refused", mendInside)
 	case strings.Contains(name, `\`):
-		return errors.New("backslashes in names are refused; folders are parted by /")
+		return badName("backslashes in names are refused", "folders are parted by /")
 	case strings.ContainsFunc(name, unicode.IsControl):
-		return errors.New("control characters in names are refused")
+		return badName("control characters in names are refused", "rename the file")
 	case name == "..", strings.HasPrefix(name, "../"), strings.HasSuffix(name, "/.."), strings.Contains(name, "/../"):
-		return errors.New("the path leaves the package; zip it from inside the package folder")
+		return badName("the path leaves the package", mendInside)
 	case !fs.ValidPath(name), name == ".":
-		return errors.New("the path has an empty or . part")
+		return badName("the path has an empty or . part", mendInside)
 	}
 	return nil
 }
+
+const mendInside = "zip it from inside the package folder"
+
+func badName(text, mend string) error { return refuse(RuleZipName, text, mend) }

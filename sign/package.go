@@ -1,5 +1,6 @@
-// Package sign reads extension packages. It verifies no signature yet: it
-// says whether a signature lies beside a package, and nothing more.
+// Package sign reads extension packages and says whether this site trusts who
+// signed them. [Open] reads a package whatever its signature is worth;
+// [Trust.Open] gives content only after the signature was found good.
 package sign
 
 import (
@@ -62,6 +63,7 @@ const (
 	innerName     = "extension.zip"
 	signatureName = "extension.zip.sig"
 	timestampName = "extension.zip.sig.tsr"
+	signatureMost = 1 << 20 // bytes of a signature or a timestamp
 )
 
 // Package is an extension package that obeys its limits.
@@ -71,7 +73,7 @@ type Package struct {
 	FS     fs.FS
 	Name   string // the path it was opened by
 	Form   Form
-	Signed bool   // a signature lies beside the content; it was not checked
+	Signed bool   // a signature lies beside the content; Open did not check it, Trust.Open did
 	Digest string // SHA-256 in hex: of extension.zip, or of names and contents of a folder
 
 	close func() error
@@ -140,8 +142,25 @@ func readBounded(path string, most int64) ([]byte, error) {
 	return data, nil
 }
 
-// readPackage tells bundle and plain package apart.
 func readPackage(data []byte, limits Limits) (*Package, error) {
+	p, err := readParts(data, limits)
+	if err != nil {
+		return nil, err
+	}
+	return p.open(limits)
+}
+
+// parts are what a package file holds, before the content is looked at.
+type parts struct {
+	form      Form
+	data      []byte // of extension.zip
+	outer     *zipFS // of a zip: data parsed
+	signature []byte
+	timestamp []byte
+}
+
+// readParts tells bundle and plain package apart.
+func readParts(data []byte, limits Limits) (*parts, error) {
 	outer, err := readZip(data, limits)
 	if err != nil {
 		return nil, err
@@ -151,29 +170,48 @@ func readPackage(data []byte, limits Limits) (*Package, error) {
 	case manifest && inner:
 		return nil, fmt.Errorf("holds %s and %s side by side; it must be a package or a bundle, not both", manifestName, innerName)
 	case manifest:
-		return outer.packaged(Zip, data), nil
+		return &parts{form: Zip, data: data, outer: outer}, nil
 	case inner:
-		return readBundle(outer, limits)
+		return bundleParts(outer, limits)
 	}
 	return nil, fmt.Errorf("holds neither %s nor %s at its root; zip the content of the package folder, not the folder itself", manifestName, innerName)
 }
 
-func readBundle(outer *zipFS, limits Limits) (*Package, error) {
+func bundleParts(outer *zipFS, limits Limits) (*parts, error) {
+	p := &parts{form: Bundle}
 	for _, f := range outer.zip.File {
+		var into *[]byte
 		switch f.Name {
-		case innerName, signatureName, timestampName:
+		case innerName:
+			into = &p.data
+		case signatureName:
+			into = &p.signature
+		case timestampName:
+			into = &p.timestamp
 		default:
 			return nil, fmt.Errorf("entry %q: a bundle holds %s and its signature only; remove the entry", f.Name, innerName)
 		}
+		most := limits.PackageBytes
+		if into != &p.data {
+			most = signatureMost
+		}
+		if f.UncompressedSize64 > uint64(most) {
+			return nil, fmt.Errorf("%s is larger than %d bytes, the most it may have", f.Name, most)
+		}
+		var err error
+		if *into, err = outer.ReadFile(f.Name); err != nil {
+			return nil, fmt.Errorf("read %s: %w", f.Name, err)
+		}
 	}
-	data, err := outer.ReadFile(innerName)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", innerName, err)
+	return p, nil
+}
+
+// open parses the content.
+func (p *parts) open(limits Limits) (*Package, error) {
+	if p.form == Zip {
+		return p.outer.packaged(Zip, p.data), nil
 	}
-	if int64(len(data)) > limits.PackageBytes {
-		return nil, fmt.Errorf("%s is larger than %d bytes, the most a package may have", innerName, limits.PackageBytes)
-	}
-	inner, err := readZip(data, limits)
+	inner, err := readZip(p.data, limits)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", innerName, err)
 	}
@@ -183,8 +221,7 @@ func readBundle(outer *zipFS, limits Limits) (*Package, error) {
 	case !inner.has(manifestName):
 		return nil, fmt.Errorf("%s has no %s at its root; zip the content of the package folder, not the folder itself", innerName, manifestName)
 	}
-	p := inner.packaged(Bundle, data)
-	info, err := outer.Stat(signatureName)
-	p.Signed = err == nil && info.Size() > 0
-	return p, nil
+	made := inner.packaged(Bundle, p.data)
+	made.Signed = len(p.signature) > 0
+	return made, nil
 }

@@ -1,7 +1,11 @@
 package sign
 
 import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -23,14 +27,29 @@ type Certificate struct {
 	NotAfter        time.Time
 }
 
+// Describe gives the short form of a certificate.
+func Describe(c *x509.Certificate) Certificate {
+	return Certificate{
+		Subject: c.Subject.String(), Issuer: c.Issuer.String(),
+		Serial: c.SerialNumber.Text(16), Fingerprint: fingerprint(c),
+		Units:     c.Subject.OrganizationalUnit,
+		NotBefore: c.NotBefore, NotAfter: c.NotAfter,
+	}
+}
+
+func fingerprint(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.Raw)
+	return hex.EncodeToString(sum[:])
+}
+
 // Verdict says who signed a package that this site trusts.
 type Verdict struct {
 	Digest     string        // SHA-256 of extension.zip, hex
-	Chain      []Certificate // the signer first, the root last
-	Vendor     bool          // the root is one of the vendor's; the chain was good at StampedAt
-	StampedAt  time.Time     // zero without a timestamp
-	Categories []Category    // that bind the package
-	Expires    time.Time     // from then on the package is not trusted; zero: never, of a vendor's
+	Chain      []Certificate // of the first signer: its certificate first, the root last
+	Vendor     bool          // the root is one of the vendor's
+	StampedAt  time.Time     // the chain was good then; zero: without a timestamp, it is good now
+	Categories []Category    // that bind the package: it must keep within the limits of each
+	Expires    time.Time     // from then on the package is not trusted; zero: never, of a vendor's with a timestamp
 }
 
 // Signer is the certificate that signed.
@@ -56,6 +75,43 @@ type CategoryLimits struct {
 // Rule names what a refusal is about. The words are stable.
 type Rule string
 
+// The rules. Those that the signature itself breaks have the names that
+// sign/cms gives them: tampered, digest_weak, key_weak, not_cms, ...
+const (
+	RulePackage  Rule = "package"  // a limit or form of packages, apart from those below
+	RuleUnsigned Rule = "unsigned" // no signature at all
+
+	RuleZipTrailing Rule = "zip_trailing_data"
+	RuleZipHidden   Rule = "zip_hidden_data"
+	RuleZipOverlap  Rule = "zip_overlap"
+	RuleZip64       Rule = "zip64"
+	RuleZipForm     Rule = "zip_form"
+	RuleZipName     Rule = "zip_name"      // leaves the package, absolute, control characters, two names of one entry
+	RuleZipTwice    Rule = "zip_duplicate" // also names that differ in case only
+	RuleZipLink     Rule = "zip_link"
+	RuleZipBomb     Rule = "zip_bomb"
+
+	RuleWrongRoot     Rule = "wrong_root"
+	RuleSelfSigned    Rule = "self_signed" // the root itself signed, or nobody issued the signer
+	RuleExpired       Rule = "expired"
+	RuleNotYetValid   Rule = "not_yet_valid"
+	RuleRootExpired   Rule = "root_expired"
+	RuleRevoked       Rule = "revoked" // by a CRL
+	RuleDenied        Rule = "denied"  // by a deny list
+	RuleKeyUsage      Rule = "key_usage"
+	RuleExtKeyUsage   Rule = "extended_key_usage"
+	RuleNotCA         Rule = "not_a_ca"
+	RulePathLength    Rule = "path_length"
+	RuleConstraints   Rule = "name_constraints"
+	RuleExtension     Rule = "certificate_extension" // critical and unknown, or of a kind that is refused
+	RuleDigestWeak    Rule = "digest_weak"
+	RuleKeyWeak       Rule = "key_weak"
+	RuleChain         Rule = "chain"               // the standard library refuses what the rules above let pass
+	RuleTimestamp     Rule = "timestamp"           // damaged, of another signature, from the future
+	RuleTimestampRoot Rule = "timestamp_authority" // not one that this site trusts
+	RuleCategory      Rule = "category"
+)
+
 // Refusal is a package that is not trusted: the rule it breaks, what was found
 // and what to do about it.
 type Refusal struct {
@@ -70,4 +126,21 @@ func (r *Refusal) Error() string {
 		return r.Text
 	}
 	return r.Text + "; " + r.Mend
+}
+
+func refuse(rule Rule, text, mend string) *Refusal {
+	return &Refusal{Rule: rule, Text: text, Mend: mend}
+}
+
+// Mends that several refusals share.
+const (
+	mendZip   = "build it again with `edgehold ext build`"
+	mendZip64 = "a package of this size needs none; build it again with `edgehold ext build`"
+	mendAgain = "sign it again with a certificate that is fit, or ask its author to"
+)
+
+// plainHex brings fingerprints and serial numbers to one form.
+func plainHex(s string) string {
+	s = strings.ToLower(strings.ReplaceAll(strings.TrimSpace(s), ":", ""))
+	return strings.TrimPrefix(s, "0x")
 }

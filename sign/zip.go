@@ -49,6 +49,9 @@ func readZip(data []byte, limits Limits) (*zipFS, error) {
 	if err := checkZip(zr, int64(len(data)), limits); err != nil {
 		return nil, err
 	}
+	if err := checkForm(data); err != nil {
+		return nil, err
+	}
 	return &zipFS{zip: zr, boundedFS: boundedFS{inner: zr, most: limits.FileBytes}}, nil
 }
 
@@ -78,8 +81,12 @@ func (z *zipFS) has(name string) bool {
 
 // packaged makes the package of what was read from data.
 func (z *zipFS) packaged(form Form, data []byte) *Package {
+	return &Package{FS: &z.boundedFS, Form: form, Digest: digestOf(data), close: func() error { return nil }}
+}
+
+func digestOf(data []byte) string {
 	sum := sha256.Sum256(data)
-	return &Package{FS: &z.boundedFS, Form: form, Digest: hex.EncodeToString(sum[:]), close: func() error { return nil }}
+	return hex.EncodeToString(sum[:])
 }
 
 func checkZip(zr *zip.Reader, size int64, limits Limits) error {
@@ -96,13 +103,18 @@ func checkZip(zr *zip.Reader, size int64, limits Limits) error {
 		total += f.UncompressedSize64
 		compressed += f.CompressedSize64
 		if total > uint64(limits.TotalBytes) {
-			return fmt.Errorf("entry %q: the files unpack to more than %d bytes together", f.Name, limits.TotalBytes)
+			return fmt.Errorf("entry %q: %w", f.Name, bomb("the files unpack to more than %d bytes together", limits.TotalBytes))
 		}
 		if compressed > uint64(size) {
-			return fmt.Errorf("entry %q: entries overlap", f.Name)
+			return fmt.Errorf("entry %q: %w", f.Name, refuse(RuleZipOverlap, "entries overlap", mendZip))
 		}
 	}
 	return nil
+}
+
+// bomb is a zip that unpacks to more than is allowed.
+func bomb(format string, args ...any) error {
+	return refuse(RuleZipBomb, fmt.Sprintf(format, args...), "take out what the agent does not need")
 }
 
 // checkEntry holds one entry against the rules that need no other entry.
@@ -111,19 +123,19 @@ func checkEntry(f *zip.File, limits Limits) error {
 	folder := strings.HasSuffix(f.Name, "/")
 	switch {
 	case f.Flags&(flagEncrypted|flagStrong|flagMasked) != 0:
-		return errors.New("encrypted entries are refused; zip it without a password")
+		return refuse(RuleZipForm, "encrypted entries are refused", "zip it without a password")
 	case f.Method != zip.Store && f.Method != zip.Deflate:
-		return fmt.Errorf("compression method %d is refused; use deflate", f.Method)
+		return refuse(RuleZipForm, fmt.Sprintf("compression method %d is refused", f.Method), "use deflate")
 	case kind != 0 && kind != unixRegular && kind != unixFolder, f.Mode()&fs.ModeType&^fs.ModeDir != 0:
-		return errors.New("links and special files are refused; put the file itself into the zip")
+		return refuse(RuleZipLink, "links and special files are refused", "put the file itself into the zip")
 	case folder != (f.Mode().IsDir() || kind == unixFolder), folder && f.UncompressedSize64 != 0:
-		return errors.New("is marked as file and folder at once")
+		return refuse(RuleZipForm, "is marked as file and folder at once", mendZip)
 	case f.UncompressedSize64 > uint64(limits.FileBytes):
-		return fmt.Errorf("unpacks to %d bytes, more than %d", f.UncompressedSize64, limits.FileBytes)
+		return bomb("unpacks to %d bytes, more than %d", f.UncompressedSize64, limits.FileBytes)
 	case f.CompressedSize64 > uint64(limits.PackageBytes):
-		return fmt.Errorf("has %d compressed bytes, more than a package may have", f.CompressedSize64)
+		return bomb("has %d compressed bytes, more than a package may have", f.CompressedSize64)
 	case f.UncompressedSize64 > ratioFloor && f.UncompressedSize64 > f.CompressedSize64*uint64(limits.Ratio):
-		return fmt.Errorf("unpacks to more than %d times its compressed size", limits.Ratio)
+		return bomb("unpacks to more than %d times its compressed size", limits.Ratio)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -34,7 +35,9 @@ type Options struct {
 	// ReadDate does; floor is the earliest time to accept. Nil: there is none.
 	Ask        func(ctx context.Context, floor time.Time) (Reading, error)
 	NTPServers []string // host or host:port; asked over SNTP. Empty: none
-	Log        zerolog.Logger
+	// Dial reaches the servers; nil: a net.Dialer does.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	Log  zerolog.Logger
 }
 
 // Clock is the machine's clock with trust. It is a probes.Clock, and is safe
@@ -60,6 +63,9 @@ func New(o Options) (*Clock, error) {
 			return nil, err
 		}
 		o.Machine = boardMachine{boot: id}
+	}
+	if o.Dial == nil {
+		o.Dial = (&net.Dialer{}).DialContext
 	}
 	if o.OnAnchor == nil {
 		o.OnAnchor = func(probes.Anchor) {}

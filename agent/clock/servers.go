@@ -122,7 +122,7 @@ func (c *Clock) querySNTP(ctx context.Context, server string) (Reading, error) {
 		Timeout:       queryPatience,
 		GetSystemTime: pseudo,
 		Dialer: func(_, remote string) (net.Conn, error) {
-			conn, err := (&net.Dialer{}).DialContext(ctx, "udp", remote)
+			conn, err := c.opts.Dial(ctx, "udp", remote)
 			if err == nil {
 				context.AfterFunc(ctx, func() { conn.Close() })
 			}

@@ -21,6 +21,7 @@ type checker struct {
 	root     *node
 	kinds    []probes.Kind
 	warnings []Warning
+	also     []source // more files, which the configuration names and takes in
 }
 
 // locate is the node that a path of keys leads to, or the last one on the way
@@ -94,17 +95,19 @@ func (c *checker) check(doc *document) *Config {
 	cfg := &Config{
 		Path: c.path, Site: doc.Site, SiteDimension: doc.SiteDimension,
 		StateDir: c.file(doc.StateDir, "state_dir"), Socket: c.file(doc.Socket, "socket"),
-		Buffer: doc.Buffer, Trust: doc.Trust, Polling: doc.Polling, Log: doc.Log,
+		Buffer: doc.Buffer, Polling: doc.Polling, Log: doc.Log,
 	}
 	cfg.Dimensions = c.dimensions(doc)
 	cfg.Uplink = c.uplink(doc.Uplink)
 	cfg.Clock = c.clock(doc.Clock)
-	cfg.Trust.Roots = c.file(doc.Trust.Roots, "trust", "roots")
+	cfg.Trust = c.trust(doc.Trust)
 	cfg.Credentials = c.credentials(doc.Credentials)
 	cfg.Discovery = c.discovery(doc.Discovery, namesOf(doc.Credentials))
 	cfg.Extensions = c.extensions(doc.Extensions)
 	cfg.Probes = c.probes(doc.Probes)
 	cfg.Profiles = c.file(doc.Profiles, "profiles")
+	cfg.MIBs = c.file(doc.MIBs, "mibs")
+	cfg.Privacy = c.privacy(doc.PrivacyFile)
 	c.ranges(cfg)
 	return cfg
 }
@@ -181,13 +184,17 @@ func (c *checker) extensions(entries []Extension) []Extension {
 		e.Where = here.where()
 		c.need("package: /etc/edgehold/extensions/generic.zip", "extensions", at, "package")
 		c.need("configuration: /etc/edgehold/extensions/generic.json", "extensions", at, "configuration")
-		if strings.Contains(e.Package, "@") && !strings.ContainsAny(e.Package, "/.") {
-			c.fault(Error{Found: "names an installed package, which is not available in this version", Expected: "the path of a folder or zip"}, "extensions", at, "package")
+		if name, version, ok := installed(e.Package); ok {
+			e.Name, e.Version = name, version
+		} else {
+			e.Package = c.file(e.Package, "extensions", at, "package")
 		}
-		e.Package = c.file(e.Package, "extensions", at, "package")
 		e.Configuration = c.file(e.Configuration, "extensions", at, "configuration")
 		if c.given("extensions", at, "interval") {
 			c.interval(e.Interval, "extensions", at, "interval")
+		}
+		if e.Identity != "" || c.given("extensions", at, "identity") {
+			c.word(e.Identity, []string{"address", "site"}, "extensions", at, "identity")
 		}
 		if len(c.errs) == before && e.Package != "" && e.Configuration != "" {
 			sound = append(sound, *e)

@@ -29,7 +29,9 @@ type Config struct {
 	Extensions    []Extension
 	Probes        []Probe
 	Profiles      string // folder of the site's own SNMP profiles, "" for none
+	MIBs          string // folder of the site's own MIB files, "" for none
 	Discovery     Discovery
+	Privacy       Privacy
 	Polling       Polling
 	Log           Log
 }
@@ -78,17 +80,14 @@ type Buffer struct {
 	LateResolution probes.Duration `yaml:"late_resolution"` // of late points as log records
 }
 
-// Trust says which packages may run.
-type Trust struct {
-	Roots         string `yaml:"roots"` // folder of certificates
-	AllowUnsigned bool   `yaml:"allow_unsigned"`
-}
-
 // Extension is one package with its monitoring configuration.
 type Extension struct {
-	Package       string          `yaml:"package"`
+	Package       string          `yaml:"package"` // a path, or NAME or NAME@VERSION of an installed one
 	Configuration string          `yaml:"configuration"`
 	Interval      probes.Duration `yaml:"interval"` // 0: the package's own
+	Identity      string          `yaml:"identity"` // address or site: what names a device; "": address
+	Name          string          `yaml:"-"`        // of an installed package; "" where Package is a path
+	Version       string          `yaml:"-"`        // with Name; "": the active one
 	Where         string          `yaml:"-"`        // file:line:column of the entry
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -135,13 +136,21 @@ state_dir: state
 socket: ./control.sock
 uplink: {dynatrace: {url: "http://LocalHost:8080/e/ABC-1/api/v2/metrics/ingest", token_env: EH_TOKEN, proxy: "http://proxy:3128"}}
 buffer: {max_size: 64MiB, commit_interval: 0}
-trust: {roots: roots, allow_unsigned: true}
+trust:
+  roots: roots
+  vendor_roots: vendor
+  timestamp_roots: /ts
+  allow_unsigned: true
+  categories:
+    network: {certificates: ["AB:CD:` + strings.Repeat("00", 30) + `"], addresses: [192.0.2.7/24, "2001:db8::1"], oids: [.1.3.6.1, 1.3.7]}
+    sensors: {units: [Plant 7], local_devices: true}
 credentials:
   a: {community_file: secrets/a}
   b: {community_env: EH_COMMUNITY, version: 1}
   c: {community_credential: eh-c, version: 2c}
 extensions:
   - {package: pkg.zip, configuration: /x/c.json, interval: 10s}
+  - {package: "custom:rack@1.2.3", configuration: /x/c.json}
 probes:
   - &first {kind: snmp, devices: [192.0.2.1], credentials: [a], interval: 30s, port: 162, factor: 2, labels: {x: 1}, nested: {deep: true}}
   - {<<: *first, devices: [192.0.2.2], factor: -0.5e1}
@@ -183,7 +192,23 @@ log: {level: debug, format: json}
 			t.Errorf("credential %s: version %d, community %q", name, got.Version, got.Community.Reveal())
 		}
 	}
-	wantExt := []Extension{{Package: filepath.Join(here, "pkg.zip"), Configuration: "/x/c.json", Interval: probes.Duration(10 * time.Second), Where: "edgehold.yaml:15:5"}}
+	wantExt := []Extension{{Package: filepath.Join(here, "pkg.zip"), Configuration: "/x/c.json", Interval: probes.Duration(10 * time.Second), Where: "edgehold.yaml:22:5"},
+		{Package: "custom:rack@1.2.3", Name: "custom:rack", Version: "1.2.3", Configuration: "/x/c.json", Where: "edgehold.yaml:23:5"}}
+	wantTrust := Trust{
+		Roots: filepath.Join(here, "roots"), VendorRoots: filepath.Join(here, "vendor"), TimestampRoots: "/ts",
+		AllowUnsigned: true, RequireCategory: true,
+		Categories: map[string]Category{
+			"network": {
+				Certificates: []string{"abcd" + strings.Repeat("00", 30)}, OIDs: []string{"1.3.6.1", "1.3.7"},
+				Addresses: []Network{Network(netip.MustParsePrefix("192.0.2.0/24")), Network(netip.MustParsePrefix("2001:db8::1/128"))},
+				Where:     "edgehold.yaml:15:14",
+			},
+			"sensors": {Units: []string{"Plant 7"}, LocalDevices: true, Where: "edgehold.yaml:16:14"},
+		},
+	}
+	if !reflect.DeepEqual(cfg.Trust, wantTrust) {
+		t.Errorf("trust %+v, want %+v", cfg.Trust, wantTrust)
+	}
 	if !slices.Equal(cfg.Extensions, wantExt) {
 		t.Errorf("extensions %+v", cfg.Extensions)
 	}
@@ -201,7 +226,7 @@ log: {level: debug, format: json}
 	}
 	want := []string{
 		"edgehold.yaml:7:93: uplink.dynatrace.token_env: an environment is easily shown to others (process listings, crash reports); token_file is safer",
-		"edgehold.yaml:12:22: credentials.b.community_env: an environment is easily shown to others (process listings, crash reports); community_file is safer",
+		"edgehold.yaml:19:22: credentials.b.community_env: an environment is easily shown to others (process listings, crash reports); community_file is safer",
 	}
 	if !slices.Equal(texts, want) {
 		t.Errorf("warnings:\n%s", strings.Join(texts, "\n"))
@@ -259,6 +284,30 @@ func TestSocketOf(t *testing.T) {
 	} {
 		if got := SocketOf(path); got != want {
 			t.Errorf("SocketOf(%s) = %s, want %s", path, got, want)
+		}
+	}
+}
+
+// What names an installed package, and what is the path of a file.
+func TestInstalledPackages(t *testing.T) {
+	for _, tt := range []struct{ text, name, version string }{
+		{"custom:rack", "custom:rack", ""},
+		{"custom:rack@1.2.3", "custom:rack", "1.2.3"},
+		{"com.dynatrace.extension.snmp-generic", "com.dynatrace.extension.snmp-generic", ""},
+		{"rack@1.0", "rack", "1.0"},
+		{"rack", "", ""},
+		{"rack.zip", "", ""},
+		{"custom:rack.zip", "", ""},
+		{"./rack@1", "", ""},
+		{"/etc/custom:rack", "", ""},
+		{"custom:rack@", "", ""},
+		{"custom:rack@1 2", "", ""},
+		{"a@b@c", "", ""},
+		{"", "", ""},
+	} {
+		name, version, ok := installed(tt.text)
+		if name != tt.name || version != tt.version || ok != (tt.name != "") {
+			t.Errorf("%q: %q at %q, %v", tt.text, name, version, ok)
 		}
 	}
 }

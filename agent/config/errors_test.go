@@ -25,7 +25,7 @@ edgehold.yaml:1:1: sitte: unknown key; did you mean "site"?
 edgehold.yaml:4:5: uplink.dynatrace.urll: unknown key; did you mean "url"?
 edgehold.yaml:5:5: uplink.dynatrace.token-file: unknown key; did you mean "token_file"?
 edgehold.yaml:6:1: bufer: unknown key; did you mean "buffer"?
-edgehold.yaml:7:1: zzz: unknown key, expected one of site, site_dimension, dimensions, state_dir, socket, uplink, clock, buffer, trust, credentials, extensions, probes, profiles, discovery, polling, log`},
+edgehold.yaml:7:1: zzz: unknown key, expected one of site, site_dimension, dimensions, state_dir, socket, uplink, clock, buffer, trust, credentials, extensions, probes, profiles, discovery, privacy_file, polling, log`},
 	{"wrong types", site + target + `buffer: {max_size: 1 Gb, commit_interval: 10}
 trust: {allow_unsigned: yes}
 polling: {max_in_flight: "64"}
@@ -216,8 +216,45 @@ edgehold.yaml:8:12: state_dir: holds control characters, expected a path
 edgehold.yaml:10:57: extensions[0].interval: found 500ms, expected 1s to 7d
 edgehold.yaml:12:5: extensions[2].package: missing; write e.g. package: /etc/edgehold/extensions/generic.zip
 edgehold.yaml:12:5: extensions[2].configuration: missing; write e.g. configuration: /etc/edgehold/extensions/generic.json`},
-	{"installed package", site + target + "extensions: [{package: acme@1, configuration: c.json}]\n", `
-edgehold.yaml:3:24: extensions[0].package: names an installed package, which is not available in this version, expected the path of a folder or zip`},
+	{"trust", site + target + `trust:
+  roots: ""
+  vendor: x
+  require_category: true
+  categories: {}
+`, `
+edgehold.yaml:4:10: trust.roots: is empty, expected a path; remove the key or write a path
+edgehold.yaml:5:3: trust.vendor: unknown key, expected one of roots, vendor_roots, timestamp_roots, allow_unsigned, require_category, categories
+edgehold.yaml:6:21: trust.require_category: there are no categories, so no signed package would run; write trust.categories, or remove this key`},
+	{"categories", site + target + `trust:
+  categories:
+    a b: {units: [x]}
+    network:
+      certificates: [ab:cd, "0x12"]
+      units: [" x", ""]
+      data_sources: [snmp, ""]
+      addresses: [192.0.2.0/33, 10.0.0.0/8]
+      oids: [iso.3, "1.3.6", 1.3..1]
+      hosts: ["*", a..b, "*.example.com", "a b"]
+      local_devices: no
+      limit: 1
+    empty:
+      addresses: []
+`, `
+edgehold.yaml:5:10: trust.categories.(key): not the name of a category, expected at most 64 letters, digits and _ . -
+edgehold.yaml:7:22: trust.categories.network.certificates[0]: not the SHA-256 fingerprint of a certificate, expected 64 hex digits; print it with ` + "`openssl x509 -in CERTIFICATE -noout -fingerprint -sha256`" + `
+edgehold.yaml:7:29: trust.categories.network.certificates[1]: not the SHA-256 fingerprint of a certificate, expected 64 hex digits; print it with ` + "`openssl x509 -in CERTIFICATE -noout -fingerprint -sha256`" + `
+edgehold.yaml:8:15: trust.categories.network.units[0]: is empty, or has blanks at its ends, expected an organizational unit (OU) of a certificate
+edgehold.yaml:8:21: trust.categories.network.units[1]: is empty, or has blanks at its ends, expected an organizational unit (OU) of a certificate
+edgehold.yaml:9:28: trust.categories.network.data_sources[1]: not the name of a data source, expected one such as snmp
+edgehold.yaml:10:19: trust.categories.network.addresses[0]: "192.0.2.0/33" is not a network, expected one such as 192.0.2.0/24
+edgehold.yaml:11:14: trust.categories.network.oids[0]: not an object identifier, expected one such as 1.3.6.1.2.1
+edgehold.yaml:11:30: trust.categories.network.oids[2]: not an object identifier, expected one such as 1.3.6.1.2.1
+edgehold.yaml:12:15: trust.categories.network.hosts[0]: not the name of a host, expected one such as app.example.com or *.example.com
+edgehold.yaml:12:20: trust.categories.network.hosts[1]: not the name of a host, expected one such as app.example.com or *.example.com
+edgehold.yaml:12:43: trust.categories.network.hosts[3]: not the name of a host, expected one such as app.example.com or *.example.com
+edgehold.yaml:13:22: trust.categories.network.local_devices: found the text "no", expected true or false
+edgehold.yaml:14:7: trust.categories.network.limit: unknown key, expected one of certificates, units, data_sources, addresses, oids, hosts, local_devices
+edgehold.yaml:16:18: trust.categories.empty.addresses: the list is empty, which would limit nothing; remove the key, or name what is allowed`},
 	{"probes", site + target + `probes:
   - snmp
   - {devices: [a]}

@@ -24,7 +24,9 @@ type document struct {
 	Extensions    []Extension           `yaml:"extensions"`
 	Probes        []*node               `yaml:"probes"`
 	Profiles      string                `yaml:"profiles"`
+	MIBs          string                `yaml:"mibs"`
 	Discovery     Discovery             `yaml:"discovery"`
+	PrivacyFile   string                `yaml:"privacy_file"`
 	Polling       Polling               `yaml:"polling"`
 	Log           Log                   `yaml:"log"`
 }
@@ -97,6 +99,7 @@ func Examine(path string, kinds []probes.Kind) (*Config, []Warning, error) {
 	var cfg *Config
 	if !broken {
 		cfg = c.check(doc)
+		set.sources = append(set.sources, c.also...)
 	}
 	if len(c.errs) > 0 {
 		sortErrors(c.errs, set.names())

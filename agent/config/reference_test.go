@@ -64,7 +64,7 @@ func TestReferenceDefaults(t *testing.T) {
 		{"Default: 10s\n  commit_interval", want.Buffer.CommitInterval.String()},
 		{"Default: archive\n  late", want.Buffer.Late},
 		{"Default: 1m\n  late_resolution", "1m"},
-		{"Default: /etc/edgehold/certificates\n  roots", want.Trust.Roots},
+		{"Default:\n  # /etc/edgehold/certificates\n  roots", want.Trust.Roots},
 		{"Default: 64\n  max_in_flight", "64"},
 		{"Default: info\n  level", want.Log.Level},
 	} {
@@ -123,7 +123,7 @@ func complete(t *testing.T, n *node, path string, typ reflect.Type) {
 // Every struct field that is decoded says its key; one without is forgotten.
 func TestEveryFieldHasAKey(t *testing.T) {
 	for _, typ := range []reflect.Type{
-		reflect.TypeFor[document](), reflect.TypeFor[uplink](), reflect.TypeFor[Endpoint](), reflect.TypeFor[environment](), reflect.TypeFor[Budget](), reflect.TypeFor[Clock](), reflect.TypeFor[Buffer](), reflect.TypeFor[Trust](),
+		reflect.TypeFor[document](), reflect.TypeFor[uplink](), reflect.TypeFor[Endpoint](), reflect.TypeFor[environment](), reflect.TypeFor[Budget](), reflect.TypeFor[Clock](), reflect.TypeFor[Buffer](), reflect.TypeFor[Trust](), reflect.TypeFor[Category](),
 		reflect.TypeFor[credential](), reflect.TypeFor[Extension](), reflect.TypeFor[Polling](), reflect.TypeFor[Log](),
 	} {
 		for i := range typ.NumField() {

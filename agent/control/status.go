@@ -14,6 +14,8 @@ type Status struct {
 	Config           ConfigState     `json:"config"`
 	Alarms           []string        `json:"alarms"` // what a person should look at now
 	UnsignedPackages []string        `json:"unsigned_packages"`
+	Trust            Trust           `json:"trust"`
+	Packages         []Package       `json:"packages"`
 	Polling          Polling         `json:"polling"`
 	Devices          []Device        `json:"devices"`
 	Configurations   []Configuration `json:"configurations"`
@@ -30,6 +32,8 @@ func (s Status) MarshalJSON() ([]byte, error) {
 	p := plain(s)
 	p.Alarms = orEmpty(p.Alarms)
 	p.UnsignedPackages = orEmpty(p.UnsignedPackages)
+	p.Trust.Roots, p.Trust.Warnings = orEmpty(p.Trust.Roots), orEmpty(p.Trust.Warnings)
+	p.Packages = orEmpty(p.Packages)
 	p.Devices = orEmpty(p.Devices)
 	p.Configurations = orEmpty(p.Configurations)
 	return json.Marshal(p)

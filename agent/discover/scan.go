@@ -34,6 +34,7 @@ type Options struct {
 	// Progress is told how many addresses are done and how many devices there
 	// are. It is called by one goroutine at a time; nil: nobody is told.
 	Progress func(done, of uint64, devices int)
+	Traffic  probes.Traffic // is told what is sent; nil: nobody counts
 }
 
 // Device is one device that answered.
@@ -68,7 +69,7 @@ type scan struct {
 func Scan(ctx context.Context, o Options) ([]Device, error) {
 	o.PerSecond = cmp.Or(o.PerSecond, DefaultPerSecond)
 	o.Timeout = cmp.Or(o.Timeout, defaultTimeout)
-	s := &scan{Options: o, pace: newPace(o.PerSecond), buffers: snmp.NewBuffers(), of: Size(o.Networks)}
+	s := &scan{Options: o, pace: newPace(o.PerSecond), buffers: snmp.NewBuffers(o.Traffic), of: Size(o.Networks)}
 	queue := make(chan netip.Addr)
 	var workers sync.WaitGroup
 	// As many as wait for an answer at this pace, when nobody answers.

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -21,6 +22,18 @@ type ClientOptions struct {
 	CAFile string
 	// Time is the time at which certificates are judged, nil: time.Now.
 	Time func() time.Time
+	// Watch sees the connections; nil: nobody does.
+	Watch Watcher
+}
+
+// Watcher sees where connections go and what they carry.
+type Watcher interface {
+	Resolver() *net.Resolver
+	// Trying is told of each address that is tried, such as 192.0.2.1:443, and
+	// of the host that was asked for.
+	Trying(network, address, host string)
+	// Watch gives the connection to be used in the place of conn.
+	Watch(conn net.Conn, host string) net.Conn
 }
 
 // transport is an http.Transport whose bytes are counted.
@@ -41,7 +54,7 @@ func NewClient(o ClientOptions) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	dial := newDialer()
+	dial := newDialer(o.Watch)
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &transport{dialer: dial, Transport: &http.Transport{

@@ -17,22 +17,28 @@ const patience = 2 * time.Second
 type dialer struct {
 	net.Dialer
 	traffic  *traffic
+	watch    Watcher // nil: nobody watches
 	patience time.Duration
 
 	mu   sync.Mutex
 	good map[string]string // host:port as asked for -> as reached
 }
 
-func newDialer() *dialer {
-	return &dialer{
+func newDialer(watch Watcher) *dialer {
+	d := &dialer{
 		Dialer: net.Dialer{
 			Timeout:         10 * time.Second,
 			KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3},
 		},
 		traffic:  newTraffic(),
+		watch:    watch,
 		patience: patience,
 		good:     map[string]string{},
 	}
+	if watch != nil {
+		d.Resolver = watch.Resolver()
+	}
+	return d
 }
 
 // DialContext is for an http.Transport.
@@ -41,7 +47,26 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, err
 	}
-	return d.traffic.wrap(conn), nil
+	conn = d.traffic.wrap(conn)
+	if d.watch != nil {
+		conn = d.watch.Watch(conn, hostOf(address))
+	}
+	return conn, nil
+}
+
+func hostOf(address string) string {
+	host, _, _ := net.SplitHostPort(address) // what has no port is no address, and nothing was dialed
+	return host
+}
+
+// control is for each address that is tried for a host.
+func (d *dialer) control(host string) func(network, address string, raw syscall.RawConn) error {
+	return func(network, address string, raw syscall.RawConn) error {
+		if d.watch != nil {
+			d.watch.Trying(network, address, host)
+		}
+		return setUserTimeout(network, address, raw)
+	}
 }
 
 func (d *dialer) reach(ctx context.Context, network, address string) (net.Conn, error) {
@@ -55,7 +80,7 @@ func (d *dialer) reach(ctx context.Context, network, address string) (net.Conn, 
 		return nil, err
 	}
 	direct := d.Dialer
-	direct.Control = setUserTimeout
+	direct.Control = d.control(hostOf(address))
 	if conn, again := direct.DialContext(ctx, network, last); again == nil {
 		return conn, nil
 	}
@@ -76,10 +101,10 @@ func (d *dialer) byName(ctx context.Context, network, address string, hurry bool
 		})
 		defer timer.Stop()
 	}
-	dialer := d.Dialer
+	dialer, control := d.Dialer, d.control(hostOf(address))
 	dialer.Control = func(network, address string, raw syscall.RawConn) error {
 		named.Store(true)
-		return setUserTimeout(network, address, raw)
+		return control(network, address, raw)
 	}
 	conn, err := dialer.DialContext(ctx, network, address)
 	return conn, named.Load(), err

@@ -16,8 +16,6 @@ type CompileOptions struct {
 	Interval time.Duration // in place of all intervals of the package; 0: theirs
 }
 
-const defaultInterval = time.Minute
-
 // Compile chooses feature sets, fills in variables and resolves inheritance.
 // Its errors name the configuration's file and field.
 func Compile(m *Manifest, c Configuration, o CompileOptions) (*plan.Plan, []Warning, error) {
@@ -32,12 +30,8 @@ func Compile(m *Manifest, c Configuration, o CompileOptions) (*plan.Plan, []Warn
 	k.resolve()
 	k.chooseSets()
 	p := &plan.Plan{Extension: m.Name, Version: m.Version}
-	for i := range m.groups {
-		g := &m.groups[i]
-		p.Blocks = append(p.Blocks, k.level(g, nil)...)
-		for j := range g.subgroups {
-			p.Blocks = append(p.Blocks, k.level(g, &g.subgroups[j])...)
-		}
+	for _, source := range dataSources() {
+		source.compile(&k, p)
 	}
 	if err := k.err(); err != nil {
 		return nil, k.warnings, err
@@ -123,72 +117,6 @@ func orOneOf(name string, known []string) string {
 
 // runs tells whether a metric is collected; one without a feature set always is.
 func (k *compiler) runs(set string) bool { return set == "" || k.all || k.chosen[set] }
-
-// level makes the blocks of a group's own metrics or, with sub, of a subgroup:
-// one for every interval. The most specific feature set and interval count.
-func (k *compiler) level(g *group, sub *level) []plan.Block {
-	l, path := &g.level, g.name
-	if sub != nil {
-		l, path = sub, g.name+"/"+sub.name
-	}
-	var blocks []plan.Block
-	var dims []plan.Dim
-	for i := range l.metrics {
-		m := &l.metrics[i]
-		if !k.runs(cmp.Or(m.featureSet, l.featureSet, g.featureSet)) {
-			continue
-		}
-		if dims == nil {
-			dims = k.dims(g, sub, l.table)
-		}
-		every := cmp.Or(k.options.Interval, m.interval, l.interval, g.interval, defaultInterval)
-		at := slices.IndexFunc(blocks, func(b plan.Block) bool { return b.Interval == every })
-		if at < 0 {
-			at = len(blocks)
-			blocks = append(blocks, plan.Block{
-				Path: path, Interval: every, Table: l.table, Dims: dims,
-				Rows: l.rows, HighSpeed: l.highSpeed, Discontinuity: l.discontinuity, Identity: l.identity,
-			})
-		}
-		blocks[at].Metrics = append(blocks[at].Metrics,
-			plan.Metric{Key: m.key, Type: m.typ, Source: m.source.plan(l.table, k.vars), Number: m.number})
-	}
-	return blocks
-}
-
-// dims puts the group's dimensions before those of the subgroup, without those
-// that the subgroup declares anew.
-func (k *compiler) dims(g *group, sub *level, table bool) []plan.Dim {
-	declared := g.dims
-	if sub != nil {
-		declared = overlay(g.dims, sub.dims)
-	}
-	dims := make([]plan.Dim, 0, len(declared))
-	for i := range declared {
-		d := &declared[i]
-		made := plan.Dim{Key: d.key, Source: d.source.plan(table, k.vars), Filter: d.filter, Enum: d.enum}
-		if d.filterVar != "" {
-			made.Filter = k.filter(d.filterVar)
-		}
-		if d.unless != "" && k.runs(d.unless) {
-			made.Filter = nil
-		}
-		unset := made.Source.Kind == plan.FromConst && made.Source.Text == ""
-		if !unset || made.Filter != nil {
-			dims = append(dims, made)
-		}
-	}
-	return dims
-}
-
-// overlay puts dimensions before others, without those that the others declare
-// anew.
-func overlay(dims, others []dimension) []dimension {
-	kept := slices.DeleteFunc(slices.Clone(dims), func(d dimension) bool {
-		return d.key != "" && slices.ContainsFunc(others, func(o dimension) bool { return o.key == d.key })
-	})
-	return append(kept, others...)
-}
 
 // filter parses the value of a variable, once.
 func (k *compiler) filter(id string) *plan.Filter {

@@ -2,11 +2,8 @@ package extension
 
 import (
 	"fmt"
-	"net/netip"
 	"regexp"
 	"slices"
-	"strings"
-	"time"
 )
 
 // Configuration is one entry of a Dynatrace monitoring configuration.
@@ -22,31 +19,22 @@ type Configuration struct {
 
 	prefix  string // path of the entry, e.g. [0].value
 	places  map[string]*node
-	devices []device
+	parts   []string // keys of the parts it has
 	secrets bool
-}
 
-// device is a device as the configuration writes it.
-type device struct {
-	at      value
-	host    string
-	port    uint16
-	auth    authentication
-	timeout time.Duration
-	retries int
-	reps    int
-	oids    int
+	// What the parts say.
+	devices    []device // of snmp
+	prometheus *prometheusPart
+	traps      *trapsPart
+	http       *httpPart
 }
 
 var (
 	configurationKeys = []string{
-		"enabled", "description", "version", "featureSets", "activationContext", "activationTags", "vars", "snmp",
+		"enabled", "description", "version", "featureSets", "activationContext", "activationTags", "vars",
 		"primaryFields", "primaryTags",
 	}
 	wrapperKeys        = []string{"scope", "value", "objectId"}
-	snmpKeys           = []string{"devices"}
-	deviceKeys         = []string{"ip", "port", "authentication", "advanced", "primaryFields", "primaryTags"}
-	advancedKeys       = []string{"timeoutSecs", "retries", "maxRepetitions", "maxOidsPerQuery", "enableUnconnectedUdp"}
 	authenticationKeys = []string{
 		"type", "community", "useCredentialVault", "credentialVaultIdToken", "credentialVaultIdSnmpV3",
 		"userName", "securityLevel", "authProtocol", "authPassword", "privProtocol", "privPassword",
@@ -128,7 +116,7 @@ func (r *reader) configuration(v value) Configuration {
 	}
 	c.Vars = r.vars(o, c.places)
 	if v.kind == kindMap {
-		r.snmp(o, &c)
+		r.parts(o, &c)
 	}
 	return c
 }
@@ -147,79 +135,31 @@ func (r *reader) vars(o object, places map[string]*node) map[string]string {
 	return all
 }
 
-// snmp reads the part of the data source. Parts of others make it a
-// configuration of another package.
-func (r *reader) snmp(o object, c *Configuration) {
-	part, ok := o.get("snmp")
-	if !ok {
-		expected := "the devices of an snmp package"
-		for _, f := range o.at.fields {
-			if f.value.kind == kindMap && f.key != "vars" {
-				expected += ", found " + f.key
-				break
+// parts reads the parts of the data sources, of which there is at least one.
+func (r *reader) parts(o object, c *Configuration) {
+	known := append(partKeys(), configurationKeys...)
+	for _, f := range o.at.fields {
+		if !slices.Contains(known, f.key) {
+			r.unknownKey(&node{line: f.line, col: f.col}, join(o.at.path, f.key), f.key, known)
+		}
+	}
+	for _, source := range dataSources() {
+		for _, key := range source.keys {
+			if part, ok := o.get(key); ok {
+				c.parts = append(c.parts, key)
+				source.configuration(r, part, c)
 			}
 		}
-		o.missing("snmp", expected)
+	}
+	if len(c.parts) > 0 {
 		return
 	}
+	expected := "what to collect from: " + inWords(partKeys(), "or")
 	for _, f := range o.at.fields {
-		if !slices.Contains(configurationKeys, f.key) {
-			r.unknownKey(&node{line: f.line, col: f.col}, join(o.at.path, f.key), f.key, configurationKeys)
+		if f.value.kind == kindMap && f.key != "vars" {
+			expected += ", found " + f.key
+			break
 		}
 	}
-	so := r.object(part, snmpKeys)
-	items := so.list("devices")
-	if v, ok := so.get("devices"); !ok || v.kind == kindList && len(items) == 0 {
-		so.missing("devices", "a list of devices with at least one")
-	}
-	seen := make(map[string]bool)
-	for _, v := range items {
-		d := r.device(v, c)
-		key := fmt.Sprint(d.host, " ", d.port)
-		if seen[key] {
-			r.warn(v.node, v.path, "this device is listed twice")
-			continue
-		}
-		seen[key] = true
-		c.devices = append(c.devices, d)
-	}
-}
-
-func (r *reader) device(v value, c *Configuration) device {
-	o := r.object(v, deviceKeys)
-	d := device{at: v, host: r.host(o), port: uint16(o.integer("port", 1, 65535, 161)), retries: -1}
-	if part, ok := o.get("authentication"); ok {
-		d.auth = r.authentication(part, c)
-	} else if v.kind == kindMap {
-		o.missing("authentication", "a type, and a community or a user")
-	}
-	if part, ok := o.get("advanced"); ok {
-		a := r.object(part, advancedKeys)
-		d.timeout = time.Duration(a.integer("timeoutSecs", 1, 1800, 0)) * time.Second
-		d.retries = a.integer("retries", 0, 200, -1)
-		d.reps = a.integer("maxRepetitions", 1, 400, 0)
-		d.oids = a.integer("maxOidsPerQuery", 1, 120, 0)
-		if a.flag("enableUnconnectedUdp", false) {
-			at, _ := a.get("enableUnconnectedUdp")
-			r.warn(at.node, at.path, "not needed, answers from another address are heard anyway")
-		}
-	}
-	return d
-}
-
-// host reads a name or an address.
-func (r *reader) host(o object) string {
-	host := strings.TrimSpace(o.text("ip"))
-	v, ok := o.get("ip")
-	if host == "" {
-		if o.at.kind == kindMap && (!ok || v.kind == kindText) {
-			o.missing("ip", "a host name or an address")
-		}
-		return ""
-	}
-	_, err := netip.ParseAddr(host)
-	if err != nil && (len(host) > 500 || strings.ContainsAny(host, " \t\r\n:/,@[]%")) {
-		r.fail(v.node, v.path, "neither a host name nor an address; ranges are written out, and the port has a key of its own")
-	}
-	return host
+	o.missing(partKeys()[0], expected)
 }

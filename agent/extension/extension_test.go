@@ -196,16 +196,6 @@ func TestManifestWarnings(t *testing.T) {
 			"dimension twice", "snmp:\n- group: g\n  dimensions:\n  - {key: k, value: 'const:1'}\n  - {key: k, value: 'const:2'}\n",
 			"p/extension.yaml:8:5: snmp[0].dimensions[1]: dimension k is declared twice at this level, the first one counts",
 		},
-		{"many groups", "snmp: [" + strings.Repeat("{group: g},", 11) + "]\n", "p/extension.yaml: snmp: 11 groups, the environment accepts at most 10"},
-		{
-			"many metrics", "snmp: [" + strings.Repeat("{group: g, metrics: ["+strings.Repeat("{key: a, value: 'const:1'},", 101)+"]},", 5) + "]\n",
-			"p/extension.yaml: snmp[0]: 101 metrics, the environment accepts at most 100\n" +
-				"p/extension.yaml: snmp[1]: 101 metrics, the environment accepts at most 100\n" +
-				"p/extension.yaml: snmp[2]: 101 metrics, the environment accepts at most 100\n" +
-				"p/extension.yaml: snmp[3]: 101 metrics, the environment accepts at most 100\n" +
-				"p/extension.yaml: snmp[4]: 101 metrics, the environment accepts at most 100\n" +
-				"p/extension.yaml: snmp: 505 metrics in all, the environment accepts at most 500",
-		},
 		{
 			"merged keys", "base: &b {key: k, value: 'const:x'}\nsnmp:\n- group: g\n  metrics:\n  - {<<: *b, value: 'const:1'}\n",
 			"p/extension.yaml:4:1: base: unknown key, left alone, did you mean name?",
@@ -225,14 +215,27 @@ func TestManifestWarnings(t *testing.T) {
 func TestManifestErrors(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"empty", "", "p/extension.yaml: the file is empty"},
-		{"not a mapping", "- a\n", "p/extension.yaml:1:1: found a list, expected an object with name, version and snmp"},
+		{"not a mapping", "- a\n", "p/extension.yaml:1:1: found a list, expected an object with name, version and a data source such as snmp"},
 		{"malformed", "name: x\nsnmp:\n  - group: <a>\n    type: <type, example: count>\n", "p/extension.yaml:4: not valid YAML: mapping values are not allowed in this context"},
-		{"no source", "name: x\nversion: 1\n", "p/extension.yaml: the package has no data source, expected the key snmp with a list of groups"},
-		{"python", "name: x\npython: {runtime: {}}\n", "p/extension.yaml: this data source cannot run here: python (its code needs the vendor's Python engine); only snmp packages run here"},
-		{"wmi", "wmi: []\n", "p/extension.yaml: this data source cannot run here: wmi (it needs Windows); only snmp packages run here"},
-		{"sql", "sqlOracle: []\n", "p/extension.yaml: this data source cannot run here: sqlOracle (it needs database drivers); only snmp packages run here"},
-		{"prometheus", "prometheus: []\n", "p/extension.yaml: this data source is not in this version: prometheus; only snmp packages run here"},
-		{"traps", "snmptraps: []\n", "p/extension.yaml: this data source is not in this version: snmptraps; only snmp packages run here"},
+		{"no source", "name: x\nversion: 1\n", "p/extension.yaml: the package has no data source, expected one of the keys " + inWords(sourceNames(), "or")},
+		{"python", "name: x\npython: {runtime: {}}\n", "p/extension.yaml: this data source cannot run here: python (its code needs the vendor's Python engine); only " + inWords(sourceNames(), "and") + " packages run here; what it reads as JSON over HTTP can be read by a package with the data source http"},
+		{"wmi", "wmi: []\n", "p/extension.yaml: this data source cannot run here: wmi (it needs Windows); only " + inWords(sourceNames(), "and") + " packages run here; a Windows machine that answers SNMP can be read by a package with the data source snmp"},
+		{"sql", "sqlOracle: []\n", "p/extension.yaml: this data source cannot run here: sqlOracle (it needs database drivers); only " + inWords(sourceNames(), "and") + " packages run here; a Prometheus exporter of the database can be read by a package with the data source prometheus"},
+		{"many groups", "name: x\nversion: 1\nsnmp: [" + strings.Repeat("{group: g},", 11) + "]\n", "p/extension.yaml:3:7: snmp: found 11 groups" + beyond(10)},
+		{"many subgroups", "name: x\nversion: 1\nsnmp: [{group: g, subgroups: [" + strings.Repeat("{subgroup: s},", 11) + "]}]\n", "p/extension.yaml:3:8: snmp[0]: found 11 subgroups" + beyond(10)},
+		{
+			"many metrics", "name: x\nversion: 1\nsnmp: [" + strings.Repeat("{group: g, metrics: ["+strings.Repeat("{key: a, value: 'const:1'},", 101)+"]},\n", 5) + "]\n",
+			"p/extension.yaml:3:8: snmp[0]: found 101 metrics" + beyond(100) +
+				"\np/extension.yaml:4:1: snmp[1]: found 101 metrics" + beyond(100) +
+				"\np/extension.yaml:5:1: snmp[2]: found 101 metrics" + beyond(100) +
+				"\np/extension.yaml:6:1: snmp[3]: found 101 metrics" + beyond(100) +
+				"\np/extension.yaml:7:1: snmp[4]: found 101 metrics" + beyond(100) +
+				"\np/extension.yaml:3:7: snmp: found 505 metrics in all" + beyond(500),
+		},
+		{
+			"many dimensions", "name: x\nversion: 1\nsnmp: [{group: g, dimensions: [" + strings.Repeat("{key: a, value: 'const:1'},", 26) + "]}]\n",
+			"p/extension.yaml:3:8: snmp[0]: found 26 dimensions" + beyond(25),
+		},
 		{"names missing", "snmp: []\n", "p/extension.yaml:1:1: name: missing, expected the name of the extension\np/extension.yaml:1:1: version: missing, expected a version such as 1.0.0"},
 		{"snmp is no list", "name: x\nversion: 1\nsnmp: {}\n", "p/extension.yaml:3:7: snmp: found an object, expected a list"},
 		{
@@ -272,6 +275,10 @@ func TestManifestErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+func beyond(most int) string {
+	return fmt.Sprintf(", expected at most %d, which is what the environment takes; split it, or leave some out", most)
 }
 
 func bomb() string {

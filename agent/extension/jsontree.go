@@ -21,7 +21,7 @@ func parseJSON(data []byte, file string) (*node, error) {
 			at = max(int(syntax.Offset)-1, 0)
 		}
 		line, col := p.place(min(at, len(data)))
-		return nil, fmt.Errorf("%s:%d:%d: not valid JSON: %w", file, line, col, err)
+		return nil, &fault{Warning{File: file, Line: line, Column: col, Text: "not valid JSON: " + err.Error()}}
 	}
 	p.decoder = json.NewDecoder(bytes.NewReader(data))
 	p.decoder.UseNumber()

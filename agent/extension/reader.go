@@ -14,6 +14,8 @@ type Warning struct {
 	Line, Column int    // from 1; 0 where there is no one place
 	Path         string // of the field, e.g. snmp[0].subgroups[2].metrics[0].value
 	Text         string
+
+	rule string // what it is about, for Lint; "" for the schema
 }
 
 // String is the warning in one line, "FILE:LINE:COLUMN: PATH: TEXT".
@@ -21,13 +23,22 @@ func (w Warning) String() string {
 	var b strings.Builder
 	b.WriteString(w.File)
 	if w.Line > 0 {
-		fmt.Fprintf(&b, ":%d:%d", w.Line, w.Column)
+		fmt.Fprintf(&b, ":%d", w.Line)
+	}
+	if w.Line > 0 && w.Column > 0 {
+		fmt.Fprintf(&b, ":%d", w.Column)
 	}
 	if w.Path != "" {
 		b.WriteString(": " + w.Path)
 	}
 	return b.String() + ": " + w.Text
 }
+
+// fault is an error at a place of a document.
+type fault struct{ Warning }
+
+// Error is the same line that a warning is.
+func (f *fault) Error() string { return f.String() }
 
 // maxSaid is how many errors, and how many warnings, are told of one document.
 const maxSaid = 100
@@ -47,19 +58,29 @@ func (r *reader) problem(n *node, path, text string) Warning {
 	return w
 }
 
-func (r *reader) fail(n *node, path, text string) {
+func (r *reader) fail(n *node, path, text string) { r.refuse("", n, path, text) }
+
+// refuse is an error that names its rule.
+func (r *reader) refuse(rule string, n *node, path, text string) {
 	switch {
 	case len(r.errs) < maxSaid:
-		r.errs = append(r.errs, errors.New(r.problem(n, path, text).String()))
+		w := r.problem(n, path, text)
+		w.rule = rule
+		r.errs = append(r.errs, &fault{w})
 	case len(r.errs) == maxSaid:
-		r.errs = append(r.errs, errors.New(r.problem(nil, "", "further errors are not listed").String()))
+		r.errs = append(r.errs, &fault{r.problem(nil, "", "further errors are not listed")})
 	}
 }
 
-func (r *reader) warn(n *node, path, text string) {
+func (r *reader) warn(n *node, path, text string) { r.remark("", n, path, text) }
+
+// remark is a warning that names its rule.
+func (r *reader) remark(rule string, n *node, path, text string) {
 	switch {
 	case len(r.warnings) < maxSaid:
-		r.warnings = append(r.warnings, r.problem(n, path, text))
+		w := r.problem(n, path, text)
+		w.rule = rule
+		r.warnings = append(r.warnings, w)
 	case len(r.warnings) == maxSaid:
 		r.warnings = append(r.warnings, r.problem(nil, "", "further warnings are not listed"))
 	}
@@ -72,7 +93,7 @@ func (r *reader) unknownKey(n *node, path, key string, known []string) {
 	if len(r.warnings) < maxSaid {
 		text += suggest(key, known)
 	}
-	r.warn(n, path, text)
+	r.remark(ruleUnknownKey, n, path, text)
 }
 
 func (r *reader) err() error { return errors.Join(r.errs...) }
@@ -153,7 +174,13 @@ func (o object) flag(key string, otherwise bool) bool {
 		o.r.fail(v.node, v.path, "found "+v.what()+", expected true or false")
 		return otherwise
 	}
-	return strings.EqualFold(v.node.text, "true") || strings.EqualFold(v.node.text, "yes") || strings.EqualFold(v.node.text, "on")
+	return isTrue(v.node)
+}
+
+// isTrue tells a boolean that is true.
+func isTrue(n *node) bool {
+	return n != nil && n.kind == kindBool &&
+		(strings.EqualFold(n.text, "true") || strings.EqualFold(n.text, "yes") || strings.EqualFold(n.text, "on"))
 }
 
 // integer returns a whole number within low and high, otherwise where it is

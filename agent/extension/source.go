@@ -22,6 +22,8 @@ type source struct {
 	joinBy   string // OID
 }
 
+const noFunctions = "functions are not supported by this version: "
+
 const symbolic = "symbolic OIDs need MIB files, which this version does not read; write the number"
 
 // parseSource reads a value. The second result tells in words why it cannot be
@@ -31,7 +33,7 @@ func parseSource(text string) (s source, problem, remark string) {
 	switch {
 	case strings.HasPrefix(text, "$"):
 		name, _, _ := strings.Cut(text, "(")
-		return s, "functions are not supported by this version: " + name, ""
+		return s, noFunctions + name, ""
 	case found && head == "oid":
 		return parseOID(rest)
 	case found && head == "const":
@@ -50,6 +52,11 @@ func parseSource(text string) (s source, problem, remark string) {
 		return s, "", "taken as an OID, write oid: before it"
 	}
 	return s, fmt.Sprintf("found %q, expected oid:, const:, var: or this:", text), ""
+}
+
+// notYet tells a problem of this version from one of the package.
+func notYet(problem string) bool {
+	return strings.HasPrefix(problem, noFunctions) || strings.HasSuffix(problem, symbolic)
 }
 
 func parseOID(text string) (s source, problem, remark string) {

@@ -1,9 +1,8 @@
 package extension
 
 import (
-	"errors"
-	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -21,27 +20,34 @@ func parseYAML(data []byte, file string) (*node, error) {
 		return nil, yamlError(err, file)
 	}
 	if len(doc.Content) == 0 {
-		return nil, fmt.Errorf("%s: the file is empty", file)
+		return nil, &fault{Warning{File: file, Text: "the file is empty"}}
 	}
 	c := yamlConverter{done: make(map[*yaml.Node]*node), size: make(map[*node]int)}
 	n, err := c.convert(doc.Content[0])
 	if err != nil {
-		return nil, fmt.Errorf("%s:%w", file, err)
+		err.File = file
+		return nil, err
 	}
 	return n, nil
 }
 
-func yamlError(err error, file string) error {
+func yamlError(err error, file string) *fault {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	place := file
+	f := &fault{Warning{File: file, rule: ruleYAML}}
 	if m := yamlLine.FindStringSubmatch(text); m != nil {
-		place += ":" + m[1]
+		f.Line, _ = strconv.Atoi(m[1])
 		text = text[len(m[0]):]
 	}
-	return fmt.Errorf("%s: not valid YAML: %s", place, text)
+	f.Text = "not valid YAML: " + text
+	return f
 }
 
-var errManyNodes = errors.New("the anchors of the file blow it up beyond reason")
+const manyNodes = "the anchors of the file blow it up beyond reason"
+
+// placed is a fault of a file that the caller names.
+func placed(line, col int, text string) *fault {
+	return &fault{Warning{Line: line, Column: col, Text: text}}
+}
 
 // yamlConverter makes nodes of YAML nodes. An anchor is converted once and
 // shared; size counts what it would be if written out.
@@ -50,19 +56,19 @@ type yamlConverter struct {
 	size map[*node]int
 }
 
-func (c *yamlConverter) convert(y *yaml.Node) (*node, error) {
+func (c *yamlConverter) convert(y *yaml.Node) (*node, *fault) {
 	if y.Kind == yaml.AliasNode {
 		y = y.Alias
 	}
 	if n, seen := c.done[y]; seen {
 		if n == nil {
-			return nil, fmt.Errorf("%d:%d: the anchor contains itself", y.Line, y.Column)
+			return nil, placed(y.Line, y.Column, "the anchor contains itself")
 		}
 		return n, nil
 	}
 	c.done[y] = nil // under way
 	n := &node{line: y.Line, col: y.Column}
-	var err error
+	var err *fault
 	switch y.Kind {
 	case yaml.SequenceNode:
 		err = c.list(n, y)
@@ -90,7 +96,7 @@ func scalarKind(y *yaml.Node) kind {
 	return kindText
 }
 
-func (c *yamlConverter) list(n *node, y *yaml.Node) error {
+func (c *yamlConverter) list(n *node, y *yaml.Node) *fault {
 	n.kind = kindList
 	for _, item := range y.Content {
 		child, err := c.convert(item)
@@ -102,7 +108,7 @@ func (c *yamlConverter) list(n *node, y *yaml.Node) error {
 	return nil
 }
 
-func (c *yamlConverter) object(n *node, y *yaml.Node) error {
+func (c *yamlConverter) object(n *node, y *yaml.Node) *fault {
 	n.kind = kindMap
 	var merged []*node
 	for i := 0; i+1 < len(y.Content); i += 2 {
@@ -112,7 +118,7 @@ func (c *yamlConverter) object(n *node, y *yaml.Node) error {
 		case err != nil:
 			return err
 		case key.Kind != yaml.ScalarNode:
-			return fmt.Errorf("%d:%d: found a key that is not a text", key.Line, key.Column)
+			return placed(key.Line, key.Column, "found a key that is not a text")
 		case key.ShortTag() == "!!merge":
 			merged = append(append(merged, value), value.items...)
 		default:
@@ -123,7 +129,7 @@ func (c *yamlConverter) object(n *node, y *yaml.Node) error {
 }
 
 // merge adds the fields of others whose keys n does not have yet.
-func (n *node) merge(others []*node) error {
+func (n *node) merge(others []*node) *fault {
 	if len(others) == 0 {
 		return nil
 	}
@@ -134,7 +140,7 @@ func (n *node) merge(others []*node) error {
 	looked := 0
 	for _, other := range others {
 		if looked += 1 + len(other.fields); looked > maxNodes {
-			return fmt.Errorf("%d:%d: %w", n.line, n.col, errManyNodes)
+			return placed(n.line, n.col, manyNodes)
 		}
 		for _, f := range other.fields {
 			if !has[f.key] {
@@ -146,7 +152,7 @@ func (n *node) merge(others []*node) error {
 	return nil
 }
 
-func (c *yamlConverter) count(n *node) error {
+func (c *yamlConverter) count(n *node) *fault {
 	total := 1
 	for _, item := range n.items {
 		total += c.size[item]
@@ -156,7 +162,7 @@ func (c *yamlConverter) count(n *node) error {
 	}
 	c.size[n] = total
 	if total > maxNodes {
-		return fmt.Errorf("%d:%d: %w", n.line, n.col, errManyNodes)
+		return placed(n.line, n.col, manyNodes)
 	}
 	return nil
 }

@@ -20,11 +20,11 @@ import (
 func newAudit() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
-		Short: "Look for risks: credentials that could change devices",
+		Short: "Look for risks: what leaves this machine, credentials that could change devices",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newAuditSNMP())
+	cmd.AddCommand(newAuditSNMP(), newAuditEgress())
 	for _, c := range cmd.Commands() {
 		c.Args = usageArgs(c.Args)
 	}

@@ -109,7 +109,7 @@ func TestE2EBadInputIsNamedByCheck(t *testing.T) {
 			s.file("good/extension.yaml", goodPackage)
 			s.file("good.json", monitoring("127.0.0.1:1", goodCommunity))
 			s.file("edgehold.yaml", dynatrace(url)+"extensions:\n"+extension("good", "good.json"))
-		}, []string{"counts as unsigned", "allow_unsigned: true"}},
+		}, []string{"carries no signature", "allow_unsigned: true"}},
 		"URL without scheme": {
 			func(s *site) { s.file("edgehold.yaml", dynatrace("abc12345.live.dynatrace.com")) },
 			[]string{":3:20: uplink.dynatrace.url: no scheme", "write https://abc12345.live.dynatrace.com"},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgehold/edgehold/agent"
 	"github.com/edgehold/edgehold/agent/config"
+	"github.com/edgehold/edgehold/agent/control"
 	"github.com/edgehold/edgehold/agent/extension"
 )
 
@@ -21,6 +22,9 @@ type checkDocument struct {
 	Errors   []string     `json:"errors"`
 	Warnings []string     `json:"warnings"`
 	Entries  []checkEntry `json:"entries"`
+
+	Packages []control.Package `json:"packages"`
+	Privacy  []checkRule       `json:"privacy"` // rules of the privacy policy
 }
 
 type checkEntry struct {
@@ -54,7 +58,7 @@ The exit code is 0 when all is well and 78 when something is wrong.`,
 }
 
 func check(path string) (checkDocument, error) {
-	doc := checkDocument{File: path, Errors: []string{}, Warnings: []string{}, Entries: []checkEntry{}}
+	doc := checkDocument{File: path, Errors: []string{}, Warnings: []string{}, Entries: []checkEntry{}, Packages: []control.Package{}, Privacy: []checkRule{}}
 	cfg, warnings, err := config.Examine(path, kinds())
 	for _, w := range warnings {
 		doc.Warnings = append(doc.Warnings, w.String())
@@ -74,7 +78,10 @@ func check(path string) (checkDocument, error) {
 			doc.Errors = append(doc.Errors, fmt.Sprintf("%s: uplink.%s.%v", target.TokenWhere, target.Kind, err))
 		}
 	}
-	for _, e := range agent.Check(cfg, kinds()) {
+	doc.Privacy = checkPrivacy(cfg)
+	found := agent.Check(cfg, kinds(), buildTime())
+	doc.Packages, doc.Warnings = found.Packages, append(doc.Warnings, found.Warnings...)
+	for _, e := range found.Entries {
 		for _, w := range e.Warnings {
 			doc.Warnings = append(doc.Warnings, e.Name+": "+w)
 		}
@@ -128,6 +135,7 @@ func printCheckText(cmd *cobra.Command, doc checkDocument) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s; nothing was changed\n", doc.File, counted(len(doc.Errors), "error"))
 		return
 	}
+	printPackages(cmd.OutOrStdout(), doc.Packages)
 	for _, e := range doc.Entries {
 		fmt.Fprintf(cmd.OutOrStdout(), "  %s: %s, %s\n", e.Name, counted(e.Devices, "device"), counted(e.Tasks, "task"))
 		if e.PerDay > 0 {
@@ -135,5 +143,6 @@ func printCheckText(cmd *cobra.Command, doc checkDocument) {
 				points(e.PerDay), grouped(e.PerDay/max(e.Devices, 1)), extension.AssumedInterfaces)
 		}
 	}
+	printCheckPrivacy(cmd.OutOrStdout(), doc.Privacy)
 	fmt.Fprintf(cmd.OutOrStdout(), "%s: good\n", doc.File)
 }

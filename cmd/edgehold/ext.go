@@ -8,7 +8,12 @@ import (
 
 // extCommands are the parts of `ext`, each in a file of its own.
 func extCommands() []*cobra.Command {
-	return slices.Concat[[]*cobra.Command]()
+	return slices.Concat(
+		extAuthority(),
+		extPackages(),
+		[]*cobra.Command{newExtLint()},
+		[]*cobra.Command{newExtUpload(), newExtPull()},
+	)
 }
 
 func newExt() *cobra.Command {

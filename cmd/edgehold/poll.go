@@ -82,7 +82,8 @@ func poll(cmd *cobra.Command, f pollFlags, devices []string) error {
 	if err != nil {
 		return err
 	}
-	once := agent.Once{Config: cfg, Kinds: kinds(), Wait: f.wait, Log: pollLog(cmd)}
+	once := agent.Once{Config: cfg, Kinds: kinds(), Wait: f.wait, Log: pollLog(cmd), Built: buildTime(), Named: f.pkg != ""}
+	once.Tell = func(text string) { fmt.Fprintln(cmd.ErrOrStderr(), text) }
 	if f.config != "" || f.pkg != "" {
 		once.Devices = devices
 	}
@@ -111,7 +112,6 @@ func (f pollFlags) target(cmd *cobra.Command, devices []string) (*config.Config,
 	cfg := config.Default()
 	cfg.SiteDimension = false
 	if f.pkg != "" {
-		cfg.Trust.AllowUnsigned = true // the technician named the package on the command line
 		cfg.Extensions = []config.Extension{{Package: f.pkg, Configuration: f.configuration, Where: "--package"}}
 		return cfg, nil
 	}

@@ -95,9 +95,10 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer remove()
-	once := agent.Once{Config: cfg, Kinds: kinds(), Wait: replayGap, Log: pollLog(cmd), Between: func() {
+	once := agent.Once{Config: cfg, Kinds: kinds(), Wait: replayGap, Log: pollLog(cmd), Built: buildTime(), Named: f.pkg != "", Between: func() {
 		mib.Bump(snmptest.MustOID("1.3"), func(snmptest.OID) uint64 { return 1000 })
 	}}
+	once.Tell = func(text string) { fmt.Fprintln(cmd.ErrOrStderr(), text) }
 	polled, err := once.Poll(cmd.Context())
 	printErr := printPolled(cmd, polled, f.asJSON)
 	printSummary(cmd.ErrOrStderr(), polled, summaryOptions{tables: true, counters: true})
@@ -147,7 +148,6 @@ func (f *replayFlags) target(cmd *cobra.Command, addr string) (cfg *config.Confi
 			remove()
 			return nil, nil, err
 		}
-		cfg.Trust.AllowUnsigned = true // it was named on the command line
 		cfg.Extensions = []config.Extension{{Package: f.pkg, Configuration: path, Where: "--package"}}
 		return cfg, remove, nil
 	}

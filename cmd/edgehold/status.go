@@ -61,6 +61,10 @@ func printStatus(w io.Writer, st control.Status, v view) {
 			fmt.Fprintf(w, "  %-24s   left out: %s\n", "", warning)
 		}
 	}
+	if len(st.Packages) > 0 {
+		fmt.Fprintf(w, "\npackages\n")
+		printPackages(w, st.Packages)
+	}
 	printClock(w, st.Clock)
 	printStore(w, st)
 	if !st.Clock.Time.IsZero() {

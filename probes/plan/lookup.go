@@ -11,6 +11,8 @@ type lookup struct {
 	text    string
 	columns []answer
 	by      map[string]Cell // the column that it is joined by
+	kinds   map[string]Cell // the column that tells what it names
+	kind    Cell            // or the scalar that does
 }
 
 // answer is the nth column of a source.
@@ -32,7 +34,12 @@ func (p *poll) resolve(b *Block) {
 	for i := range b.Dims {
 		d := &b.Dims[i]
 		l := p.lookup(&d.Source)
-		l.text = d.text(l.fixed)
+		if n := &d.Source.Naming; n.By != "" && n.Scalar {
+			l.kind = p.reading.Scalars[n.By]
+		} else if n.By != "" {
+			l.kinds = p.reading.Columns[n.By]
+		}
+		l.text = d.textOf(l.fixed, l.kind)
 		p.dims = append(p.dims, l)
 	}
 	for i := range b.Metrics {
@@ -68,6 +75,14 @@ func (p *poll) lookup(s *Source) lookup {
 		p.addColumns(&l)
 	}
 	return l
+}
+
+// kindOn is the cell that tells what a row's value names.
+func (l *lookup) kindOn(index string) Cell {
+	if l.kinds != nil {
+		return l.kinds[index]
+	}
+	return l.kind
 }
 
 // beside is the lookup of a column of the scale, nil where there is none.
@@ -165,8 +180,15 @@ func (p *poll) unread(b *Block, index string) bool {
 		return false
 	}
 	for i := range b.Dims {
-		if p.unreadSource(&b.Dims[i].Source, index) {
+		s := &b.Dims[i].Source
+		if p.unreadSource(s, index) {
 			return true
+		}
+		if s.Naming.By != "" {
+			by := s.Naming.source()
+			if p.unreadSource(&by, index) {
+				return true
+			}
 		}
 	}
 	return false

@@ -96,6 +96,11 @@ func yieldSource(s *Source, c *Conversion, yield func(*Source) bool) bool {
 	if s.Kind == FromColumn && s.Join && s.JoinBy != "" && !yield(&Source{Kind: FromColumn, OID: s.JoinBy}) {
 		return false
 	}
+	if s.Naming.By != "" {
+		if by := s.Naming.source(); !yield(&by) {
+			return false
+		}
+	}
 	if !yield(s) {
 		return false
 	}

@@ -16,8 +16,15 @@ import (
 type Plan struct {
 	Extension string // e.g. com.dynatrace.extension.snmp-generic-device
 	Version   string
-	Blocks    []Block
+	Metadata  []probes.Metadata // of its metrics, sorted by key
+	Blocks    []Block           // of SNMP
 	Walk      Walk
+
+	// What the other data sources collect, nil where the package has them not or
+	// none of it is chosen.
+	Exposition *Exposition
+	Traps      *Traps
+	Documents  *Documents
 }
 
 // Block is one subgroup, or the metrics of a group itself, at one interval.
@@ -89,6 +96,7 @@ type Source struct {
 	// an OBJECT IDENTIFIER. It makes no rows.
 	Join   bool
 	JoinBy string
+	Naming Naming
 }
 
 // Conversion says how a cell becomes a number; the zero one takes it as it is.
@@ -112,6 +120,11 @@ type Dim struct {
 	Source Source
 	Filter *Filter          // nil: no filter
 	Enum   map[int64]string // texts for numbers, e.g. 1: "up(1)"; a number without one stays a number
+	// Show makes the text of octets and of numbers without a text in Enum, where
+	// it can; Hint says how and stands for it. nil: as the source says.
+	Show   func(Cell) (string, bool)
+	Hint   string
+	Prefix string // before a text that is not empty
 }
 
 // Metric is one metric. A constant source makes a state marker: the value of

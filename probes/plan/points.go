@@ -343,6 +343,11 @@ func (c Cell) counter() (uint64, bool) {
 
 // text is the cell as the value of a dimension, "" where it is absent.
 func (d *Dim) text(c Cell) string {
+	if d.Show != nil && d.Enum == nil {
+		if text, ok := d.Show(c); ok {
+			return text
+		}
+	}
 	switch c.Kind {
 	case Integer:
 		if name, ok := d.Enum[c.Int]; ok {
@@ -362,6 +367,20 @@ func (d *Dim) text(c Cell) string {
 		return render(c.Text, d.Source.Form, d.Enum)
 	}
 	return ""
+}
+
+// textOf is the value of the dimension: its cell, or what it names as by says.
+func (d *Dim) textOf(c, by Cell) string {
+	text := ""
+	if n := &d.Source.Naming; n.set() {
+		text = n.text(c, by)
+	} else {
+		text = d.text(c)
+	}
+	if text == "" {
+		return ""
+	}
+	return d.Prefix + text
 }
 
 // compareIndex orders row indices as OIDs are ordered, arc by arc.

@@ -148,8 +148,13 @@ func (p *poll) cutShort(bs *blockState) bool {
 func (p *poll) refresh(b *Block, bs *blockState, r *row) {
 	sum := p.base
 	for i := range p.dims {
-		if p.dims[i].source.Kind == FromColumn {
-			c, _ := p.find(&p.dims[i], r.index)
+		l := &p.dims[i]
+		if l.source.Kind == FromColumn {
+			c, _ := p.find(l, r.index)
+			sum = mix(p.state.seed, sum, &c)
+		}
+		if l.kinds != nil {
+			c := l.kinds[r.index]
 			sum = mix(p.state.seed, sum, &c)
 		}
 	}
@@ -182,9 +187,9 @@ func (p *poll) textsOf(b *Block, r *row) []string {
 	for i := range b.Dims {
 		l := &p.dims[i]
 		text := l.text
-		if l.source.Kind == FromColumn || l.source.Kind == FromIndex {
+		if l.source.Kind == FromColumn || l.source.Kind == FromIndex || l.kinds != nil {
 			c, _ := p.find(l, r.index)
-			text = b.Dims[i].text(c)
+			text = b.Dims[i].textOf(c, l.kindOn(r.index))
 		}
 		p.texts = append(p.texts, text)
 	}
@@ -331,9 +336,11 @@ func (p *poll) dormant(b *Block, bs *blockState, r *row) bool {
 func (p *poll) fixedSum() uint64 {
 	sum := mixNumber(1, p.state.epoch)
 	for i := range p.dims {
-		if l := &p.dims[i]; l.source.Kind == FromScalar {
+		l := &p.dims[i]
+		if l.source.Kind == FromScalar {
 			sum = mix(p.state.seed, sum, &l.fixed)
 		}
+		sum = mix(p.state.seed, sum, &l.kind)
 	}
 	return sum
 }

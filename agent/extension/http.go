@@ -1,0 +1,7 @@
+package extension
+
+// HTTPNode is the http part of a manifest.
+type HTTPNode struct{}
+
+// httpPart is the http part of a monitoring configuration.
+type httpPart struct{}

@@ -1,0 +1,39 @@
+package extension
+
+import "fmt"
+
+// snmpLimits refuses what is beyond the environment's numbers: it would not
+// take the package, and so not what describes its metrics.
+func (p *manifestParser) snmpLimits(o object, m *Manifest) {
+	at, _ := o.get("snmp")
+	p.limit(at, "groups", len(m.groups), maxGroups)
+	total := 0
+	for i, v := range at.items {
+		if i >= len(m.groups) {
+			break
+		}
+		g := &m.groups[i]
+		group := value{v, fmt.Sprintf("snmp[%d]", i)}
+		p.limit(group, "subgroups", len(g.subgroups), maxSubgroups)
+		p.limitLevel(group, &total)
+		for j, sub := range v.field("subgroups").list() {
+			p.limitLevel(value{sub, fmt.Sprintf("%s.subgroups[%d]", group.path, j)}, &total)
+		}
+	}
+	p.limit(at, "metrics in all", total, maxMetrics)
+}
+
+// limitLevel looks at a group or subgroup as it is written.
+func (p *manifestParser) limitLevel(v value, total *int) {
+	metrics := v.field("metrics").list()
+	*total += len(metrics)
+	p.limit(v, "metrics", len(metrics), maxLevelMetrics)
+	p.limit(v, "dimensions", len(v.field("dimensions").list()), maxLevelDims)
+}
+
+// limit refuses more than the environment takes.
+func (p *manifestParser) limit(v value, what string, n, most int) {
+	if n > most {
+		p.refuse(ruleLimit, v.node, v.path, fmt.Sprintf("found %d %s, expected at most %d, which is what the environment takes; split it, or leave some out", n, what, most))
+	}
+}

@@ -1,0 +1,267 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edgehold/edgehold/agent/config"
+	"github.com/edgehold/edgehold/agent/extension"
+	"github.com/edgehold/edgehold/sign"
+)
+
+// trustFlags say whom a command trusts.
+type trustFlags struct {
+	config, roots string
+}
+
+func (f *trustFlags) add(cmd *cobra.Command) {
+	addConfigFlag(cmd, &f.config)
+	cmd.Flags().StringVar(&f.roots, "roots", "", "folder of trusted certificates, instead of those of the configuration")
+	cmd.MarkFlagsMutuallyExclusive("config", "roots")
+}
+
+// judge decides on packages as the agent would.
+type judge struct {
+	trust         *sign.Trust
+	at            sign.Moment
+	allowUnsigned bool
+}
+
+// load reads the trust settings and says what is wrong with the files they name.
+func (f *trustFlags) load(cmd *cobra.Command) (*judge, error) {
+	j := &judge{at: wallMoment()}
+	options := sign.TrustOptions{Roots: f.roots}
+	if f.roots == "" {
+		if _, err := os.Stat(f.config); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("read trust settings: %w; name the configuration with --config, or a folder of trusted certificates with --roots", err)
+		}
+		cfg, _, err := config.Load(f.config, kinds())
+		if err != nil {
+			return nil, err
+		}
+		options, j.allowUnsigned = trustOptions(cfg), cfg.Trust.AllowUnsigned
+	} else if _, err := os.ReadDir(f.roots); err != nil {
+		return nil, fmt.Errorf("--roots: %w", err)
+	}
+	var warnings []string
+	var err error
+	if j.trust, warnings, err = sign.LoadTrust(options); err != nil {
+		return nil, fmt.Errorf("load trusted certificates: %w", err)
+	}
+	if err := keepOwner(options.State); err != nil {
+		warn(cmd, err.Error())
+	}
+	for _, w := range slices.Concat(warnings, j.trust.Warnings(j.at)) {
+		warn(cmd, w)
+	}
+	return j, nil
+}
+
+func warn(cmd *cobra.Command, text string) {
+	fmt.Fprintln(cmd.ErrOrStderr(), "warning:", harmless(text, "\n", !utf8Locale(os.Getenv)))
+}
+
+// wallMoment is now as this machine's clock has it. One before the time of the
+// build is plainly wrong.
+func wallMoment() sign.Moment {
+	now, floor := time.Now(), buildTime()
+	if now.Before(floor) {
+		return sign.Moment{Time: floor}
+	}
+	return sign.Moment{Time: now, Trusted: true}
+}
+
+// trustOptions are those of the agent.
+func trustOptions(cfg *config.Config) sign.TrustOptions {
+	t := cfg.Trust
+	options := sign.TrustOptions{
+		Roots: t.Roots, VendorRoots: t.VendorRoots, TimestampRoots: t.TimestampRoots, RequireCategory: t.RequireCategory,
+	}
+	if info, err := os.Stat(cfg.StateDir); err == nil && info.IsDir() {
+		options.State = filepath.Join(cfg.StateDir, "trust")
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Categories)) {
+		c := t.Categories[name]
+		options.Categories = append(options.Categories, sign.Category{
+			Name: name, Certificates: c.Certificates, Units: c.Units,
+			Limits: sign.CategoryLimits{
+				DataSources: c.DataSources, Addresses: c.Prefixes(), OIDs: c.OIDs, Hosts: c.Hosts, LocalDevices: c.LocalDevices,
+			},
+		})
+	}
+	return options
+}
+
+// keepOwner gives a folder that root made in the state folder to the agent's
+// user, who writes there too.
+func keepOwner(folder string) error {
+	if folder == "" || os.Geteuid() != 0 {
+		return nil
+	}
+	parent, err := ownerOf(filepath.Dir(folder))
+	if err != nil {
+		return err
+	}
+	own, err := ownerOf(folder)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && *own == *parent {
+		return nil
+	}
+	if err == nil {
+		err = os.Lchown(folder, int(parent.uid), int(parent.gid))
+	}
+	if err != nil {
+		return fmt.Errorf("give folder to the agent: %w", err)
+	}
+	return nil
+}
+
+type owner struct{ uid, gid uint32 }
+
+func ownerOf(path string) (*owner, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	s, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil, fmt.Errorf("%s has no owner", path)
+	}
+	return &owner{s.Uid, s.Gid}, nil
+}
+
+// examined is a package and what is known of it.
+type examined struct {
+	path        string
+	bundle      []byte // with its signature, if it has one
+	pkg         *sign.Package
+	name        string
+	version     string
+	verdict     *sign.Verdict // nil: unsigned
+	permissions extension.Permissions
+}
+
+// readPackageFile reads a bundle, or an extension.zip whose signature may lie
+// beside it, and makes a bundle of that.
+func readPackageFile(path string) ([]byte, error) {
+	limits := sign.DefaultLimits()
+	data, err := readUpTo(path, limits.PackageBytes)
+	if err != nil {
+		return nil, fmt.Errorf("read package: %w", err)
+	}
+	signature, err := readUpTo(path+".sig", 1<<20)
+	if errors.Is(err, fs.ErrNotExist) {
+		return data, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read signature: %w", err)
+	}
+	parts, err := sign.Split(data, limits)
+	if err != nil || parts.Signature != nil {
+		return data, nil // whoever judges it says what is wrong
+	}
+	return sign.WriteBundle(data, signature), nil
+}
+
+func readUpTo(path string, most int64) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, fmt.Errorf("%s is not a file; give bundle.zip or extension.zip, of a folder `edgehold ext build` makes one", path))
+	}
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(data)) > most {
+		err = fmt.Errorf("%s is larger than %d bytes", path, most)
+	}
+	return data, err
+}
+
+// examine reads the file at path once and judges it. Whoever is not trusted is
+// refused with a *sign.Refusal, and nothing of the content is given.
+func (j *judge) examine(path string) (*examined, error) {
+	data, err := readPackageFile(path)
+	if err != nil {
+		return nil, err
+	}
+	x := &examined{path: path, bundle: data}
+	x.pkg, x.verdict, err = j.trust.OpenBytes(path, data, sign.DefaultLimits(), j.at)
+	var refused *sign.Refusal
+	if errors.As(err, &refused) && refused.Rule == sign.RuleUnsigned && j.allowUnsigned {
+		x.pkg, err = sign.Read(path, data, sign.DefaultLimits())
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := x.describe(); err != nil {
+		return nil, err
+	}
+	if err := j.trust.Denied(x.pkg.Digest, x.name, x.version); err != nil {
+		return nil, err
+	}
+	return x, x.withinLimits()
+}
+
+// peek reads a package without asking who signed it.
+func peek(path string) (*examined, error) {
+	data, err := readPackageFile(path)
+	if err != nil {
+		return nil, err
+	}
+	x := &examined{path: path, bundle: data}
+	if x.pkg, err = sign.Read(path, data, sign.DefaultLimits()); err != nil {
+		return nil, err
+	}
+	return x, x.describe()
+}
+
+func (x *examined) describe() (err error) {
+	if x.name, x.version, err = extension.Identity(x.pkg.FS, x.path); err != nil {
+		return err
+	}
+	x.permissions, err = extension.ReadPermissions(x.pkg.FS, x.path)
+	return err
+}
+
+// withinLimits holds the content against the categories of the signer.
+func (x *examined) withinLimits() error {
+	if x.verdict == nil {
+		return nil
+	}
+	var lines []string
+	for _, c := range x.verdict.Categories {
+		for _, v := range x.permissions.Beyond(extension.Limits(c.Limits), nil) {
+			lines = append(lines, v.String()+" (category "+c.Name+")")
+		}
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return &sign.Refusal{Rule: sign.RuleCategory, Text: strings.Join(lines, "\n"),
+		Mend: "change what the package does, have it signed for another category, or change trust.categories." + x.verdict.Categories[0].Name}
+}
+
+// refusedPackage makes the error of a command of a refusal, and leaves others as
+// they are.
+func refusedPackage(path string, err error) error {
+	var refused *sign.Refusal
+	if !errors.As(err, &refused) {
+		return err
+	}
+	if !strings.Contains(err.Error(), path) {
+		err = fmt.Errorf("%s: %w", path, err)
+	}
+	return exitCode{exitCheck, fmt.Errorf("refused by the rule %s: %w", refused.Rule, err)}
+}

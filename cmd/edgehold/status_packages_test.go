@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edgehold/edgehold/agent/control"
+	"github.com/edgehold/edgehold/probes/snmp/snmptest"
+	"github.com/edgehold/edgehold/sign"
+	"github.com/edgehold/edgehold/sign/ca"
+	"github.com/edgehold/edgehold/sign/cms"
+)
+
+func TestPackagesTable(t *testing.T) {
+	days := 12
+	packages := []control.Package{
+		{Package: "/x/a.zip", Name: "custom:a", Version: "1.0.0", State: "trusted", Signer: "CN=Dev", Root: "CN=Root", Categories: []string{"network"},
+			Expires: time.Date(2027, 1, 2, 0, 0, 0, 0, time.UTC), DaysLeft: &days},
+		{Package: "/x/b.zip", State: "refused", Rule: "revoked", Message: "e.yaml:3:1: package /x/b.zip: revoked\x1b[2J\ne.yaml:9:9: two"},
+		{Package: "/x/c", Name: "custom:c", Version: "2.0", State: "unsigned"},
+	}
+	var out strings.Builder
+	printPackages(&out, packages)
+	const want = `  trusted    custom:a 1.0.0: signed by CN=Dev, root CN=Root, category network, until 2027-01-02 (12 days)
+  refused    /x/b.zip
+  revoked      e.yaml:3:1: package /x/b.zip: revoked`
+	if !strings.HasPrefix(out.String(), want) || strings.Contains(out.String(), "\x1b") || !strings.HasSuffix(out.String(), "e.yaml:9:9: two\n  unsigned   custom:c 2.0\n") {
+		t.Errorf("got\n%s", out.String())
+	}
+}
+
+// signedPackage is a bundle of a package of the tests, and a folder with the
+// root that signed it.
+func signedPackage(t *testing.T) (bundle, roots string) {
+	t.Helper()
+	dir := t.TempDir()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := ca.Create(ca.RootOptions{Dir: filepath.Join(dir, "root"), Name: "Plant root", Kind: ca.P256, Days: 3650, Now: time.Now})
+	must(err)
+	made, err := root.Issue(ca.Request{Name: "Dev", Category: "network", Output: ca.Output{Dir: filepath.Join(dir, "dev"), Kind: ca.P256, Days: 90}})
+	must(err)
+	cert, key, err := ca.LoadSigner(made.CertFile, made.KeyFile, nil)
+	must(err)
+	inner, err := sign.Build("../../agent/testdata/rack", sign.DefaultLimits())
+	must(err)
+	signature, err := cms.SignDetached(inner, cert, key)
+	must(err)
+	bundle, roots = filepath.Join(dir, "bundle.zip"), filepath.Join(dir, "roots")
+	must(os.WriteFile(bundle, sign.WriteBundle(inner, signature), 0o600))
+	must(os.MkdirAll(roots, 0o700))
+	pem, err := os.ReadFile(filepath.Join(root.Dir(), "ca.pem"))
+	must(err)
+	must(os.WriteFile(filepath.Join(roots, "root.pem"), pem, 0o600))
+	return bundle, roots
+}
+
+// check says what is thought of each package, and what breaks a limit; poll of a
+// package by name says aloud that nobody vouches for it.
+func TestCheckAndPollTellOfSignatures(t *testing.T) {
+	bundle, roots := signedPackage(t)
+	mib, _, err := snmptest.LoadRecording("../../agent/testdata/rack.snmprec")
+	if err != nil {
+		t.Fatal(err)
+	}
+	device, err := snmptest.Start(snmptest.Options{Communities: map[string]*snmptest.MIB{"public": mib}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer device.Close()
+	dir := t.TempDir()
+	host, port, _ := strings.Cut(device.Addr(), ":")
+	configuration := filepath.Join(dir, "c.json")
+	text := fmt.Sprintf(`{"version": "1.2.3", "featureSets": ["all"], "snmp": {"devices": [{"ip": %q, "port": %s, "authentication": {"type": "SNMPv2c", "community": "public"}}]}}`, host, port)
+	if err := os.WriteFile(configuration, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "e.yaml")
+	configure := func(trust string) {
+		text := fmt.Sprintf("site: s\nstate_dir: %s/state\nuplink: {otlp: {url: \"http://127.0.0.1:9\"}}\ntrust:\n%s\nextensions: [{package: %s, configuration: %s}]\n", dir, trust, bundle, configuration)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	configure("  roots: " + roots)
+	run("check", "--config", file).want(t, exitOK, "trusted    custom:rack 1.2.3: signed by", "")
+	run("check", "--config", file, "--json").want(t, exitOK, `"state": "trusted"`, "")
+	run("poll", "--config", file).want(t, exitOK, "rack.uptime", "is trusted: signed by")
+	configure("  roots: " + roots + "\n  categories: {network: {oids: [1.3.6.1.4]}}")
+	run("check", "--config", file).want(t, exitConfig, "", "extension.yaml:25:32: reads 1.3.6.1.2.1.1.5.0")
+	configure("  roots: " + dir)
+	run("check", "--config", file).want(t, exitConfig, "", bundle)
+	run("poll", "--config", file).want(t, exitError, "", bundle)
+	run("poll", "--package", bundle, "--configuration", configuration).want(t, exitOK, "rack.uptime", "UNVERIFIED")
+	if _, err := os.Stat(filepath.Join(dir, "state")); err == nil {
+		t.Error("a look has written to state_dir")
+	}
+}

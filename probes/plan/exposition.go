@@ -1,0 +1,4 @@
+package plan
+
+// Exposition is what a package reads from Prometheus endpoints.
+type Exposition struct{}

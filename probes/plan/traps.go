@@ -1,0 +1,4 @@
+package plan
+
+// Traps is what a package makes of SNMP notifications.
+type Traps struct{}
