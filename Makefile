@@ -78,7 +78,7 @@ powercut: setup ## power cuts at random moments on a disk of our own, on ext4 an
 golden: setup ## the codec's golden test on five kinds of processor, under qemu-user
 	packaging/golden.sh
 
-cross: ## static stripped binaries for five targets, each at most 12 MB
+cross: ## static stripped binaries for five targets, each at most 16 MB
 	VERSION="$(VERSION)" packaging/cross.sh
 
 soak: setup ## the long forms of the tests that have one (they look at EDGEHOLD_SOAK)
