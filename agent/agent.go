@@ -33,6 +33,9 @@ const Window = time.Hour
 // StoreFile is the name of the store within the state directory.
 const StoreFile = "edgehold.db"
 
+// engineFile is the SNMP engine that senders of informs know this machine by.
+const engineFile = "snmp-engine"
+
 // Options are what the command hands in.
 type Options struct {
 	Path    string // of the configuration file
@@ -52,6 +55,7 @@ type Agent struct {
 	time      *clock.Clock
 	store     *buffer.Store
 	resolver  *snmp.Resolver
+	traps     *snmp.TrapReceiver
 	builder   builder
 	schedule  *schedule
 	uplink    *uplink
@@ -128,7 +132,11 @@ func (a *Agent) prepare() error {
 	}
 	a.baselines = baselines
 	a.resolver = snmp.NewResolver(a.log, a.meter.Resolver())
-	a.builder = builder{kinds: a.opts.Kinds, deps: probes.Deps{
+	a.traps = snmp.NewTrapReceiver(snmp.TrapReceiverOptions{
+		EngineFile: filepath.Join(a.cfg.StateDir, engineFile), Log: a.log.With().Str("part", "traps").Logger(), Clock: a.time,
+		Traffic: a.meter.Line(egress.DevicePoll), Environment: os.Getenv,
+	})
+	a.builder = builder{kinds: a.opts.Kinds, traps: a.traps, deps: probes.Deps{
 		Clock:    a.time,
 		Log:      a.log.With().Str("part", "probes").Logger(),
 		Resolver: a.resolver,
@@ -137,7 +145,7 @@ func (a *Agent) prepare() error {
 	}}
 	a.schedule = newSchedule(a.cfg.Polling.MaxInFlight, a.take)
 	a.schedule.log = a.log.With().Str("part", "schedule").Logger()
-	a.self = newSelfTask(&selfProbe{clock: a.time, store: a.store, floor: a.time.Floor, states: a.schedule.States, constants: a.constants.Load, certificates: a.certificates})
+	a.self = newSelfTask(&selfProbe{clock: a.time, store: a.store, floor: a.time.Floor, states: a.schedule.States, constants: a.constants.Load, certificates: a.certificates, entries: a.running})
 	a.uplink, err = newUplink(a.cfg, uplinkOptions{Version: a.opts.Version, Log: a.log, Store: a.store, Clock: a.time, Watch: a.meter.Line(egress.Uplink)})
 	if err != nil {
 		return err
@@ -161,11 +169,18 @@ func (a *Agent) place() (site string, constants []probes.Dimension) {
 	return a.cfg.Site, a.cfg.Dimensions
 }
 
+// running is what became of the entries of the configuration.
+func (a *Agent) running() []entryState {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.entries
+}
+
 // polled are the devices that are polled now.
 func (a *Agent) polled() []string {
 	found := map[string]bool{}
 	for _, t := range a.schedule.States() {
-		if t.Task.Device != selfDevice {
+		if t.Task.Device != selfDevice && t.Task.Source == nil {
 			found[t.Task.Device] = true
 		}
 	}
@@ -208,6 +223,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		{"control socket", server.Run},
 		{"reload on signal", a.reloadOnSignal},
 	})
+	a.traps.Close()
 	a.store.SaveState(checkpoints(a.schedule.States(), a.log))
 	if closeErr := a.store.Close(); err == nil && closeErr != nil {
 		err = fmt.Errorf("close store: %w", closeErr)
@@ -220,8 +236,8 @@ func (a *Agent) Run(ctx context.Context) error {
 func checkpoints(states []taskState, log zerolog.Logger) map[string][]byte {
 	out := map[string][]byte{}
 	for _, s := range states {
-		p, ok := s.Task.Probe.(probes.Stateful)
-		if !ok {
+		p := statefulOf(s.Task)
+		if p == nil {
 			continue
 		}
 		data, err := p.Checkpoint()
@@ -236,6 +252,15 @@ func checkpoints(states []taskState, log zerolog.Logger) map[string][]byte {
 	return out
 }
 
+// statefulOf is what of a task carries something over a restart, nil: nothing.
+func statefulOf(t probes.Task) probes.Stateful {
+	if s, ok := t.Probe.(probes.Stateful); ok {
+		return s
+	}
+	s, _ := t.Source.(probes.Stateful)
+	return s
+}
+
 // restore hands each new task the baselines that were written for it.
 func (a *Agent) restore(tasks []probes.Task) {
 	for _, t := range tasks {
@@ -244,8 +269,8 @@ func (a *Agent) restore(tasks []probes.Task) {
 			continue
 		}
 		delete(a.baselines, t.ID)
-		p, ok := t.Probe.(probes.Stateful)
-		if !ok {
+		p := statefulOf(t)
+		if p == nil {
 			continue
 		}
 		if err := p.Restore(data); err != nil {

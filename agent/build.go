@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/rs/zerolog"
 
@@ -24,10 +23,15 @@ type entryState struct {
 	Key      string // the files or the place it comes from
 	Name     string // also the Config of its tasks
 	Tasks    []probes.Task
-	Judged   *judged             // its package; nil: it has none
-	Unsigned string              // the package, where it runs without a signature
-	Warnings []string            // the entry runs, but not all of it
-	Err      error               // the entry does not run, or not all of it
+	Judged   *judged  // its package; nil: it has none
+	Unsigned string   // the package, where it runs without a signature
+	Warnings []string // the entry runs, but not all of it
+	Err      error    // the entry does not run, or not all of it
+	Idle     bool     // it is switched off
+	Identity string   // what names devices in its lines: site, or "" for their address
+	Site     string
+	Sources  []string            // the data sources that it collects with
+	Metadata []probes.Metadata   // of its metrics
 	PerDay   func() (int, error) // points that its devices give in a day, about; nil: not known
 	Kept     bool                // the new files are bad, so the tasks of the last good ones run on
 }
@@ -38,6 +42,7 @@ type builder struct {
 	kinds  []probes.Kind
 	deps   probes.Deps
 	warden *warden // of the configuration
+	traps  *snmp.TrapReceiver
 }
 
 // Build goes through all entries; one that cannot run does not stop another.
@@ -114,7 +119,7 @@ func dropDoubles(states []entryState) {
 }
 
 func (b builder) probe(cfg *config.Config, p config.Probe, deps probes.Deps) entryState {
-	state := entryState{Name: "built-in " + p.Kind}
+	state := entryState{Name: "built-in " + p.Kind, Sources: []string{p.Kind}}
 	at := slices.IndexFunc(b.kinds, func(k probes.Kind) bool { return k.Name == p.Kind })
 	if at < 0 {
 		state.Err = invalid(placed(p.Where, p.Path, fmt.Errorf("kind: unknown kind %q", p.Kind)))
@@ -162,46 +167,66 @@ func pointsPerDay(o *snmp.Options, tasks []probes.Task, cfg *config.Config) (per
 // file, or a single one that says why there is none.
 func (b builder) extension(cfg *config.Config, e config.Extension, deps probes.Deps) []entryState {
 	pkg := b.warden.open(e)
-	manifest := pkg.manifest
-	pkg.manifest = nil // the state outlives it
 	name := filepath.Base(e.Package)
 	if pkg.Name != "" {
 		name = pkg.Name
 	}
 	configurations, err := readConfigurations(e.Configuration)
-	if err = errors.Join(pkg.Err, err); err != nil {
-		return []entryState{{Name: name, Judged: &pkg, Err: invalid(placed(e.Where, "", err)), Warnings: pkg.warnings}}
+	if err != nil {
+		err = errors.Join(pkg.Err, err)
+		return []entryState{{Name: name, Judged: pkg.told(), Err: invalid(placed(e.Where, "", err)), Warnings: pkg.warnings}}
 	}
 	var states []entryState
 	for i, c := range configurations {
 		if !c.Enabled {
 			continue
 		}
-		a := activation{
-			name:  configurationName(pkg.Name, e.Configuration, i),
-			entry: e, manifest: manifest, configuration: c, deps: deps, slot: cfg.Uplink.Slot(),
+		chosen := b.warden.pinned(e, pkg, c.Version)
+		if chosen.Err != nil {
+			states = append(states, entryState{Name: name, Judged: chosen.told(), Err: invalid(placed(e.Where, "", chosen.Err)), Warnings: chosen.warnings})
+			continue
 		}
-		state := entryState{Name: a.name}
-		if err := b.warden.within(&pkg, manifest, c.Targets()); err != nil {
-			state.Err = invalid(placed(e.Where, "", err))
-		} else {
-			state = activate(a)
-		}
-		state.Judged = &pkg
-		if pkg.Unsigned {
-			state.Unsigned = e.Package
-		}
-		state.Warnings = append(slices.Clone(pkg.warnings), state.Warnings...)
-		states = append(states, state)
+		states = append(states, b.configuration(activation{
+			name:  configurationName(chosen.Name, e.Configuration, i),
+			entry: e, pkg: chosen, configuration: c, site: cfg.Site, deps: deps, slot: cfg.Uplink.Slot(), traps: b.traps,
+		}))
+	}
+	if len(states) == 0 && pkg.Err != nil {
+		return []entryState{{Name: name, Judged: pkg.told(), Err: invalid(placed(e.Where, "", pkg.Err)), Warnings: pkg.warnings}}
 	}
 	if len(states) == 0 {
 		states = append(states, entryState{
-			Name:     pkg.Name,
-			Judged:   &pkg,
+			Name: name, Judged: pkg.told(), Idle: true,
 			Warnings: append(slices.Clone(pkg.warnings), fmt.Sprintf("%s: no enabled configuration in %s, so nothing runs", e.Where, e.Configuration)),
 		})
 	}
-	return states
+	return oneOfEach(states)
+}
+
+// configuration makes the state of one monitoring configuration.
+func (b builder) configuration(a activation) entryState {
+	state := entryState{Name: a.name}
+	if err := b.warden.within(&a.pkg, a.pkg.manifest, a.configuration.Targets()); err != nil {
+		state.Err = invalid(placed(a.entry.Where, "", err))
+	} else {
+		state = activate(a)
+	}
+	state.describe(a.pkg.told())
+	return state
+}
+
+// oneOfEach leaves out states that say the same: a package that cannot run says
+// why once for all configurations of a file.
+func oneOfEach(states []entryState) []entryState {
+	var out []entryState
+	for _, s := range states {
+		if !slices.ContainsFunc(out, func(o entryState) bool {
+			return o.Err != nil && s.Err != nil && o.Name == s.Name && o.Err.Error() == s.Err.Error()
+		}) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 func configurationName(extension, file string, i int) string {
@@ -232,36 +257,6 @@ func readConfigurations(path string) ([]extension.Configuration, error) {
 		}
 	}
 	return configurations, nil
-}
-
-type activation struct {
-	name          string
-	entry         config.Extension
-	manifest      *extension.Manifest
-	configuration extension.Configuration
-	deps          probes.Deps
-	slot          time.Duration // of several points in it one is sent
-}
-
-func activate(a activation) entryState {
-	state := entryState{Name: a.name}
-	p, warnings, err := extension.Compile(a.manifest, a.configuration, extension.CompileOptions{
-		Interval: time.Duration(a.entry.Interval),
-	})
-	state.Warnings = texts(append(a.configuration.Warnings, warnings...))
-	if err != nil {
-		state.Err = invalid(placed(a.entry.Where, "", err))
-		return state
-	}
-	devices, err := a.configuration.Devices(a.deps.Credentials)
-	if err != nil { // the sound ones are polled all the same
-		state.Err = invalid(placed(a.entry.Where, "", err))
-	}
-	state.Tasks = snmp.Tasks(p, devices, snmp.TaskOptions{Config: a.name}, a.deps)
-	state.PerDay = func() (int, error) {
-		return len(devices) * extension.EstimatePoints(p, extension.AssumedInterfaces, a.slot).PerDay, nil
-	}
-	return state
 }
 
 func invalid(err error) error {

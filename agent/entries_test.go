@@ -199,7 +199,8 @@ func TestSelfMonitoringGoesTheSameWay(t *testing.T) {
 			{Task: probes.Task{Device: "192.0.2.2", Config: "c", Interval: time.Minute}, Last: result{Status: probes.StatusPending}},
 		}
 	}
-	p := &selfProbe{clock: clock, store: store, states: states, floor: time.Now}
+	entries := func() []entryState { return []entryState{{Name: "c", Tasks: make([]probes.Task, 3)}} }
+	p := &selfProbe{clock: clock, store: store, states: states, floor: time.Now, entries: entries}
 	task := newSelfTask(p)
 	series := probes.NewSeries("m", probes.Gauge)
 	if err := store.Append(t.Context(), []probes.Point{{Series: series, Value: probes.Int(1), Stamp: clock.Now()}}); err != nil {
@@ -227,7 +228,7 @@ func TestSelfMonitoringGoesTheSameWay(t *testing.T) {
 	if v := got["edgehold.poll.gaps"].Value; v.Float64() != 6 {
 		t.Errorf("gaps: %v", v.Float64())
 	}
-	if s := got["edgehold.device.status"].Series; s == nil || s.Dim("status") != "WARNING" || s.Dim("device.address") != "192.0.2.1" {
+	if s := got["edgehold.endpoint.status"].Series; s == nil || s.Dim("status") != "WARNING" || s.Dim("device.address") != "192.0.2.1" {
 		t.Errorf("device status: %+v", s)
 	}
 	for _, key := range []string{"edgehold.backlog.age", "edgehold.buffer.bytes", "edgehold.poll.duration", "edgehold.memory.resident"} {

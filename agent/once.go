@@ -143,6 +143,9 @@ func (o Once) round(ctx context.Context, tasks []probes.Task) []Polled {
 }
 
 func (o Once) one(ctx context.Context, t probes.Task) Polled {
+	if t.Source != nil {
+		return Polled{Task: t, Err: errors.New("it takes in what arrives, and cannot be polled; `edgehold run` does that")}
+	}
 	batch, err := pollOnce(ctx, t)
 	var labels labeler
 	labels.Apply(batch.Points, &o.Config.Dimensions)

@@ -75,6 +75,7 @@ func (a *Agent) swap(cfg *config.Config, entries []entryState) []entryState {
 	tasks := []probes.Task{a.self}
 	for _, e := range entries {
 		tasks = append(tasks, e.Tasks...)
+		a.uplink.drain.Describe(e.Metadata)
 	}
 	a.restore(tasks)
 	constants := cfg.Dimensions

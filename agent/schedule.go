@@ -50,9 +50,12 @@ type result struct {
 	Polls    uint64
 	Skipped  uint64 // due while the poll before still ran
 	Gaps     uint64 // counters that fell, over all polls
+	Empty    int    // polls in a row that were in order and brought nothing
 	Fails    int    // polls in a row without a connection
 	Stats    probes.PollStats
 	Sum      totals
+	Received uint64 // by a source that counts
+	Dropped  uint64 // so
 }
 
 // totals add up over all polls of a task.
@@ -78,6 +81,7 @@ type entry struct {
 	told    time.Time // when the log last named it as too slow
 	slow    bool      // the log has named it as too slow, and not yet as in time
 	last    result
+	source  *sourceRun // nil: it is polled
 }
 
 // deviceLane makes the tasks of one device take turns. It stays as long as a
@@ -94,11 +98,12 @@ type deviceLane struct {
 // again is skipped, never queued; tasks of one device take turns; at most
 // `slots` polls run at a time, and beside them a few of devices that did not
 // answer twice in a row and those that have gone on for long, so that those never
-// hold up the others. All waiting is on the monotonic clock.
+// hold up the others. Sources run beside the grid. All waiting is on the
+// monotonic clock.
 type schedule struct {
-	slots   chan struct{}
-	dead    chan struct{} // of devices that did not answer twice in a row
-	patient chan struct{} // of polls that go on for long
+	slots   *pool
+	dead    *pool // of devices that did not answer twice in a row
+	patient *pool // of polls that go on for long
 	emit    func(e *entry, b probes.Batch)
 	log     zerolog.Logger
 	origin  time.Time
@@ -107,6 +112,9 @@ type schedule struct {
 
 	mu       sync.Mutex
 	entries  map[string]*entry
+	starting []*entry                   // sources that Run has not started yet
+	ending   map[string]<-chan struct{} // by id, closed once the run of that source has ended
+	usage    map[string]*usage          // by package
 	queue    queue
 	lanes    map[string]*deviceLane
 	inFlight int
@@ -116,14 +124,16 @@ type schedule struct {
 
 func newSchedule(maxInFlight int, emit func(*entry, probes.Batch)) *schedule {
 	return &schedule{
-		slots:   make(chan struct{}, maxInFlight),
-		dead:    make(chan struct{}, min(deadSlots, maxInFlight)),
-		patient: make(chan struct{}, patientSlots*maxInFlight),
+		slots:   newPool(maxInFlight),
+		dead:    newPool(min(deadSlots, maxInFlight)),
+		patient: newPool(patientSlots * maxInFlight),
 		emit:    emit,
 		origin:  time.Now(),
 		wake:    make(chan struct{}, 1),
 		entries: map[string]*entry{},
 		lanes:   map[string]*deviceLane{},
+		ending:  map[string]<-chan struct{}{},
+		usage:   map[string]*usage{},
 	}
 }
 
@@ -137,7 +147,7 @@ func (s *schedule) Set(tasks []probes.Task) {
 	for _, t := range tasks {
 		wanted[t.ID] = true
 		if old := s.entries[t.ID]; old != nil && old.task.Same == t.Same {
-			old.task.Label, old.task.Config = t.Label, t.Config
+			old.task.Label, old.task.Config, old.task.Package = t.Label, t.Config, t.Package
 			continue
 		}
 		s.removeLocked(t.ID)
@@ -148,24 +158,24 @@ func (s *schedule) Set(tasks []probes.Task) {
 			s.removeLocked(id)
 		}
 	}
+	s.divideLocked(now)
 	s.nudge()
 }
 
 func (s *schedule) addLocked(t probes.Task, now time.Time) {
+	e := &entry{task: t, labels: &labeler{}, last: result{Status: probes.StatusPending}}
+	s.entries[t.ID] = e
+	if t.Source != nil {
+		s.addSourceLocked(e)
+		return
+	}
 	lane := s.lanes[t.Device]
 	if lane == nil {
 		lane = &deviceLane{device: t.Device, turn: make(chan struct{}, 1)}
 		s.lanes[t.Device] = lane
 	}
 	lane.users++
-	e := &entry{
-		task:   t,
-		lane:   lane,
-		labels: &labeler{},
-		next:   firstDue(s.origin, now, t),
-		last:   result{Status: probes.StatusPending},
-	}
-	s.entries[t.ID] = e
+	e.lane, e.next = lane, firstDue(s.origin, now, t)
 	heap.Push(&s.queue, e)
 }
 
@@ -175,6 +185,10 @@ func (s *schedule) removeLocked(id string) {
 		return
 	}
 	delete(s.entries, id)
+	if e.source != nil {
+		e.source.remove()
+		return
+	}
 	heap.Remove(&s.queue, e.place)
 	s.leaveLocked(e.lane)
 }
@@ -209,7 +223,7 @@ func (s *schedule) nudge() {
 	}
 }
 
-// Run starts polls until ctx ends and then waits for those that run.
+// Run starts polls and sources until ctx ends and then waits for those that run.
 func (s *schedule) Run(ctx context.Context) error {
 	defer s.polls.Wait()
 	timer := time.NewTimer(0)
@@ -230,6 +244,7 @@ func (s *schedule) Run(ctx context.Context) error {
 func (s *schedule) startDue(ctx context.Context, now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.startSourcesLocked(ctx)
 	for len(s.queue) > 0 {
 		e := s.queue[0]
 		if e.next.After(now) {
@@ -299,15 +314,24 @@ type taskState struct {
 	Task probes.Task
 	Last result
 	Next time.Time
+	runs bool // of a source: it runs now
 }
 
 // States lists all tasks, sorted by id.
 func (s *schedule) States() []taskState {
+	out := s.copies()
+	for i := range out {
+		out[i].watch()
+	}
+	return out
+}
+
+func (s *schedule) copies() []taskState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make([]taskState, 0, len(s.entries))
 	for _, e := range s.entries {
-		out = append(out, taskState{Task: e.task, Last: e.last, Next: e.next})
+		out = append(out, taskState{Task: e.task, Last: e.last, Next: e.next, runs: e.running})
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Task.ID < out[j].Task.ID })
 	return out
@@ -333,7 +357,7 @@ type pace struct {
 func (s *schedule) Pace() pace {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := pace{InFlight: s.inFlight, Slots: cap(s.slots), Late: s.lateness.quantile(time.Now(), 0.99), Overruns: s.overruns}
+	p := pace{InFlight: s.inFlight, Slots: s.slots.size, Late: s.lateness.quantile(time.Now(), 0.99), Overruns: s.overruns}
 	for _, l := range s.lanes {
 		if l.dead {
 			p.Dead++

@@ -21,11 +21,13 @@ func (s *schedule) poll(ctx context.Context, e *entry) {
 		return
 	}
 	defer func() { <-e.lane.turn }()
-	slots := s.slotsOf(e)
-	if !take(ctx, slots) {
+	slots, share := s.slotsOf(e)
+	asked := time.Now()
+	if !slots.Take(ctx, share) {
 		return
 	}
-	release := s.hold(slots)
+	waited := time.Since(asked)
+	release := s.hold(slots, share)
 	task, start, ok := s.begin(e)
 	if !ok {
 		release()
@@ -34,48 +36,44 @@ func (s *schedule) poll(ctx context.Context, e *entry) {
 	batch, err := pollOnce(ctx, task)
 	release()
 	if ctx.Err() == nil || err == nil { // a stop says nothing about the device
-		s.tell(task, s.finish(e, start, batch, err), err)
+		s.tell(task, s.finish(e, polled{start, waited, batch, err}), err)
 	}
 	s.emit(e, batch)
 }
 
-// slotsOf are the slots that the device's polls share with others.
-func (s *schedule) slotsOf(e *entry) chan struct{} {
+// slotsOf are the slots that the device's polls share with others, and in whose
+// name.
+func (s *schedule) slotsOf(e *entry) (slots *pool, share string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e.deadLocked() {
-		return s.dead
+		return s.dead, shareOf(e.task)
 	}
-	return s.slots
+	return s.slots, shareOf(e.task)
 }
 
 // hold keeps the slot that was taken until release is called. A poll that goes
 // on for long mostly waits, for an answer or for the end of a try: it moves to
 // the slots of such polls, if one is free, and leaves its own to others.
-func (s *schedule) hold(slots chan struct{}) (release func()) {
+func (s *schedule) hold(slots *pool, share string) (release func()) {
 	if slots == s.dead {
-		return func() { <-slots }
+		return func() { slots.Release(share) }
 	}
 	var mu sync.Mutex
 	held := slots
 	timer := time.AfterFunc(patience, func() {
 		mu.Lock()
 		defer mu.Unlock()
-		if held == nil {
-			return
-		}
-		select {
-		case s.patient <- struct{}{}:
-			<-held
+		if held != nil && s.patient.Try(share) {
+			held.Release(share)
 			held = s.patient
-		default:
 		}
 	})
 	return func() {
 		timer.Stop()
 		mu.Lock()
 		defer mu.Unlock()
-		<-held
+		held.Release(share)
 		held = nil
 	}
 }
@@ -129,8 +127,17 @@ type news struct {
 	skipped int
 }
 
+// polled is what a poll took and gave.
+type polled struct {
+	start  time.Time
+	waited time.Duration // for a slot
+	batch  probes.Batch
+	err    error
+}
+
 // finish notes what came of a poll.
-func (s *schedule) finish(e *entry, start time.Time, batch probes.Batch, err error) news {
+func (s *schedule) finish(e *entry, p polled) news {
+	start, batch, err := p.start, p.batch, p.err
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.inFlight--
@@ -144,9 +151,13 @@ func (s *schedule) finish(e *entry, start time.Time, batch probes.Batch, err err
 	if err != nil {
 		last.Message = err.Error()
 	}
-	if len(batch.Points) > 0 {
+	if last.Empty++; err != nil || holds(batch) {
+		last.Empty = 0
+	}
+	if holds(batch) {
 		last.LastOK = start
 	}
+	s.usageLocked(shareOf(e.task)).add(cost{len(batch.Points), n.took, p.waited}, time.Now())
 	if m, ok := e.task.Probe.(probes.Measured); ok {
 		last.Stats = m.PollStats()
 		last.Gaps += uint64(last.Stats.Gaps)
@@ -184,7 +195,7 @@ func (s *schedule) tell(t probes.Task, n news, err error) {
 		return
 	}
 	log := s.log.With().Str("task", t.Label).Str("configuration", t.Config).Logger()
-	tellPace(log, t, n, cap(s.slots))
+	tellPace(log, t, n, s.slots.size)
 	var inside panicError
 	switch {
 	case now == n.was:

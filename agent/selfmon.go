@@ -23,10 +23,13 @@ type selfProbe struct {
 	constants func() *[]probes.Dimension
 	// certificates tells how long packages are trusted; nil: there are none.
 	certificates func() []certificateLife
-	last         buffer.Account
-	gaps         uint64
-	told         deviceTeller
-	collector    collector
+	// entries are what became of the configuration; nil: there is none.
+	entries   func() []entryState
+	last      buffer.Account
+	gaps      uint64
+	told      deviceTeller
+	status    statusTeller
+	collector collector
 }
 
 func newSelfTask(p *selfProbe) probes.Task {
@@ -48,13 +51,14 @@ func (p *selfProbe) Poll(context.Context) (probes.Batch, error) {
 	p.collector.tune(time.Now())
 	p.account(&points)
 	p.buffer(&points)
+	var constants *[]probes.Dimension
 	if p.constants != nil {
-		p.told.begin(p.constants())
-	} else {
-		p.told.begin(nil)
+		constants = p.constants()
 	}
+	p.told.begin(constants)
 	gaps := uint64(0)
-	for _, t := range p.states() {
+	states := p.states()
+	for _, t := range states {
 		if t.Task.Device != selfDevice {
 			p.told.tell(&points, t)
 			gaps += t.Last.Gaps
@@ -66,11 +70,16 @@ func (p *selfProbe) Poll(context.Context) (probes.Batch, error) {
 	if p.certificates != nil {
 		points.lives(p.certificates())
 	}
+	var news probes.Batch
+	if p.entries != nil {
+		news = p.status.tell(&points, p.entries(), states, constants)
+	}
 	if m, err := board.ResidentMemory(); err == nil {
 		points.gauge("edgehold.memory.resident", probes.Int(m.RSS))
 		points.gauge("edgehold.memory.anonymous", probes.Int(m.Anon))
 	}
-	return probes.Batch{Points: points.list}, nil
+	news.Points = points.list
+	return news, nil
 }
 
 // keepFloor has the store keep a moment that is surely past, for a start on a

@@ -19,15 +19,13 @@ type toldDevice struct {
 	round  uint64
 	polls  uint64
 	sum    totals
-	status probes.Status // of the first series
 	dims   *probes.Dimensions
 	series [deviceSeries]*probes.Series
 }
 
 // The series of a task.
 const (
-	seriesStatus = iota
-	seriesPollDuration
+	seriesPollDuration = iota
 	seriesUp
 	seriesDuration
 	seriesRows
@@ -39,7 +37,6 @@ const (
 )
 
 var deviceSeriesKeys = [deviceSeries]string{
-	seriesStatus:       "edgehold.device.status",
 	seriesPollDuration: "edgehold.poll.duration",
 	seriesUp:           "edgehold.snmp.up",
 	seriesDuration:     "edgehold.snmp.duration",
@@ -62,16 +59,14 @@ func (d *deviceTeller) begin(constants *[]probes.Dimension) {
 	}
 }
 
-// tell makes the points of one task: a marker of 1 whose status is a
-// dimension, the way vendor packages send states, how long the poll took and,
-// of one that counts, what it cost. Retries, timeouts and strays come only
-// where there were some: points are billed.
+// tell makes the points of one task: how long the poll took and, of one that
+// counts, what it cost. Retries, timeouts and strays come only where there were
+// some: points are billed.
 func (d *deviceTeller) tell(out *selfPoints, t taskState) {
-	if t.Last.Polls == 0 {
+	if t.Last.Polls == 0 || t.Task.Source != nil {
 		return
 	}
 	known := d.of(deviceKey{t.Task.Label, t.Task.Device, t.Task.Config, t.Task.Interval.String()})
-	out.add(known.withStatus(t.Last.Status), probes.Int(1))
 	fresh := t.Last.Polls != known.polls // of a long interval there may be nothing new
 	known.polls = t.Last.Polls
 	if _, counts := t.Task.Probe.(probes.Measured); counts {
@@ -160,15 +155,4 @@ func (k *toldDevice) of(i int) *probes.Series {
 		k.series[i] = probes.NewSeriesOf(deviceSeriesKeys[i], typ, k.dims)
 	}
 	return k.series[i]
-}
-
-// withStatus gives the series that has the status as a dimension.
-func (k *toldDevice) withStatus(status probes.Status) *probes.Series {
-	if s := k.series[seriesStatus]; s != nil && k.status == status {
-		return s
-	}
-	k.status = status
-	dims := append([]probes.Dimension{{Key: "status", Value: string(status)}}, k.of(seriesUp).Dims()...)
-	k.series[seriesStatus] = probes.NewSeries(deviceSeriesKeys[seriesStatus], probes.Gauge, dims...)
-	return k.series[seriesStatus]
 }

@@ -16,7 +16,7 @@ const (
 	mostGarbage    = 10_000_000
 	leastGCPercent = 20
 	mostGCPercent  = 100
-	gcShare        = 0.001
+	gcShare        = 0.002
 )
 
 // collector sets when garbage is collected.

@@ -45,8 +45,9 @@ func (a *Agent) Status() control.Status {
 	for _, t := range tasks {
 		s.Devices = append(s.Devices, deviceStatus(t))
 	}
+	endpoints := endpointsOf(tasks)
 	for _, e := range entries {
-		s.Configurations = append(s.Configurations, configurationStatus(e, tasks))
+		s.Configurations = append(s.Configurations, configurationStatus(e, endpoints[e.Name]))
 		if e.Unsigned != "" && len(e.Tasks) > 0 && !slices.Contains(s.UnsignedPackages, e.Unsigned) {
 			s.UnsignedPackages = append(s.UnsignedPackages, e.Unsigned)
 		}
@@ -55,6 +56,7 @@ func (a *Agent) Status() control.Status {
 		s.Memory = control.Memory{Resident: m.RSS, Peak: m.Peak, Anonymous: m.Anon}
 	}
 	s.Packages = packageStatuses(entries, a.moment())
+	s.Usage = a.usageStatus(tasks)
 	s.Alarms = alarms(s)
 	if err := tokenError(cfg); err != nil && s.Uplink.State != "hold" { // a hold has told it
 		s.Alarms = append(s.Alarms, "uplink: "+err.Error())
@@ -89,41 +91,6 @@ func (a *Agent) bufferStatus() control.Buffer {
 		b.Ages = append(b.Ages, control.AgeBand{Upto: ageWords[i], Points: n})
 	}
 	return b
-}
-
-// configurationStatus sums up an entry's endpoints as the vendor's own tools
-// do. An entry that cannot run says why instead.
-func configurationStatus(e entryState, tasks []taskState) control.Configuration {
-	c := control.Configuration{Name: e.Name, Warnings: e.Warnings}
-	var all []probes.Status
-	var unhealthy []string
-	for _, t := range tasks {
-		if t.Task.Config != e.Name {
-			continue
-		}
-		all = append(all, t.Last.Status)
-		switch t.Last.Status {
-		case probes.StatusOK:
-			c.OK++
-		case probes.StatusPending:
-			c.Pending++
-		case probes.StatusWarning:
-			c.Warning++
-			unhealthy = append(unhealthy, t.Task.Label)
-		default:
-			c.Error++
-			unhealthy = append(unhealthy, t.Task.Label)
-		}
-	}
-	c.Status = string(probes.SummarizeStatus(all))
-	c.Message = fmt.Sprintf("Endpoints OK: %d WARNING: %d ERROR: %d", c.OK, c.Warning, c.Error)
-	if len(unhealthy) > 0 {
-		c.Message += " Unhealthy endpoints: " + strings.Join(unhealthy, ", ")
-	}
-	if e.Err != nil {
-		c.Status, c.Message = string(probes.StatusOf(e.Err)), e.Err.Error()
-	}
-	return c
 }
 
 // alarms lists what somebody should do something about.

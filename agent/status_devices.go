@@ -49,6 +49,9 @@ func deviceStatus(t taskState) control.Device {
 		Partial:    stats.Partial,
 		Tables:     make([]control.Table, len(stats.Tables)),
 	}
+	if t.Task.Source != nil {
+		d.IntervalS, d.Source = 0, &control.Source{Received: t.Last.Received, Dropped: t.Last.Dropped}
+	}
 	for i, x := range stats.Tables {
 		d.Tables[i] = control.Table{OID: x.OID, Rows: x.Rows, Requests: x.Requests, DurationMS: milliseconds(x.Took)}
 	}

@@ -113,7 +113,7 @@ func TestPointsAboutADevice(t *testing.T) {
 		got := map[string]float64{}
 		for _, p := range out.list {
 			got[p.Series.Key()] = p.Value.Float64()
-			if s := p.Series; s.Dim("site") != "plant-7" || s.Dim("endpoint") != "sw1" || (s.Dim("status") != "") != (s.Key() == "edgehold.device.status") {
+			if s := p.Series; s.Dim("site") != "plant-7" || s.Dim("endpoint") != "sw1" || s.Dim("status") != "" {
 				t.Errorf("%s has %v", s.Key(), s.Dims())
 			}
 		}
@@ -138,7 +138,7 @@ func TestPointsAboutADevice(t *testing.T) {
 		},
 	} {
 		state.Last = tt.last
-		want := map[string]float64{"edgehold.device.status": 1}
+		want := map[string]float64{}
 		for key, v := range tt.want {
 			want["edgehold.snmp."+key] = v
 		}

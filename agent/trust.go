@@ -14,6 +14,7 @@ import (
 	"github.com/edgehold/edgehold/agent/clock"
 	"github.com/edgehold/edgehold/agent/config"
 	"github.com/edgehold/edgehold/agent/extension"
+	"github.com/edgehold/edgehold/agent/extension/mib"
 	"github.com/edgehold/edgehold/sign"
 	"github.com/edgehold/edgehold/sign/store"
 )
@@ -37,6 +38,7 @@ type warden struct {
 	admits   bool // what runs is remembered, so that its version cannot become another
 	named    bool // a person named the packages, so they run whatever their signature
 	warnings []string
+	mibs     *MIBShelf
 	err      error // why trust is nil
 	storeErr error // why store is nil, or does not remember
 	known    map[string]judged
@@ -62,6 +64,7 @@ func newWarden(cfg *config.Config, o wardenOptions) *warden {
 	}
 	w.trust, w.warnings, w.err = sign.LoadTrust(options)
 	w.store, w.storeErr = store.Open(folder)
+	w.mibs = NewMIBShelf(MIBShelfOptions{State: folder, Writes: w.admits, Site: cfg.MIBs})
 	if w.store != nil && w.admits {
 		w.store.By = "agent"
 	}
@@ -79,7 +82,10 @@ func (w *warden) again(at sign.Moment) *warden {
 }
 
 // forget lets go of the packages, which are large.
-func (w *warden) forget() { clear(w.known) }
+func (w *warden) forget() {
+	clear(w.known)
+	w.mibs.Forget()
+}
 
 // key tells what a package was judged by.
 func (w *warden) key() string {
@@ -113,11 +119,23 @@ type judged struct {
 	Verdict  *sign.Verdict // who signed it; nil: nobody who is trusted
 	Unsigned bool          // it may run without a signature
 	Err      error         // why it does not run
-	key      string        // of the warden
+	from     config.Extension
+	version  string // of an installed package, also where its content was not read
+	key      string // of the warden
 
 	manifest *extension.Manifest
+	mibs     *mib.Set
 	warnings []string
 }
+
+// told is what is kept of a package: its content is large.
+func (j judged) told() *judged {
+	j.manifest, j.mibs = nil, nil
+	return &j
+}
+
+// share names whose polling slots the tasks of a package take.
+func (j *judged) share() string { return cmp.Or(j.Name, j.Package) }
 
 // refusal is why a package is not trusted, nil where it is, or where it cannot
 // even be read.
@@ -138,8 +156,28 @@ func (w *warden) open(e config.Extension) judged {
 		return j
 	}
 	j := w.judge(e)
-	j.key = w.key()
+	j.key, j.from = w.key(), e
 	w.known[e.Package] = j
+	return j
+}
+
+// pinned gives the package for a configuration that is written for a version.
+// That decides where the entry leaves it open, whichever version is the active
+// one.
+func (w *warden) pinned(e config.Extension, active judged, version string) judged {
+	if e.Name == "" || e.Version != "" || version == "" || active.version == version {
+		return active
+	}
+	e.Package, e.Version = e.Name+"@"+version, version
+	j := w.open(e)
+	if j.Err == nil || !errors.Is(j.Err, store.ErrNotInstalled) {
+		return j
+	}
+	text := "install that version with `edgehold ext install`"
+	if active.version != "" {
+		text += fmt.Sprintf(", or write %q there, which is the active one", active.version)
+	}
+	j.Err = fmt.Errorf("%s: version: found %q, which decides what runs: %w; %s", e.Configuration, version, j.Err, text)
 	return j
 }
 
@@ -149,6 +187,9 @@ func (w *warden) judge(e config.Extension) judged {
 	if err != nil {
 		j.Err = err
 		return j
+	}
+	if entry != nil {
+		j.version = entry.Version
 	}
 	pkg, err := w.read(&j, path)
 	if err != nil {
@@ -166,6 +207,8 @@ func (w *warden) judge(e config.Extension) judged {
 	j.warnings = append(j.warnings, texts(warnings)...)
 	if j.Err = w.bounds(&j, manifest, entry); j.Err == nil {
 		j.manifest = manifest
+		mibs, more := w.mibs.Of(pkg.FS, pkg.Digest)
+		j.mibs, j.warnings = mibs, append(j.warnings, more...)
 	}
 	return j
 }

@@ -27,6 +27,7 @@ import (
 type trustSite struct {
 	t                    *testing.T
 	dir, roots, activate string
+	device               string
 	root                 *ca.Authority
 	issued               int
 }
@@ -44,8 +45,18 @@ func newTrustSite(t *testing.T, device string) *trustSite {
 	s.roots = filepath.Join(s.dir, "roots")
 	s.root = s.authority("root", 3650)
 	s.trustRoot(s.root)
-	s.activate = write(t, filepath.Join(s.dir, "rack.json"), strings.ReplaceAll(activationJSON(device, "SNMPv2c", "public"), "%VERSION%", "1.2.3"))
+	s.device = device
+	s.pin("1.2.3")
 	return s
+}
+
+// pin writes the monitoring configuration for a version, or for any.
+func (s *trustSite) pin(version string) {
+	text := strings.ReplaceAll(activationJSON(s.device, "SNMPv2c", "public"), `"version": "%VERSION%"`, fmt.Sprintf(`"version": %q`, version))
+	if version == "" {
+		text = strings.Replace(text, `"version": "",`, "", 1)
+	}
+	s.activate = write(s.t, filepath.Join(s.dir, "rack.json"), text)
 }
 
 func (s *trustSite) authority(name string, days int) *ca.Authority {
@@ -265,6 +276,7 @@ func TestAVersionKeepsItsBytes(t *testing.T) {
 	if r := entriesAt(other, at)[0].refusal(); r == nil || r.Rule != store.RuleSameVersion {
 		t.Errorf("other bytes of one version: %+v", r)
 	}
+	s.pin("1.2.4")
 	look := builder{warden: newWarden(s.config(s.bundle(by, func(m string) string { return strings.Replace(m, "1.2.3", "1.2.4", 1) })), wardenOptions{at: at})}
 	if got := look.Build(look.warden.cfg); got[0].Err != nil {
 		t.Fatal(got[0].Err)
@@ -297,11 +309,15 @@ func TestInstalledPackages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, tt := range []struct{ name, version, want string }{{"custom:rack", "", "1.2.4"}, {"custom:rack", "1.2.3", "1.2.3"}, {"custom:rack", "9", ""}, {"custom:none", "", ""}} {
+	for _, tt := range []struct{ name, version, pin, want string }{
+		{"custom:rack", "", "", "1.2.4"}, {"custom:rack", "", "1.2.4", "1.2.4"}, {"custom:rack", "", "1.2.3", "1.2.3"}, {"custom:rack", "", "9.9.9", ""},
+		{"custom:rack", "1.2.3", "1.2.3", "1.2.3"}, {"custom:rack", "1.2.3", "1.2.4", ""}, {"custom:rack", "9", "", ""}, {"custom:none", "", "", ""},
+	} {
+		s.pin(tt.pin)
 		cfg.Extensions[0].Package, cfg.Extensions[0].Name, cfg.Extensions[0].Version = strings.TrimSuffix(tt.name+"@"+tt.version, "@"), tt.name, tt.version
 		got := entriesAt(cfg, at)[0]
 		if tt.want == "" {
-			if got.Err == nil || !strings.Contains(got.Err.Error(), "installed") {
+			if got.Err == nil || !strings.Contains(got.Err.Error(), "install") {
 				t.Errorf("%+v: %v", tt, got.Err)
 			}
 			continue

@@ -90,7 +90,7 @@ func (a *Agent) recheckTrust(retry bool) {
 		return
 	}
 	a.builder.warden = w
-	if w.differs(cfg, entries, strict) {
+	if w.differs(entries, strict) {
 		a.apply(cfg, a.builder.Build(cfg))
 		return
 	}
@@ -142,19 +142,17 @@ func (e entryState) refusal() *sign.Refusal {
 // differs tells whether any package is judged other than the entries were. With
 // strict, other bytes than those that run are another package, and one that
 // cannot be read is not trusted.
-func (w *warden) differs(cfg *config.Config, entries []entryState, strict bool) bool {
-	for _, e := range cfg.Extensions {
-		now := w.open(e)
-		for _, s := range entries {
-			if s.Judged == nil || s.Judged.Package != e.Package {
-				continue
-			}
-			if s.Judged.expired(w.at) && len(s.Tasks) > 0 {
-				return true // whatever has become of its file
-			}
-			if (strict || !s.Kept) && !sameJudgement(s.Judged, &now, strict) {
-				return true
-			}
+func (w *warden) differs(entries []entryState, strict bool) bool {
+	for _, s := range entries {
+		if s.Judged == nil {
+			continue
+		}
+		now := w.open(s.Judged.from)
+		if s.Judged.expired(w.at) && len(s.Tasks) > 0 {
+			return true // whatever has become of its file
+		}
+		if (strict || !s.Kept) && !sameJudgement(s.Judged, &now, strict) {
+			return true
 		}
 	}
 	return false

@@ -92,6 +92,7 @@ type Task struct {
 	Device   string        // at most one task of a device runs at a time
 	Label    string        // for people, e.g. "192.0.2.10 snmp-generic-device"
 	Config   string        // the configuration entry it belongs to, for the summary status
+	Package  string        // whose tasks share polling slots with it; "": those of Config
 	Interval time.Duration // at least one second; of a source not used
 	Probe    Probe
 	Source   Source

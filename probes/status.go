@@ -20,6 +20,7 @@ const (
 	StatusAuthenticationError   Status = "AUTHENTICATION_ERROR"
 	StatusDeviceConnectionError Status = "DEVICE_CONNECTION_ERROR"
 	StatusPending               Status = "PENDING"
+	StatusIdle                  Status = "IDLE" // it is switched off
 )
 
 // StatusError is an error that knows its status. A Batch that comes with a

@@ -99,6 +99,7 @@ func addEntry(out *zip.Writer, name string, data []byte, method uint16) error {
 		content = packed
 	}
 	header := &zip.FileHeader{
+		//lint:ignore SA1019 Modified would write the time a second time, in an extra field
 		Name: name, Method: method, ModifiedDate: january1980,
 		CRC32: crc32.ChecksumIEEE(data), CompressedSize64: uint64(len(content)), UncompressedSize64: uint64(len(data)),
 	}

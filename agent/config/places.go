@@ -8,6 +8,9 @@ func StateDirOf(path string) string {
 	return cmp.Or(placeOf(path, "state_dir"), Default().StateDir)
 }
 
+// MIBsOf is the folder `mibs` that the configuration at path names, "" for none.
+func MIBsOf(path string) string { return placeOf(path, "mibs") }
+
 // placeOf is the file or folder that a key on the top level names, "" if none.
 func placeOf(path, key string) string {
 	set, _ := readFiles(path)

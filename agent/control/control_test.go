@@ -84,6 +84,7 @@ func TestStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	want.Alarms, want.UnsignedPackages, want.Configurations = []string{}, []string{}, []Configuration{}
+	want.Usage = []Usage{}
 	want.Trust, want.Packages = Trust{Roots: []Root{}, Warnings: []string{}}, []Package{}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

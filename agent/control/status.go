@@ -19,6 +19,7 @@ type Status struct {
 	Polling          Polling         `json:"polling"`
 	Devices          []Device        `json:"devices"`
 	Configurations   []Configuration `json:"configurations"`
+	Usage            []Usage         `json:"usage"` // by package, what took the most time first
 	Buffer           Buffer          `json:"buffer"`
 	Clock            Clock           `json:"clock"`
 	Uplink           Uplink          `json:"uplink"`
@@ -36,6 +37,7 @@ func (s Status) MarshalJSON() ([]byte, error) {
 	p.Packages = orEmpty(p.Packages)
 	p.Devices = orEmpty(p.Devices)
 	p.Configurations = orEmpty(p.Configurations)
+	p.Usage = orEmpty(p.Usage)
 	return json.Marshal(p)
 }
 
@@ -56,14 +58,37 @@ type ConfigState struct {
 
 // Configuration sums up the endpoints of one configuration entry.
 type Configuration struct {
-	Name     string   `json:"name"`
-	Status   string   `json:"status"`
-	OK       int      `json:"ok"`
-	Warning  int      `json:"warning"`
-	Error    int      `json:"error"`
-	Pending  int      `json:"pending"` // not polled yet
-	Message  string   `json:"message"`
-	Warnings []string `json:"warnings,omitempty"` // the entry runs, but not all of it
+	Name      string     `json:"name"`
+	Status    string     `json:"status"`
+	OK        int        `json:"ok"` // endpoints, as the next three
+	Warning   int        `json:"warning"`
+	Error     int        `json:"error"`
+	Pending   int        `json:"pending"` // nothing has come yet
+	Message   string     `json:"message"`
+	Warnings  []string   `json:"warnings,omitempty"` // the entry runs, but not all of it
+	Sources   []string   `json:"data_sources,omitempty"`
+	Unhealthy []Endpoint `json:"unhealthy"` // endpoints with a warning or an error
+}
+
+// Endpoint is one place that a configuration reads.
+type Endpoint struct {
+	Label   string `json:"endpoint"`
+	Address string `json:"address"` // as in device.address
+	Status  string `json:"status"`
+	Message string `json:"message"`
+}
+
+// Usage is what one package has cost since the start: of entries under
+// `probes`, each is one.
+type Usage struct {
+	Package string  `json:"package"`
+	Devices int     `json:"devices"`
+	Polls   uint64  `json:"polls"`
+	Points  uint64  `json:"points"`
+	Series  int     `json:"series"`   // with a point in the last polls
+	TimeS   float64 `json:"time_s"`   // of its polls, added up
+	WaitedS float64 `json:"waited_s"` // for a slot, added up
+	Slots   int     `json:"slots"`    // that it holds now
 }
 
 // Buffer is the state of the store.

@@ -44,6 +44,7 @@ type Device struct {
 	Skipped    uint64    `json:"skipped"`  // times it was due while the poll before still ran
 	Failures   int       `json:"failures"` // polls in a row without a connection
 	Gaps       uint64    `json:"gaps"`     // counters that fell, so that an interval has no delta
+	Source     *Source   `json:"source,omitempty"`
 
 	// Of the last poll:
 	Requests  int      `json:"requests"` // retries included
@@ -56,6 +57,13 @@ type Device struct {
 	Reports   int      `json:"reports"`           // of SNMP v3, in place of an answer
 	Partial   []string `json:"partial,omitempty"` // what was not read to its end, and why
 	Tables    []Table  `json:"tables,omitempty"`
+}
+
+// Source is what is known of a task that is not polled: it takes in what
+// arrives. Its polls are the batches that it gave.
+type Source struct {
+	Received uint64 `json:"received"`
+	Dropped  uint64 `json:"dropped"` // of those, beyond a limit
 }
 
 // Table is what one table of the last poll cost.

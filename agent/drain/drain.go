@@ -33,6 +33,8 @@ type Drain struct {
 	flight context.CancelCauseFunc // of the post or question under way
 	cuts   int                     // posts in a row that LinkChanged has ended
 
+	described described
+
 	// Of the goroutine of Run alone:
 	sender  *sender
 	sent    probes.Secret // the token of the last post

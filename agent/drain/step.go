@@ -52,6 +52,9 @@ func (d *Drain) step(ctx context.Context, l lane) bool {
 		return true
 	}
 	d.digest(x, part, o)
+	if o.verdict == accepted {
+		d.describe(ctx, x)
+	}
 	return true
 }
 

@@ -2,41 +2,58 @@ package extension
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/edgehold/edgehold/agent/extension/mib"
 	"github.com/edgehold/edgehold/probes/plan"
 )
 
 // CompileOptions are the choices of the agent's own configuration.
 type CompileOptions struct {
 	Interval time.Duration // in place of all intervals of the package; 0: theirs
+	// MIBs are the objects of the package's MIB files and of the site's, nil for
+	// none: they answer for names in place of OIDs, and tell enumerations and
+	// display hints of dimensions. The built-in ones answer for names that are in
+	// none of them; what an OID shows never changes with those.
+	MIBs *mib.Set
+	// Identity is "site" where device.address is to be Site/ADDRESS in all lines,
+	// "" where it stays as it is.
+	Identity string
+	Site     string
 }
+
+// IdentitySite is the one word of CompileOptions.Identity.
+const IdentitySite = "site"
 
 // Compile chooses feature sets, fills in variables and resolves inheritance.
 // Its errors name the configuration's file and field.
 func Compile(m *Manifest, c Configuration, o CompileOptions) (*plan.Plan, []Warning, error) {
 	k := compiler{
 		reader: reader{file: c.Name}, manifest: m, configuration: &c, options: o,
-		filters: make(map[string]*plan.Filter),
+		filters: make(map[string]*plan.Filter), said: make(map[Warning]bool), described: make(map[described]bool),
 	}
 	if o.Interval != 0 && o.Interval < time.Second {
 		k.errs = append(k.errs, fmt.Errorf("interval: found %s, expected at least 1s", o.Interval))
 	}
+	k.checkIdentity()
 	k.checkVersion()
+	k.checkParts()
 	k.resolve()
 	k.chooseSets()
 	p := &plan.Plan{Extension: m.Name, Version: m.Version}
 	for _, source := range dataSources() {
 		source.compile(&k, p)
 	}
+	k.describeAll(p)
 	if err := k.err(); err != nil {
 		return nil, k.warnings, err
 	}
-	if len(p.Blocks) == 0 {
+	if p.Empty() {
 		k.warn(c.place("featureSets"), c.path("featureSets"), nothing(m))
 	}
 	return p, k.warnings, nil
@@ -59,13 +76,54 @@ type compiler struct {
 	filters       map[string]*plan.Filter // by variable
 	chosen        map[string]bool
 	all           bool
+	said          map[Warning]bool // of the package
+	builtIn       *mib.Set         // once there is a name
+	described     map[described]bool
+}
+
+func (k *compiler) checkIdentity() {
+	switch o := k.options; {
+	case o.Identity != "" && o.Identity != IdentitySite:
+		k.errs = append(k.errs, fmt.Errorf("identity: found %q, expected site, or leave it out", o.Identity))
+	case o.Identity != "" && o.Site == "":
+		k.errs = append(k.errs, errors.New("identity: site: the configuration has no site, give it a name as site"))
+	}
+}
+
+// checkParts holds the data sources of the configuration against those of the
+// package.
+func (k *compiler) checkParts() {
+	c := k.configuration
+	for _, key := range c.parts {
+		if !slices.Contains(k.manifest.parts, key) {
+			k.warn(c.place(key), c.path(key), "the package does not collect with this, left out; it takes "+inWords(k.manifest.parts, "or"))
+		}
+	}
+	has := func(key string) bool { return slices.Contains(c.parts, key) }
+	if len(c.parts) > 0 && !slices.ContainsFunc(k.manifest.parts, has) {
+		k.fail(nil, c.path(""), "this is the configuration of another package, expected "+inWords(k.manifest.parts, "or"))
+	}
+}
+
+// ofPackage warns of a place of the manifest, once.
+func (k *compiler) ofPackage(rule string, n *node, text string) {
+	w := Warning{File: k.manifest.File, Text: text, rule: rule}
+	if n != nil {
+		w.Line, w.Column = n.line, n.col
+	}
+	if k.said[w] || len(k.said) >= maxSaid {
+		return
+	}
+	k.said[w] = true
+	k.warnings = append(k.warnings, w)
 }
 
 func (k *compiler) checkVersion() {
 	c := k.configuration
 	if c.Version != "" && c.Version != k.manifest.Version {
-		k.warn(c.place("version"), c.path("version"), fmt.Sprintf("the configuration is for version %s, the package is version %s and runs all the same",
-			c.Version, k.manifest.Version))
+		k.fail(c.place("version"), c.path("version"), fmt.Sprintf(
+			"found %s, which decides what runs, and the package is version %s; install that version and give the package as %s@%s, or write %s here",
+			c.Version, k.manifest.Version, k.manifest.Name, c.Version, k.manifest.Version))
 	}
 }
 
@@ -80,6 +138,9 @@ func (k *compiler) resolve() {
 		k.vars[v.id] = cmp.Or(c.Vars[v.id], v.otherwise)
 		if v.required && k.vars[v.id] == "" {
 			k.fail(nil, c.path("vars."+v.id), fmt.Sprintf("missing, the package needs it (%s)", cmp.Or(v.displayName, v.id)))
+		}
+		if wrong := v.wrong(c.Vars[v.id]); wrong != "" {
+			k.fail(c.place("vars."+v.id), c.path("vars."+v.id), wrong)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.Vars)) {

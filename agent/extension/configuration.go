@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"unicode/utf8"
 )
 
 // Configuration is one entry of a Dynatrace monitoring configuration.
@@ -70,6 +71,10 @@ func ParseConfiguration(data []byte, name string) ([]Configuration, error) {
 		for i, n := range root.items {
 			entries = append(entries, value{n, fmt.Sprintf("[%d]", i)})
 		}
+		if len(entries) > maxConfigurations {
+			return nil, fmt.Errorf("%s: found %d monitoring configurations, expected at most %d, which is what one package has in the environment; split the file",
+				name, len(entries), maxConfigurations)
+		}
 		if len(entries) == 0 {
 			return nil, fmt.Errorf("%s:%d:%d: the list is empty, expected a monitoring configuration", name, root.line, root.col)
 		}
@@ -114,11 +119,23 @@ func (r *reader) configuration(v value) Configuration {
 	for i, n := range v.field("featureSets").list() {
 		c.places[fmt.Sprintf("featureSets[%d]", i)] = n
 	}
+	r.about(o)
 	c.Vars = r.vars(o, c.places)
 	if v.kind == kindMap {
 		r.parts(o, &c)
 	}
 	return c
+}
+
+// about looks at what says nothing to this agent.
+func (r *reader) about(o object) {
+	if text, at := o.text("description"), o.at.field("description"); utf8.RuneCountInString(text) > maxDescription {
+		r.warn(at, join(o.at.path, "description"), fmt.Sprintf("longer than %d characters, which the environment does not take", maxDescription))
+	}
+	if word, at := o.text("activationContext"), o.at.field("activationContext"); word != "" && word != "REMOTE" && word != "LOCAL" {
+		r.warn(at, join(o.at.path, "activationContext"), "found another word, expected REMOTE")
+	}
+	o.texts("activationTags")
 }
 
 func (r *reader) vars(o object, places map[string]*node) map[string]string {

@@ -98,7 +98,7 @@ func TestPlansGolden(t *testing.T) {
 		{"inheritance-subgroup", "inheritance", `{"featureSets": ["Subgroup", "Unused"]}`, 0},
 		{"inheritance-all", "inheritance", `{"featureSets": ["all"], "vars": {"place": "roof"}}`, 0},
 		{"inheritance-fast", "inheritance", `{"featureSets": ["all"]}`, 10 * time.Second},
-		{"inheritance-typos", "inheritance", `{"featureSets": ["metrik"], "version": "2.0.0", "vars": {"tags": "x"}}`, 0},
+		{"inheritance-typos", "inheritance", `{"featureSets": ["metrik"], "version": "2.1.0", "vars": {"tags": "x"}}`, 0},
 		{"tables", "tables", `{"vars": {"if_name": "$contains(1/1/1)"}}`, 0},
 		{"tables-unset", "tables", `{"vars": {"if_name": ""}}`, 0},
 	}
@@ -140,7 +140,7 @@ snmp:
 	if m.File != "extension.yaml" || m.Version != "1.10" || m.MinVersion != "1.231" {
 		t.Errorf("file %q, version %q, minimal version %q", m.File, m.Version, m.MinVersion)
 	}
-	want := []Metadata{{"a", "A", "About a", "Byte"}, {Key: "c"}}
+	want := []Metadata{{Key: "a", DisplayName: "A", Description: "About a", Unit: "Byte", Tags: []string{"x"}, SourceEntityType: "y"}, {Key: "c"}}
 	if fmt.Sprint(m.Metrics) != fmt.Sprint(want) {
 		t.Errorf("metadata %v, want %v", m.Metrics, want)
 	}
@@ -164,28 +164,26 @@ func TestManifestWarnings(t *testing.T) {
 	const (
 		atMetric = "p/extension.yaml:7:21: snmp[0].metrics[0].value: "
 		atDim    = "p/extension.yaml:7:21: snmp[0].dimensions[0].value: "
-		mib      = "symbolic OIDs need MIB files, which this version does not read; write the number (left out)"
 	)
 	tests := []struct{ name, body, want string }{
 		{"sound", oneMetric, ""},
 		{"misspelt top key", "dashbords: []\n" + oneMetric, "p/extension.yaml:4:1: dashbords: unknown key, left alone, did you mean dashboards?"},
 		{"misspelt snmp key", "snmp:\n- group: g\n  metrcs: []\n", "p/extension.yaml:6:3: snmp[0].metrcs: unknown key, left alone, did you mean metrics?"},
 		{"quite unknown key", "xyzzy: 1\n" + oneMetric, "p/extension.yaml:4:1: xyzzy: unknown key, left alone"},
-		{"symbolic metric", metric("oid:IF-MIB::ifDescr", ""), atMetric + `found "IF-MIB::ifDescr": ` + mib},
-		{"symbolic dimension", dimension("oid:sysName.0", ""), atDim + `found "sysName.0": ` + mib},
+		{"no name", dimension("oid:sysName 0", ""), atDim + `found "sysName 0", expected a number such as 1.3.6.1.2.1.1.5.0, or a name such as IF-MIB::ifDescr (left out)`},
 		{"bare OID", metric(".1.3.6.1.2.1.1.3.0", ""), atMetric + "taken as an OID, write oid: before it"},
 		{"no OID", metric("oid:1..3", ""), atMetric + `found "1..3", which is not an OID: "" is not a number from 0 to 4294967295 (left out)`},
 		{"impossible OID", metric("oid:6.6.6.6.0", ""), atMetric + `found "6.6.6.6.0", which is not an OID: no OID begins with 6.6 (left out)`},
 		{"arc too large", metric("oid:1.3.4294967296.0", ""), atMetric + `found "1.3.4294967296.0", which is not an OID: "4294967296" is not a number from 0 to 4294967295 (left out)`},
-		{"plain text", metric("calculated", ""), atMetric + `found "calculated", expected oid:, const:, var: or this: (left out)`},
-		{"empty value", metric("", ""), atMetric + `found "", expected oid:, const:, var: or this: (left out)`},
+		{"plain text", metric("calculated", ""), atMetric + `found "calculated", expected oid:, const:, var:, this: or index: (left out)`},
+		{"empty value", metric("", ""), atMetric + `found "", expected oid:, const:, var:, this: or index: (left out)`},
 		{"text constant", metric("const:up", ""), atMetric + `found "up", expected a number; metric left out`},
 		{"variable as metric", metric("var:known", ""), atMetric + `found "var:known", expected oid: or const:; metric left out`},
 		{"unknown type", metric("const:1", ", type: counter"), "p/extension.yaml:7:38: snmp[0].metrics[0].type: found \"counter\", expected gauge or count; metric k left out"},
 		{"column outside of a table", metric("oid:1.3.6.1.2.1.1.3", ""), atMetric + "1.3.6.1.2.1.1.3 does not end in .0 and stands outside of a table, read as a scalar"},
 		{
-			"function with a filter", dimension("$networkFormat(const:macAddress, oid:1.3.6.1.2.1.2.2.1.6)", ", filter: 'var:known'"),
-			atDim + "functions are not supported by this version: $networkFormat (left out)\n" +
+			"function with a filter", dimension("$networkFormat(const:colour, oid:1.3.6.1.2.1.2.2.1.6)", ", filter: 'var:known'"),
+			atDim + `found the kind "colour", expected interfaceAlias, interfaceName, portComponent, networkAddress, localAddress, macAddress or agentCircuitId (left out)` + "\n" +
 				"p/extension.yaml:7:5: snmp[0].dimensions[0]: the filter goes with the dimension k: all rows are kept",
 		},
 		{"this: unknown", dimension("this:device.hostName", ""), atDim + `found "this:device.hostName", expected this:device.address or this:device.port (left out)`},
@@ -364,7 +362,7 @@ func checkBlock(t *testing.T, b plan.Block) {
 		if m.Key == "" || m.Type.String() == "invalid" || s.Kind != plan.FromConst && s.Kind != plan.FromScalar && s.Kind != plan.FromColumn {
 			t.Fatalf("block %q: metric %+v", b.Path, m)
 		}
-		if _, problem, _ := parseOID(s.OID); s.Kind != plan.FromConst && problem != "" {
+		if _, problem := parseOID(s.OID); s.Kind != plan.FromConst && problem != "" {
 			t.Fatalf("block %q: OID %q: %s", b.Path, s.OID, problem)
 		}
 		if !b.Table && s.Kind == plan.FromColumn {

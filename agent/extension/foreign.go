@@ -9,7 +9,6 @@ import (
 // row of one that is in dataSources too is not used.
 var foreign = []foreignSource{
 	{"prometheus", later, ""},
-	{"snmptraps", later, ""},
 	{"python", "its code needs the vendor's Python engine", "what it reads as JSON over HTTP can be read by a package with the data source http"},
 	{"wmi", "it needs Windows", "a Windows machine that answers SNMP can be read by a package with the data source snmp"},
 	{"jmx", "it needs a Java agent in the monitored process", "the same beans behind the Prometheus JMX exporter can be read by a package with the data source prometheus"},

@@ -201,6 +201,7 @@ func (l *linter) manifest() {
 	l.head(root)
 	l.dataSources(root)
 	parts := partsOf(root)
+	l.names(parts)
 	for _, p := range parts {
 		l.part(p)
 	}

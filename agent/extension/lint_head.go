@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -36,7 +35,6 @@ func (l *linter) head(root *node) {
 	if author := root.field("author"); author.field("name").scalar() == "" {
 		l.fail(orRoot(author, root), ruleAuthor, "author.name is missing, without which the environment refuses the package", "add author: {name: ...}")
 	}
-	l.variables(root)
 	l.metadata(root)
 	l.featureSetNames(root)
 	l.assets(root)
@@ -75,25 +73,6 @@ func (l *linter) minimum(root *node) {
 		l.fail(n, ruleMinVersion, "minDynatraceVersion is no version", `write e.g. "1.300.0"`)
 	case n.kind == kindNumber && strings.HasSuffix(n.text, "0"):
 		l.warn(n, ruleMinVersion, "without quotes "+n.text+" is a number, and its last 0 may be lost", `write "`+n.text+`"`)
-	}
-}
-
-func (l *linter) variables(root *node) {
-	seen := make(map[string]bool)
-	for _, v := range root.field("vars").list() {
-		id := v.field("id")
-		if name := id.scalar(); name != "" {
-			if seen[name] {
-				l.fail(id, ruleVariable, fmt.Sprintf("the variable %q is declared twice", name), "leave one out")
-			}
-			seen[name] = true
-		}
-		if t := v.field("type"); t.plain() != "" && !slices.Contains([]string{"text", "multiline-text", "enum", "pattern", "variable"}, t.text) {
-			l.warn(t, ruleVariable, fmt.Sprintf("found the type %q", t.text), "write text, multiline-text or enum")
-		}
-		if n := v.field("defaultValue"); n != nil && len(n.text) > maxVariable {
-			l.fail(n, ruleLimit, fmt.Sprintf("the default value has more than %d characters", maxVariable), "shorten it")
-		}
 	}
 }
 

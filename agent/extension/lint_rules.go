@@ -189,7 +189,7 @@ func (l *linter) dimensionKeys(p *part) {
 // numericOID is the OID of a value, "" where it has none or has its name.
 func (e entry) numericOID() string {
 	s, problem, _ := parseSource(e.value)
-	if problem != "" || s.kind != plan.FromScalar {
+	if problem != "" || s.kind != plan.FromScalar || isName(s.text) {
 		return ""
 	}
 	return s.text

@@ -23,15 +23,21 @@ const (
 	maxManifest  = 4 << 20 // bytes
 )
 
-// Manifest is what an extension.yaml asks to be collected. What only the
-// environment uses (topology, dashboards, calculated metrics) is left out.
+// Manifest is what an extension.yaml asks to be collected, and what it says of
+// that. Screens and pipelines, which only the environment uses, are left alone.
 type Manifest struct {
 	File        string // as in messages
 	Name        string
 	Version     string
 	MinVersion  string   // minDynatraceVersion
+	MinEEC      string   // minEECVersion
+	Author      string   // author.name
 	FeatureSets []string // every name that a configuration may choose, sorted
+	Described   []FeatureSet
 	Metrics     []Metadata
+	Calculated  []Calculated
+	Topology    Topology
+	Files       []string // of the package that only the environment uses: dashboards, alerts
 
 	// The nodes of the data sources that run here, nil where it has none. That of
 	// snmp is its groups.
@@ -42,19 +48,10 @@ type Manifest struct {
 
 	Unsupported []string // data sources of the package that do not run here
 
-	asks   asks // for PermissionsOf
+	parts  []string // keys of a configuration that go with it
+	asks   asks     // for PermissionsOf
 	vars   []variable
 	common []dimension // of every group; profiles only
-}
-
-// Metadata describes one metric to people.
-type Metadata struct {
-	Key, DisplayName, Description, Unit string
-}
-
-type variable struct {
-	id, displayName, otherwise string
-	required                   bool
 }
 
 // ParseManifest reads extension.yaml at the root of a package. Name is the
@@ -114,9 +111,9 @@ func (p *manifestParser) manifest(root value) *Manifest {
 		Name:       o.text("name"),
 		Version:    o.label("version"),
 		MinVersion: o.label("minDynatraceVersion"),
-		Metrics:    metadata(root.node),
 		vars:       p.vars(o),
 	}
+	p.softly(func() { p.head(o, m) })
 	if m.Name == "" {
 		o.missing("name", "the name of the extension")
 	}
@@ -130,53 +127,16 @@ func (p *manifestParser) manifest(root value) *Manifest {
 	}
 	for _, node := range nodesOf(root.node) {
 		node.manifest(p, o, m)
+		m.parts = append(m.parts, node.keys...)
 	}
-	for _, n := range root.field("featureSetsMetadata").list() {
-		if id := n.field("id").plain(); id != "" {
-			p.sets[id] = true
+	for _, set := range m.Described {
+		if set.ID != "" {
+			p.sets[set.ID] = true
 		}
 	}
 	m.Unsupported = p.unsupported(root.node)
 	m.FeatureSets = slices.Sorted(maps.Keys(p.sets))
 	return m
-}
-
-// metadata reads what describes metrics, as far as it is what one expects: the
-// environment is the judge of it. Calculated metrics (func:) are made there.
-func metadata(root *node) []Metadata {
-	var all []Metadata
-	for _, n := range root.field("metrics").list() {
-		key, about := n.field("key").plain(), n.field("metadata")
-		if key == "" || strings.HasPrefix(key, "func:") {
-			continue
-		}
-		all = append(all, Metadata{
-			Key:         key,
-			DisplayName: about.field("displayName").plain(),
-			Description: about.field("description").plain(),
-			Unit:        about.field("unit").plain(),
-		})
-	}
-	return all
-}
-
-func (p *manifestParser) vars(o object) []variable {
-	var all []variable
-	for _, v := range p.items(o, "vars") {
-		entry := p.object(v, variableKeys)
-		made := variable{
-			id:          entry.text("id"),
-			displayName: entry.text("displayName"),
-			otherwise:   entry.label("defaultValue"),
-			required:    entry.flag("required", false),
-		}
-		if made.id == "" {
-			entry.missing("id", "the id of the variable")
-		}
-		p.declared[made.id] = true
-		all = append(all, made)
-	}
-	return all
 }
 
 // items reads a list of no more entries than any package needs: ten times what

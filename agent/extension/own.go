@@ -19,11 +19,6 @@ func (p *manifestParser) parseSource(text string) (s source, problem, remark str
 	if !p.own {
 		return parseSource(text)
 	}
-	if arcs, found := strings.CutPrefix(text, "index:"); found {
-		s = source{kind: plan.FromIndex}
-		s.arcs, problem = parseArcs(arcs)
-		return s, problem, ""
-	}
 	switch text {
 	case "this:chassis.mac":
 		return source{kind: plan.FromChassisMAC}, "", ""
@@ -90,7 +85,7 @@ func (p *manifestParser) oid(o object, key string) string {
 
 // parseOID reads "oid:1.3.6...", with an error where it is none.
 func (p *manifestParser) parseOID(at value, text string) string {
-	s, problem, _ := parseOID(strings.TrimPrefix(text, "oid:"))
+	s, problem := parseOID(strings.TrimPrefix(text, "oid:"))
 	if problem != "" {
 		p.fail(at.node, at.path, problem)
 	}
@@ -134,7 +129,9 @@ func (p *manifestParser) ownDimension(o object, d *dimension) {
 		at, _ := o.get("text")
 		p.fail(at.node, at.path, "found "+strconv.Quote(at.plain())+", expected text, hex, mac, ip, date or bits")
 	}
-	d.source.form = form
+	if form != plan.FormAuto {
+		d.source.form = form
+	}
 	d.enum = p.enum(o)
 	if d.unless = o.text("unless"); d.unless != "" {
 		p.sets[d.unless] = true

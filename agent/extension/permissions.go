@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"github.com/edgehold/edgehold/agent/extension/mib"
 )
 
 // Permissions is what follows from the content of a package: what it would
@@ -73,6 +75,20 @@ func asked(what string, n *node) ask { return ask{what, n.line, n.col} }
 
 // PermissionsOf tells what a package that runs here asks for.
 func PermissionsOf(m *Manifest) Permissions { return m.asks.permissions() }
+
+// Resolve puts numbers in place of the names of objects, as Compile would with
+// the same MIBs: what has none stays a name, which is beyond any limit of OIDs.
+func (p Permissions) Resolve(mibs *mib.Set) Permissions {
+	k := compiler{options: CompileOptions{MIBs: mibs}}
+	a := p.asks
+	a.oids = slices.Clone(a.oids)
+	for i := range a.oids {
+		if o, ok := k.object(a.oids[i].what); ok && isName(a.oids[i].what) {
+			a.oids[i].what = o.oid
+		}
+	}
+	return a.permissions()
+}
 
 // ReadPermissions tells what a package of any data source asks for. Name is the
 // package as its user knows it, for messages.
@@ -178,7 +194,7 @@ func oidsIn(text string) []string {
 		}
 		all = append(all, plainOID(oid))
 	}
-	if s, problem, _ := parseOID(text); problem == "" {
+	if s, problem := parseOID(text); problem == "" {
 		all = append(all, s.text)
 	}
 	return all
@@ -282,7 +298,7 @@ func (c *limitCheck) say(limit string, a ask, text string) {
 }
 
 func (c *limitCheck) oid(oid string) bool {
-	if _, problem, _ := parseOID(oid); problem != "" {
+	if _, problem := parseOID(oid); problem != "" {
 		return false
 	}
 	return slices.ContainsFunc(c.limits.OIDs, func(root string) bool {

@@ -239,6 +239,7 @@ func checkNamed(t *testing.T, text string, p Permissions) {
 func FuzzPermissions(f *testing.F) {
 	f.Add([]byte(askingManifest))
 	f.Add([]byte(lintBase))
+	f.Add([]byte("name: x\nversion: 1\nsnmp: [{group: g, dimensions: [{key: d, value: \"$inetAddress(oid:IF-MIB::ifType, oid:ifDescr.1)\"}], metrics: [{key: a, value: \"oid:ifInOctets.1\"}]}]"))
 	f.Add([]byte("name: x\nversion: 1\nsnmp: [{group: g, metrics: [{key: a, value: 1.3.6.1}, {key: b, value: \" oid:1.3.6\"}, {key: c, value: \"oid: .1.3.6 \"}]}]"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 20_000 {
@@ -248,7 +249,7 @@ func FuzzPermissions(f *testing.F) {
 		if err != nil {
 			return
 		}
-		p := PermissionsOf(m)
+		p := PermissionsOf(m).Resolve(nil)
 		var allowed []string
 		for _, l := range p.OIDs {
 			allowed = append(allowed, l.What)
@@ -274,7 +275,7 @@ func readsIn(p *plan.Plan) []string {
 	var all []string
 	for _, b := range p.Blocks {
 		for _, d := range b.Dims {
-			all = append(all, d.Source.OID)
+			all = append(all, d.Source.OID, d.Source.Naming.By)
 		}
 		for _, m := range b.Metrics {
 			all = append(all, m.Source.OID)
@@ -286,7 +287,7 @@ func readsIn(p *plan.Plan) []string {
 // numeric tells a violation about an OID that is one.
 func numeric(text string) bool {
 	oid, _, _ := strings.Cut(strings.TrimPrefix(text, "reads "), ", beyond")
-	_, problem, _ := parseOID(oid)
+	_, problem := parseOID(oid)
 	return problem == ""
 }
 

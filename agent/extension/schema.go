@@ -9,7 +9,7 @@ var (
 		"name", "version", "minDynatraceVersion", "minEECVersion", "author", "vars", "metrics",
 		"featureSetsMetadata", "topology", "screens", "dashboards", "alerts", "documents", "logMetrics",
 		"logEvents", "logProcessingRules", "openpipeline", "openPipeline", "smartscape", "smartscapeTopology",
-		"snmp", "http",
+		"snmp", "snmptraps", "http",
 	}, notHere()...)
 	variableKeys = []string{
 		"id", "displayName", "description", "type", "maxLength", "required", "defaultValue", "pattern",
@@ -49,4 +49,5 @@ const (
 	maxMetrics                    = 500
 	maxDevices                    = 20_000
 	maxConfigurations             = 100
+	maxDescription                = 500 // characters
 )

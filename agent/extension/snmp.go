@@ -3,6 +3,7 @@ package extension
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/edgehold/edgehold/probes"
@@ -144,7 +145,7 @@ func (p *manifestParser) metric(v value, table bool) (metric, bool) {
 		return m, false
 	}
 	at, _ := o.get("value")
-	if m.source.kind != plan.FromScalar && m.source.kind != plan.FromConst {
+	if m.source.kind != plan.FromScalar && m.source.kind != plan.FromConst || m.source.naming.By != "" || m.source.naming.Kind != 0 {
 		p.remark(ruleValue, at.node, at.path, "found "+strconv.Quote(at.node.text)+", expected oid: or const:; metric left out")
 		return m, false
 	}
@@ -182,11 +183,7 @@ func (p *manifestParser) source(o object, table bool, s *source) bool {
 	}
 	parsed, problem, remark := p.parseSource(text)
 	if problem != "" {
-		rule := ruleValue
-		if notYet(problem) {
-			rule = ruleUnsupported
-		}
-		p.remark(rule, v.node, v.path, problem+" (left out)")
+		p.remark(ruleValue, v.node, v.path, problem+" (left out)")
 		return false
 	}
 	if remark != "" {
@@ -205,8 +202,8 @@ func (p *manifestParser) source(o object, table bool, s *source) bool {
 // checkForm remarks on a scalar in a table and a column outside of one.
 func (p *manifestParser) checkForm(v value, s *source, table bool) {
 	switch {
-	case s.kind != plan.FromScalar:
-	case table && isInstance(s.text):
+	case s.kind != plan.FromScalar || isName(s.text):
+	case table && strings.HasSuffix(s.text, ".0"):
 		p.remark(ruleTable, v.node, v.path, s.text+" ends in .0 but stands in a table, read as a scalar")
 	case !table && !isInstance(s.text):
 		p.remark(ruleTable, v.node, v.path, s.text+" does not end in .0 and stands outside of a table, read as a scalar")

@@ -36,6 +36,12 @@ func (k *compiler) level(g *group, sub *level) []plan.Block {
 		if !k.runs(cmp.Or(m.featureSet, l.featureSet, g.featureSet)) {
 			continue
 		}
+		made, o, ok := k.source(&m.source, l.table)
+		if !ok {
+			continue
+		}
+		k.wholeTable(m, made, o)
+		k.describe(m.key, m.typ)
 		if dims == nil {
 			dims = k.dims(g, sub, l.table)
 		}
@@ -49,7 +55,7 @@ func (k *compiler) level(g *group, sub *level) []plan.Block {
 			})
 		}
 		blocks[at].Metrics = append(blocks[at].Metrics,
-			plan.Metric{Key: m.key, Type: m.typ, Source: m.source.plan(l.table, k.vars), Number: m.number})
+			plan.Metric{Key: m.key, Type: m.typ, Source: made, Number: m.number})
 	}
 	return blocks
 }
@@ -64,7 +70,16 @@ func (k *compiler) dims(g *group, sub *level, table bool) []plan.Dim {
 	dims := make([]plan.Dim, 0, len(declared))
 	for i := range declared {
 		d := &declared[i]
-		made := plan.Dim{Key: d.key, Source: d.source.plan(table, k.vars), Filter: d.filter, Enum: d.enum}
+		made := plan.Dim{Key: d.key, Filter: d.filter, Enum: d.enum}
+		var o managed
+		var ok bool
+		if made.Source, o, ok = k.source(&d.source, table); !ok {
+			if d.filterVar != "" || d.filter != nil {
+				k.ofPackage(ruleFilter, d.source.node, "the filter goes with the dimension "+d.key+": all rows are kept")
+			}
+			continue
+		}
+		show(&made, o)
 		if d.filterVar != "" {
 			made.Filter = k.filter(d.filterVar)
 		}
@@ -76,7 +91,7 @@ func (k *compiler) dims(g *group, sub *level, table bool) []plan.Dim {
 			dims = append(dims, made)
 		}
 	}
-	return dims
+	return k.ofSite(dims)
 }
 
 // overlay puts dimensions before others, without those that the others declare

@@ -2,6 +2,7 @@ package extension
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -20,11 +21,8 @@ type source struct {
 	arcs     plan.Arcs // of an index, and of a join
 	join     bool
 	joinBy   string // OID
+	naming   plan.Naming
 }
-
-const noFunctions = "functions are not supported by this version: "
-
-const symbolic = "symbolic OIDs need MIB files, which this version does not read; write the number"
 
 // parseSource reads a value. The second result tells in words why it cannot be
 // used; the third, where not empty, is a remark on one that can.
@@ -32,14 +30,18 @@ func parseSource(text string) (s source, problem, remark string) {
 	head, rest, found := strings.Cut(text, ":")
 	switch {
 	case strings.HasPrefix(text, "$"):
-		name, _, _ := strings.Cut(text, "(")
-		return s, noFunctions + name, ""
+		s, problem = parseFunction(text)
+		return s, problem, ""
 	case found && head == "oid":
-		return parseOID(rest)
+		s, problem = parseObject(rest)
+		return s, problem, ""
 	case found && head == "const":
 		return source{kind: plan.FromConst, text: rest}, "", ""
 	case found && head == "var":
 		return source{text: strings.TrimSpace(rest)}, "", ""
+	case found && head == "index":
+		s, problem = parseIndex(rest)
+		return s, problem, ""
 	case text == "this:device.address":
 		return source{kind: plan.FromDeviceAddress}, "", ""
 	case text == "this:device.port":
@@ -47,55 +49,80 @@ func parseSource(text string) (s source, problem, remark string) {
 	case found && head == "this":
 		return s, fmt.Sprintf("found %q, expected this:device.address or this:device.port", text), ""
 	}
-	s, problem, _ = parseOID(text)
+	s, problem = parseOID(text)
 	if problem == "" {
 		return s, "", "taken as an OID, write oid: before it"
 	}
-	return s, fmt.Sprintf("found %q, expected oid:, const:, var: or this:", text), ""
+	return s, fmt.Sprintf("found %q, expected oid:, const:, var:, this: or index:", text), ""
 }
 
-// notYet tells a problem of this version from one of the package.
-func notYet(problem string) bool {
-	return strings.HasPrefix(problem, noFunctions) || strings.HasSuffix(problem, symbolic)
+// parseIndex reads arcs of the row's index, counted from 1, and how they are
+// shown: "1", "-1", "2-5", "2-", and with ":mac" behind it an address.
+func parseIndex(text string) (source, string) {
+	arcs, word, _ := strings.Cut(text, ":")
+	form, known := textForms[word]
+	if !known {
+		return source{}, fmt.Sprintf("found index:%s, expected nothing behind the arcs, or :text, :hex, :mac, :ip, :date or :bits", text)
+	}
+	s := source{kind: plan.FromIndex, form: form}
+	var problem string
+	s.arcs, problem = parseArcs(arcs)
+	return s, problem
 }
 
-func parseOID(text string) (s source, problem, remark string) {
+// isName tells the name of an object from a number.
+func isName(text string) bool {
+	return strings.ContainsFunc(text, func(r rune) bool { return r != '.' && (r < '0' || r > '9') })
+}
+
+// parseObject reads an OID, or the name of an object in a MIB, which is looked
+// up when the package is compiled.
+func parseObject(text string) (source, string) {
+	name := strings.TrimSpace(text)
+	if !isName(name) {
+		return parseOID(text)
+	}
+	if !objectName.MatchString(name) {
+		return source{}, fmt.Sprintf("found %q, expected a number such as 1.3.6.1.2.1.1.5.0, or a name such as IF-MIB::ifDescr", text)
+	}
+	return source{kind: plan.FromScalar, text: name}, ""
+}
+
+// objectName is MODULE::name.1.2, the module and the arcs not needed.
+var objectName = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9_.-]*::)?[A-Za-z][A-Za-z0-9_-]*(\.[0-9]+)*$`)
+
+func parseOID(text string) (s source, problem string) {
 	oid := strings.TrimPrefix(strings.TrimSpace(text), ".")
-	if strings.ContainsFunc(oid, func(r rune) bool { return r != '.' && (r < '0' || r > '9') }) {
-		return s, fmt.Sprintf("found %q: %s", text, symbolic), ""
+	if isName(oid) {
+		return s, fmt.Sprintf("found %q, expected an OID", text)
 	}
 	arcs := strings.Split(oid, ".")
 	if len(arcs) < 2 || len(arcs) > 128 {
-		return s, fmt.Sprintf("found %q, expected an OID of 2 to 128 numbers", text), ""
+		return s, fmt.Sprintf("found %q, expected an OID of 2 to 128 numbers", text)
 	}
 	for i, arc := range arcs {
 		n, err := strconv.ParseUint(arc, 10, 32)
 		if err != nil || len(arc) > 1 && arc[0] == '0' {
-			return s, fmt.Sprintf("found %q, which is not an OID: %q is not a number from 0 to 4294967295", text, arc), ""
+			return s, fmt.Sprintf("found %q, which is not an OID: %q is not a number from 0 to 4294967295", text, arc)
 		}
 		if i == 0 && n > 2 || i == 1 && n > 39 && arcs[0] != "2" {
-			return s, fmt.Sprintf("found %q, which is not an OID: no OID begins with %s.%s", text, arcs[0], arcs[1]), ""
+			return s, fmt.Sprintf("found %q, which is not an OID: no OID begins with %s.%s", text, arcs[0], arcs[1])
 		}
 	}
-	return source{kind: plan.FromScalar, text: oid}, "", ""
+	return source{kind: plan.FromScalar, text: oid}, ""
 }
 
-// isInstance tells whether an OID names a scalar and not a column.
-func isInstance(oid string) bool { return strings.HasSuffix(oid, ".0") }
-
-// plan is the source for a block, with variables filled in.
-func (s *source) plan(table bool, vars map[string]string) plan.Source {
-	made := plan.Source{Kind: s.kind, Text: s.text, Form: s.form}
-	switch s.kind {
-	case 0:
-		made.Kind, made.Text = plan.FromConst, vars[s.text]
-	case plan.FromIndex:
-		made.Arcs = s.arcs
-	case plan.FromScalar:
-		made.Text, made.OID, made.Fallback = "", s.text, s.fallback
-		if table && !isInstance(s.text) {
-			made.Kind, made.Arcs, made.Join, made.JoinBy = plan.FromColumn, s.arcs, s.join, s.joinBy
+// isInstance tells whether an OID names a scalar or one row of a column: it ends
+// in .0, or lies below a column that is known.
+func isInstance(oid string) bool {
+	if strings.HasSuffix(oid, ".0") {
+		return true
+	}
+	parent := oid[:max(strings.LastIndexByte(oid, '.'), 0)]
+	for ; parent != ""; parent = parent[:max(strings.LastIndexByte(parent, '.'), 0)] {
+		if knownColumn(parent) {
+			return true
 		}
 	}
-	return made
+	return false
 }

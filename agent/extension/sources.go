@@ -45,6 +45,20 @@ func dataSources() []dataSource {
 			manifest: snmpManifest, configuration: snmpConfiguration, compile: compileSNMP,
 			asks: snmpAsks, targets: snmpTargets,
 		},
+		{
+			name: "prometheus", keys: prometheusKeys,
+			manifest: prometheusManifest, configuration: prometheusConfiguration, compile: compilePrometheus,
+			targets: prometheusTargets,
+		},
+		{
+			name: "snmptraps", keys: []string{"snmptraps"},
+			manifest: trapsManifest, configuration: trapsConfiguration, compile: compileTraps,
+		},
+		{
+			name: "http", keys: []string{"http"},
+			manifest: httpManifest, configuration: httpConfiguration, compile: compileHTTP,
+			targets: httpTargets,
+		},
 	}
 }
 

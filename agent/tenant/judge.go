@@ -79,16 +79,18 @@ func JudgePackage(fsys fs.FS, name string, configurations []extension.Configurat
 	} else {
 		name = ""
 	}
+	mibs, _ := extension.PackageMIBs(fsys)
 	for _, c := range configurations {
-		p, warnings, err := extension.Compile(m, c, extension.CompileOptions{})
+		c.Version = m.Version // which version it is for is told elsewhere
+		p, warnings, err := extension.Compile(m, c, extension.CompileOptions{MIBs: mibs})
 		j.lose(warnings)
 		switch {
 		case err != nil && name != "": // it is only that no variable has a value
 		case err != nil:
 			j.worse(RunsPartly, strings.Split(err.Error(), "\n")...)
-		case len(p.Blocks) == 0 && name != "":
+		case p.Empty() && name != "":
 			j.worse(RunsNo, "nothing of it can be collected")
-		case len(p.Blocks) == 0:
+		case p.Empty():
 			j.worse(RunsPartly, "the configuration "+c.Name+" collects nothing")
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/edgehold/edgehold/agent"
 	"github.com/edgehold/edgehold/agent/config"
 	"github.com/edgehold/edgehold/sign"
 	"github.com/edgehold/edgehold/sign/store"
@@ -22,13 +23,17 @@ func (f *stateFlag) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.stateDir, "state-dir", "", "folder of the agent's state (default: state_dir of the configuration)")
 }
 
+// folder is where the agent keeps its state.
+func (f *stateFlag) folder(configPath string) string {
+	if f.stateDir != "" {
+		return f.stateDir
+	}
+	return config.StateDirOf(configPath)
+}
+
 // packages opens the store of packages.
 func (f *stateFlag) packages(configPath string) (*store.Store, error) {
-	dir := f.stateDir
-	if dir == "" {
-		dir = config.StateDirOf(configPath)
-	}
-	s, err := store.Open(dir)
+	s, err := store.Open(f.folder(configPath))
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +124,18 @@ func (f *installFlags) run(cmd *cobra.Command, what string) error {
 	if err != nil {
 		return refusedPackage(what, err)
 	}
+	f.compileMIBs(cmd, x)
 	return printInstalled(cmd, made, x)
+}
+
+// compileMIBs reads the MIB files of a package once and for all, so that the
+// start of the agent does not have to.
+func (f *installFlags) compileMIBs(cmd *cobra.Command, x *examined) {
+	shelf := agent.NewMIBShelf(agent.MIBShelfOptions{State: f.folder(f.config), Writes: true, Site: config.MIBsOf(f.config)})
+	_, warnings := shelf.Of(x.pkg.FS, x.pkg.Digest)
+	for _, w := range warnings {
+		warn(cmd, w)
+	}
 }
 
 func printInstalled(cmd *cobra.Command, made store.Entry, x *examined) error {

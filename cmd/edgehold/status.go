@@ -65,6 +65,7 @@ func printStatus(w io.Writer, st control.Status, v view) {
 		fmt.Fprintf(w, "\npackages\n")
 		printPackages(w, st.Packages)
 	}
+	printUsage(w, st.Usage)
 	printClock(w, st.Clock)
 	printStore(w, st)
 	if !st.Clock.Time.IsZero() {

@@ -101,11 +101,30 @@ type deviceColumns struct {
 }
 
 func printDevice(w io.Writer, d control.Device, c deviceColumns) {
+	if d.Source != nil {
+		fmt.Fprintf(w, "  %-11s  %-*s  %s\n", cmp.Or(d.State, d.Status), c.label, d.Label, sourceText(d, c.now))
+		for _, reason := range reasons(d) {
+			fmt.Fprintf(w, "  %-11s    %s\n", "", reason)
+		}
+		return
+	}
 	fmt.Fprintf(w, "  %-11s  %-*s  every %-6s %s%s\n", cmp.Or(d.State, d.Status), c.label, d.Label,
 		span(seconds(d.IntervalS)), polledText(d, c.now), oddities(d))
 	for _, reason := range reasons(d) {
 		fmt.Fprintf(w, "  %-11s    %s\n", "", reason)
 	}
+}
+
+// sourceText tells what has arrived at a source.
+func sourceText(d control.Device, now time.Time) string {
+	text := fmt.Sprintf("%d received", d.Source.Received)
+	if d.Source.Dropped > 0 {
+		text += fmt.Sprintf(", %d dropped", d.Source.Dropped)
+	}
+	if !d.LastOK.IsZero() {
+		text += fmt.Sprintf(", the last %s ago", span(now.Sub(d.LastOK)))
+	}
+	return text
 }
 
 // polledText tells what came of the last poll and, where nothing did, when

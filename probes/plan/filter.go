@@ -20,24 +20,28 @@ const (
 )
 
 // Match tells whether value passes. A nil Filter lets everything pass.
-func (f *Filter) Match(value string) bool {
+func (f *Filter) Match(value string) bool { return f.matchEither(value, value) }
+
+// matchEither tells whether a value that has two forms passes, such as a number
+// and its name: what is compared with it may be either.
+func (f *Filter) matchEither(value, raw string) bool {
 	if f == nil {
 		return true
 	}
 	switch f.op {
 	case "eq":
-		return value == f.text
+		return value == f.text || raw == f.text
 	case "prefix":
-		return strings.HasPrefix(value, f.text)
+		return strings.HasPrefix(value, f.text) || strings.HasPrefix(raw, f.text)
 	case "suffix":
-		return strings.HasSuffix(value, f.text)
+		return strings.HasSuffix(value, f.text) || strings.HasSuffix(raw, f.text)
 	case "contains":
-		return strings.Contains(value, f.text)
+		return strings.Contains(value, f.text) || strings.Contains(raw, f.text)
 	case "not":
-		return !f.parts[0].Match(value)
+		return !f.parts[0].matchEither(value, raw)
 	}
 	for _, part := range f.parts {
-		if part.Match(value) != (f.op == "and") {
+		if part.matchEither(value, raw) != (f.op == "and") {
 			return f.op == "or"
 		}
 	}

@@ -195,6 +195,11 @@ type Identity struct {
 	ChassisMAC string // lower case with colons; "" while it is not known
 }
 
+// Empty tells whether nothing is collected.
+func (p *Plan) Empty() bool {
+	return len(p.Blocks) == 0 && p.Exposition == nil && p.Traps == nil && p.Documents == nil
+}
+
 // Intervals lists the intervals of the plan, shortest first.
 func (p *Plan) Intervals() []time.Duration {
 	var all []time.Duration

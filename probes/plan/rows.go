@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"strings"
 
 	"github.com/edgehold/edgehold/probes"
 )
@@ -165,7 +166,7 @@ func (p *poll) refresh(b *Block, bs *blockState, r *row) {
 	texts := p.textsOf(b, r)
 	r.matches = true
 	for i := range b.Dims {
-		if !b.Dims[i].Filter.Match(texts[i]) {
+		if d := &b.Dims[i]; d.Filter != nil && !d.Filter.matchEither(texts[i], p.raw(d, &p.dims[i], r.index, texts[i])) {
 			r.matches = false
 		}
 	}
@@ -194,6 +195,19 @@ func (p *poll) textsOf(b *Block, r *row) []string {
 		p.texts = append(p.texts, text)
 	}
 	return p.texts
+}
+
+// raw is the text of a dimension before it was made more readable: a number in
+// place of its name, an address without its site.
+func (p *poll) raw(d *Dim, l *lookup, index, text string) string {
+	if d.Enum == nil && d.Show == nil && d.Prefix == "" {
+		return text
+	}
+	c, _ := p.find(l, index)
+	if plain := (Dim{Source: Source{Form: d.Source.Form}}); !d.Source.Naming.set() && d.Source.Form != FormBits {
+		return plain.text(c)
+	}
+	return strings.TrimPrefix(text, d.Prefix)
 }
 
 func (p *poll) dimensions(b *Block, bs *blockState, texts []string) *probes.Dimensions {

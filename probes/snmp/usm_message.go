@@ -7,6 +7,7 @@ const (
 	usmModel    = 3 // msgSecurityModel
 	minEngineID = 5 // bytes (RFC 3411, SnmpEngineID)
 	maxEngineID = 32
+	reportable  = 0x04 // of msgFlags
 )
 
 // sealed is a v3 message that came, its parts pointing into the datagram.
@@ -14,6 +15,7 @@ type sealed struct {
 	message  []byte
 	msgID    int64
 	level    byte
+	asks     bool // for a report, where it cannot be taken
 	engineID []byte
 	clock    clockOf
 	user     []byte
@@ -69,7 +71,7 @@ func (m *sealed) header(b []byte) (ok bool) {
 	if !ok || len(flags) != 1 {
 		return false
 	}
-	m.level = flags[0] & authPriv
+	m.level, m.asks = flags[0]&authPriv, flags[0]&reportable != 0
 	model, b, ok := integer(b)
 	return ok && model == usmModel && len(b) == 0
 }

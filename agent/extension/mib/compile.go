@@ -44,6 +44,7 @@ func Compile(files fs.FS, more ...*Set) (*Set, []Warning) {
 
 type compiler struct {
 	outside  *Set
+	ready    map[string][]*typeDef // types outside, by name
 	modules  map[string]*module
 	ordered  []*module
 	byName   map[string][]*definition
@@ -63,7 +64,13 @@ func compile(files fs.FS, outside *Set) (*Set, []Warning) {
 	c := &compiler{
 		outside: outside, budget: maxNames,
 		modules: map[string]*module{}, byName: map[string][]*definition{}, types: map[string][]namedSyntax{},
-		named: map[namedSyntax]*typeDef{}, said: map[string]bool{},
+		named: map[namedSyntax]*typeDef{}, said: map[string]bool{}, ready: map[string][]*typeDef{},
+	}
+	for _, t := range outside.all() {
+		for i := range t.types[1:] {
+			d := &t.types[i+1]
+			c.ready[d.name] = append(c.ready[d.name], d)
+		}
 	}
 	c.readAll(files)
 	set := &Set{tables: []*table{c.build()}}

@@ -32,6 +32,7 @@ type lexer struct {
 	pos      int
 	line     int
 	repair   bool
+	repaired int // where the next assignment is, when the way there was looked through
 	unclosed int // line of a quote that nothing closes, 0 for none
 }
 
@@ -106,27 +107,23 @@ var quotes = []struct{ open, end string }{
 func (l *lexer) takeQuoted(rest, open, end string) (token, int) {
 	limit := len(rest)
 	if l.repair {
-		limit = repairedEnd(rest)
+		if l.repaired <= l.pos {
+			l.repaired = l.pos + nextAssignment(rest)
+		}
+		limit = l.repaired - l.pos
 	}
-	for from := len(open); from < limit; {
-		i := strings.Index(rest[from:limit], end)
-		if i < 0 {
-			break
-		}
-		i += from
-		if !strings.HasPrefix(rest[i+len(end):], end) {
-			return token{kind: quoted, text: rest[len(open):i]}, i + len(end)
-		}
-		from = i + 2*len(end) // a doubled quote stands for one
+	start := min(len(open), limit) // a doubled quote, which stands for one, ends a text and begins another: no matter
+	if i := strings.Index(rest[start:limit], end); i >= 0 {
+		return token{kind: quoted, text: rest[start : start+i]}, start + i + len(end)
 	}
 	if !l.repair {
 		l.unclosed = l.line
 	}
-	return token{kind: quoted, text: rest[len(open):max(limit, len(open))]}, max(limit, len(open))
+	return token{kind: quoted, text: rest[start:limit]}, max(limit, len(open))
 }
 
-// repairedEnd is where a line begins with an assignment.
-func repairedEnd(rest string) int {
+// nextAssignment is where a line begins with one.
+func nextAssignment(rest string) int {
 	for from := 0; ; {
 		i := strings.IndexByte(rest[from:], '\n')
 		if i < 0 {
@@ -153,7 +150,7 @@ func takeWord(rest string) (token, int) {
 
 // takeRadix takes '0F'H or '01'B; what is too long for a number counts as 0.
 func takeRadix(rest string) (token, int) {
-	line, _, _ := strings.Cut(rest, "\n")
+	line := firstLine(rest, maxName)
 	i := strings.IndexByte(line[1:], '\'') + 1
 	if i < 1 || i+1 >= len(line) || !strings.ContainsRune("hHbB", rune(line[i+1])) {
 		return token{kind: symbol, text: rest[:1]}, 1
@@ -174,23 +171,29 @@ func takeRadix(rest string) (token, int) {
 // many write "--" within a comment and mean nothing by it.
 func commentLength(rest string) int {
 	if strings.HasPrefix(rest, "/*") {
-		if i := strings.Index(rest, "*/"); i > 0 {
-			return i + 2
-		}
-		return 2
+		return max(strings.Index(rest[:min(len(rest), maxComment)], "*/"), 0) + 2
 	}
 	if !opensComment(rest) {
 		return 0
 	}
-	line, _, _ := strings.Cut(rest, "\n")
-	if !strings.HasPrefix(line, "--") || strings.HasPrefix(line, "---") {
-		return len(line)
+	line := firstLine(rest, maxComment)
+	if strings.HasPrefix(line, "--") && !strings.HasPrefix(line, "---") {
+		if i := strings.Index(line[2:], "--"); i >= 0 && looksLikeCode(line[i+4:]) {
+			return i + 4
+		}
 	}
-	i := strings.Index(line[2:], "--")
-	if i < 0 || !looksLikeCode(line[i+4:]) {
-		return len(line)
+	if i := strings.IndexByte(rest, '\n'); i >= 0 {
+		return i
 	}
-	return i + 4
+	return len(rest)
+}
+
+const maxComment = 4096 // bytes that are searched for the end of a comment
+
+// firstLine gives the first line, or the beginning of it.
+func firstLine(text string, limit int) string {
+	line, _, _ := strings.Cut(text[:min(len(text), limit)], "\n")
+	return line
 }
 
 // opensComment knows the two hyphens, and the dashes that a word processor

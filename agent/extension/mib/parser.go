@@ -46,8 +46,8 @@ type part struct {
 type syntax struct {
 	line     int
 	base     Type   // of a type of the language itself
-	ref      string // name of another type
-	sequence bool   // a row, or a choice: no value
+	ref      string // name of another type; with no base either, what has no value
+	sequence bool   // a row
 	many     bool   // SEQUENCE OF: a table
 	hint     string
 	enum     map[int64]string
@@ -67,6 +67,8 @@ const (
 	maxName = 255 // characters
 	maxEnum = 4096
 	maxList = 256
+
+	moduleCost = 100 // of the budget
 )
 
 func (p *parser) peek(n int) token {
@@ -135,6 +137,7 @@ func (p *parser) header() bool {
 		imports: map[string]string{}, defs: map[string]*definition{}, types: map[string]*syntax{},
 	}
 	p.modules = append(p.modules, p.mod)
+	*p.budget -= moduleCost
 	if p.peek(0).is("{") {
 		p.skipGroup()
 	}
@@ -317,7 +320,8 @@ func (p *parser) syntax() *syntax {
 	p.advance()
 	s := &syntax{line: t.line}
 	switch t.text {
-	case "SEQUENCE", "CHOICE", "SET":
+	case "CHOICE":
+	case "SEQUENCE", "SET":
 		s.sequence = true
 		if p.accept("OF") {
 			s.many = true
@@ -329,7 +333,7 @@ func (p *parser) syntax() *syntax {
 		p.accept("IDENTIFIER")
 	}
 	s.base = baseTypes[t.text]
-	if s.base == None && !s.sequence {
+	if s.base == None && !s.sequence && t.text != "CHOICE" {
 		s.ref = keep(t.text)
 		if p.accept(".") && p.peek(0).kind == word { // MODULE.Type
 			s.ref = keep(p.advance().text)
@@ -342,10 +346,12 @@ func (p *parser) syntax() *syntax {
 func (p *parser) refinement(s *syntax) {
 	for {
 		switch {
-		case p.peek(0).is("(") || (s.sequence && p.peek(0).is("{")):
+		case p.peek(0).is("(") || (p.peek(0).is("{") && s.base == None && s.ref == ""):
 			p.skipGroup()
 		case p.peek(0).is("{") && s.enum == nil:
-			s.enum = p.namedNumbers()
+			if enum := p.namedNumbers(); len(enum) > 0 {
+				s.enum = enum
+			}
 		default:
 			return
 		}
@@ -375,16 +381,16 @@ func (p *parser) namedNumbers() map[int64]string {
 		case t.is("}"):
 			return enum
 		case t.is("("):
-			if n := p.peek(0); n.kind == number && label != "" && len(enum) < maxEnum && p.spend() {
-				if _, twice := enum[n.num]; !twice {
-					enum[n.num] = keep(label)
-				}
+			n := p.peek(0)
+			_, twice := enum[n.num]
+			if n.kind == number && label != "" && !twice && len(enum) < maxEnum && p.spend() {
+				enum[n.num] = keep(label)
 			}
 			label = ""
 		case t.is(",") || t.is(")"):
 			label = ""
 		case t.kind == word || t.kind == number:
-			label = strings.TrimLeft(label+" "+t.text, " ")[:min(len(label)+1+len(t.text), maxName)]
+			label = strings.TrimSpace(keep(label) + " " + t.text) // some have blanks in them
 		}
 	}
 }

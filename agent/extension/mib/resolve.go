@@ -13,7 +13,9 @@ const (
 
 const (
 	maxArc      = 1<<32 - 1
-	maxTypes    = 32 // types that build on each other
+	maxDepth    = 10_000 // definitions on the way to one
+	maxOthers   = 8      // definitions of a name elsewhere that are tried
+	maxTypes    = 32     // types that build on each other
 	maxAugments = 8
 	genericTrap = "1.3.6.1.6.3.1.1.5"
 	snmpGroup   = mib2 + ".11"
@@ -30,33 +32,29 @@ func (c *compiler) once(d *definition, key, format string, args ...any) {
 	}
 }
 
-// place gives the OID of a definition, "" when it has none. Failures are kept
-// at the top only: beneath it they may come of the way there.
+// place gives the OID of a definition, "" when it has none. Each is worked out
+// once: what fails on a round way has failed.
 func (c *compiler) place(d *definition, depth int) string {
-	switch d.state {
-	case resolved:
+	switch {
+	case d.state == resolved || d.state == failed:
 		return d.oid
-	case failed:
-		return ""
-	case busy:
+	case d.state == busy:
 		c.once(d, "="+d.name, "%s is defined by itself; it and what is beneath it is left out", clip(d.name))
 		return ""
-	}
-	if depth > maxArcs {
-		c.once(d, "deep", "%s is deeper than %d levels and left out", clip(d.name), maxArcs)
+	case depth > maxDepth:
 		return ""
 	}
 	d.state = busy
 	oid := c.value(d, depth)
-	switch {
-	case oid != "" && isOID(oid):
-		d.oid, d.state = oid, resolved
-	case depth == 0:
-		d.state = failed
-	default:
-		d.state = unseen
+	if oid != "" && !isOID(oid) {
+		c.once(d, "deep", "%s is deeper than %d levels; it and what is beneath it is left out", clip(d.name), maxArcs)
+		oid = ""
 	}
-	return d.oid
+	d.oid, d.state = oid, resolved
+	if oid == "" {
+		d.state = failed
+	}
+	return oid
 }
 
 func (c *compiler) value(d *definition, depth int) string {
@@ -81,7 +79,11 @@ func (c *compiler) value(d *definition, depth int) string {
 		if found == "" && p.hasNum {
 			found = strconv.FormatInt(p.num, 10)
 		}
-		if found == "" || (i > 0 && parentOID(found) != oid) {
+		if found == "" {
+			return ""
+		}
+		if i > 0 && parentOID(found) != oid {
+			c.once(d, "/"+d.name, "%s: %s is not beneath what stands before it; write its number; %s is left out", clip(d.name), clip(p.name), clip(d.name))
 			return ""
 		}
 		oid = found
@@ -122,8 +124,8 @@ func (c *compiler) lookup(d *definition, name string, depth int) string {
 	} else if oid := c.outsideOID(from, name); oid != "" && len(candidates) == 0 {
 		return oid
 	}
-	for _, other := range c.byName[name] {
-		if other.module != d.module && len(candidates) < 8 {
+	for _, other := range c.byName[name][:min(len(c.byName[name]), maxOthers)] {
+		if other.module != d.module {
 			candidates = append(candidates, other)
 		}
 	}
@@ -153,7 +155,7 @@ func (c *compiler) outsideOID(module, name string) string {
 
 // typeOf gives a type with all it inherits; nil when something is not known.
 func (c *compiler) typeOf(m *module, s *syntax, depth int) *typeDef {
-	if s.base != None || s.sequence {
+	if s.base != None || s.ref == "" {
 		return &typeDef{base: s.base, hint: s.hint, enum: s.enum}
 	}
 	found := c.typeNamed(m, s, depth)
@@ -179,7 +181,7 @@ func (c *compiler) typeNamed(m *module, s *syntax, depth int) *typeDef {
 		return c.declared(namedSyntax{other, s.ref}, depth)
 	}
 	if from != "" {
-		if d := c.outside.typeOf(from, s.ref); d != nil {
+		if d := c.outsideType(from, s.ref); d != nil {
 			return d
 		}
 	}
@@ -188,7 +190,17 @@ func (c *compiler) typeNamed(m *module, s *syntax, depth int) *typeDef {
 			return c.declared(other, depth)
 		}
 	}
-	return c.outside.typeOf("", s.ref)
+	return c.outsideType("", s.ref)
+}
+
+// outsideType takes an empty module for any.
+func (c *compiler) outsideType(module, name string) *typeDef {
+	for _, d := range c.ready[name] {
+		if name != "" && (module == "" || d.module == module) {
+			return d
+		}
+	}
+	return nil
 }
 
 // declared gives the type of a declaration, under its name.
@@ -205,7 +217,7 @@ func (c *compiler) declared(n namedSyntax, depth int) *typeDef {
 	}
 	own := &typeDef{module: n.module.name, name: n.name, base: d.base, hint: d.hint, enum: d.enum}
 	// SMIv1 has no hints: DisplayString and MacAddress mean what they mean since
-	if std := c.outside.typeOf("", n.name); own.hint == "" && std != nil && std.base == own.base {
+	if std := c.outsideType("", n.name); own.hint == "" && std != nil && std.base == own.base {
 		own.hint = std.hint
 	}
 	c.named[n] = own
@@ -241,11 +253,11 @@ func isRow(d *definition) bool {
 	if d.macro != "OBJECT-TYPE" || (d.syntax != nil && d.syntax.many) {
 		return false
 	}
-	if d.list != nil || d.augments != "" || d.syntax == nil {
-		return d.syntax == nil || d.syntax.base == None
+	if d.syntax == nil || d.syntax.base != None {
+		return d.syntax == nil && (d.list != nil || d.augments != "")
 	}
 	row := d.module.types[d.syntax.ref]
-	return d.syntax.sequence || (row != nil && row.sequence)
+	return d.list != nil || d.augments != "" || d.syntax.sequence || (row != nil && row.sequence)
 }
 
 func isTable(d *definition) bool {

@@ -159,17 +159,6 @@ func (t *table) object(e *entry) Object {
 	return o
 }
 
-func (s *Set) typeOf(module, name string) *typeDef {
-	for _, t := range s.all() {
-		for i := range t.types {
-			if d := &t.types[i]; d.name == name && name != "" && (module == "" || d.module == module) {
-				return d
-			}
-		}
-	}
-	return nil
-}
-
 // index sorts the entries and makes the way by name.
 func (t *table) index() {
 	sort.Sort(byOID(t.entries))

@@ -63,6 +63,7 @@ func open(bundle []byte) (stored, error) {
 		}
 	}
 	if !bytes.Contains(parts["extension.zip.sig"], []byte("-----BEGIN CMS-----")) {
+		//lint:ignore ST1005 the words of the real one
 		return stored{}, errors.New("Extension signature is not valid")
 	}
 	inner := parts["extension.zip"]

@@ -1,0 +1,367 @@
+package snmp
+
+import (
+	"bytes"
+	"crypto/subtle"
+	"errors"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/edgehold/edgehold/probes"
+)
+
+// trapRefusal is why a datagram was not taken.
+type trapRefusal uint8
+
+// The refusals.
+const (
+	refusedSource trapRefusal = iota
+	refusedMalformed
+	refusedCommunity
+	refusedUser
+	refusedLevel
+	refusedKeys
+	refusedTime
+	refusalKinds
+)
+
+// refusalWords are for points and, with what to do, for people.
+var refusalWords = [refusalKinds]struct{ word, text string }{
+	refusedSource:    {"source", "from addresses that no source of the configuration holds"},
+	refusedMalformed: {"malformed", "could not be read"},
+	refusedCommunity: {"community", "with another community; compare it with that of the devices"},
+	refusedUser:      {"user", "of a v3 user that no source has"},
+	refusedLevel:     {"level", "at another security level than the user's; compare securityLevel"},
+	refusedKeys:      {"keys", "with a wrong signature or encryption; compare protocols and pass phrases of the v3 user"},
+	refusedTime:      {"time", "older than others of the same v3 engine: replayed, or the device lost its count of starts; restart this program to begin anew"},
+}
+
+// candidate is a source of the configuration that a datagram may be of.
+type candidate struct {
+	sub        *subscriber
+	credential probes.Credential
+}
+
+// candidates are the sources that hold an address.
+func (p *trapPort) candidates(from netip.Addr) []candidate {
+	var all []candidate
+	from = from.WithZone("")
+	for _, s := range *p.subs.Load() {
+		for _, e := range s.entries {
+			if e.From.Contains(from) {
+				all = append(all, candidate{s, e.Credential})
+			}
+		}
+	}
+	return all
+}
+
+// those keeps the candidates that f likes.
+func those(all []candidate, f func(c *probes.Credential) bool) []candidate {
+	var some []candidate
+	for _, c := range all {
+		if f(&c.credential) {
+			some = append(some, c)
+		}
+	}
+	return some
+}
+
+// once calls f once for each subscriber and keeps the candidates of those that
+// it is true for.
+func once(all []candidate, f func(t *trapSource) bool) []candidate {
+	verdicts := map[*subscriber]bool{}
+	var some []candidate
+	for _, c := range all {
+		verdict, known := verdicts[c.sub]
+		if !known {
+			verdict = f(c.sub.source)
+			verdicts[c.sub] = verdict
+		}
+		if verdict {
+			some = append(some, c)
+		}
+	}
+	return some
+}
+
+func refuse(all []candidate, why trapRefusal) {
+	once(all, func(t *trapSource) bool { t.refuse(why); return true })
+}
+
+// take reads one datagram and gives it to who wants it. The reply, if there is
+// one, may be in the memory of b.
+func (p *trapPort) take(b []byte, from netip.AddrPort) (reply []byte) {
+	all := p.candidates(from.Addr())
+	if len(all) == 0 {
+		for _, s := range *p.subs.Load() {
+			s.source.refuse(refusedSource)
+		}
+		return nil
+	}
+	version, ok := versionOf(b)
+	switch {
+	case ok && version == version3:
+		return p.takeSealed(b, from, all)
+	case ok:
+		return p.takePlain(b, from, all)
+	}
+	refuse(all, refusedMalformed)
+	return nil
+}
+
+// takePlain takes a message of v1 or v2c.
+func (p *trapPort) takePlain(b []byte, from netip.AddrPort, all []candidate) (reply []byte) {
+	m, ok := openCommunity(b)
+	if !ok {
+		refuse(all, refusedMalformed)
+		return nil
+	}
+	known := those(all, func(c *probes.Credential) bool {
+		return c.Version != probes.SNMPv3 && subtle.ConstantTimeCompare([]byte(c.Community.Reveal()), m.community) == 1
+	})
+	if len(known) == 0 {
+		refuse(all, refusedCommunity)
+		return nil
+	}
+	now := p.receiver.now()
+	if known = once(known, func(t *trapSource) bool { return t.admit(from.Addr(), now) }); len(known) == 0 {
+		return nil
+	}
+	n, ok := p.receiver.oids.notification(m.pdu, m.version)
+	if !ok {
+		refuse(known, refusedMalformed)
+		return nil
+	}
+	if !p.deliver(n, from, known) || !n.inform {
+		return nil
+	}
+	m.pdu[0] = berResponse // with the same id and varbinds (RFC 3416, section 4.2.7)
+	return b
+}
+
+// deliver gives a notification to its subscribers. false: nobody has room.
+func (p *trapPort) deliver(n notification, from netip.AddrPort, to []candidate) bool {
+	key := recentKey{from, n.id, n.oid}
+	if n.inform && p.informs.has(key, p.receiver.now()) {
+		return true
+	}
+	taken := len(once(to, func(t *trapSource) bool { return t.accept(&n, from.Addr()) })) > 0
+	if n.inform && taken {
+		p.informs.note(key)
+	}
+	return taken
+}
+
+// takeSealed takes a message of v3.
+func (p *trapPort) takeSealed(b []byte, from netip.AddrPort, all []candidate) (reply []byte) {
+	m, ok := openSealed(b)
+	if !ok || m.msgID < 0 {
+		refuse(all, refusedMalformed)
+		return nil
+	}
+	r := p.receiver
+	r.usm.Lock()
+	defer r.usm.Unlock()
+	s := sealedTrap{m: &m, id: string(m.engineID), own: r.ownEngine(), now: r.now(), receiver: r}
+	if s.id == "" && m.asks { // discovery (RFC 3414, section 4)
+		return s.report(errUnknownEngine)
+	}
+	users, why := s.users(all)
+	if why != nil {
+		return s.refuse(users, why)
+	}
+	if users = once(users, func(t *trapSource) bool { return t.admit(from.Addr(), s.now) }); len(users) == 0 {
+		return nil
+	}
+	if users, why = s.open(users); why != nil {
+		return s.refuse(users, why)
+	}
+	scope, ok := openScope(m.scoped)
+	n, whole := r.oids.notification(scope.pdu, version3)
+	switch {
+	case !ok || !whole:
+		refuse(users, refusedMalformed)
+	case n.inform && s.id != s.own.id:
+		return s.report(errUnknownEngine)
+	case p.deliver(n, from, users) && n.inform:
+		return s.respond(scope)
+	}
+	return nil
+}
+
+// ownEngine is made when the first message of v3 comes.
+func (r *TrapReceiver) ownEngine() *ownEngine {
+	if r.engine == nil {
+		var err error
+		if r.engine, err = newEngine(r.file, r.now()); err != nil {
+			r.log.Warn().Err(err).Msg("senders of SNMP v3 informs may have to find out the engine anew after a restart")
+		}
+	}
+	return r.engine
+}
+
+// sealedTrap is a message of v3 that is being looked at.
+type sealedTrap struct {
+	m        *sealed
+	id       string // of the engine that is authoritative
+	own      *ownEngine
+	now      time.Duration
+	receiver *TrapReceiver
+	user     *user // who has signed it
+}
+
+// users are the candidates that the message may be of, by its user and level.
+// With an error they are those that refuse it.
+func (s *sealedTrap) users(all []candidate) ([]candidate, error) {
+	if len(s.id) < minEngineID || len(s.id) > maxEngineID {
+		return all, errUnknownEngine
+	}
+	named := those(all, func(c *probes.Credential) bool { return c.Version == probes.SNMPv3 && c.User == string(s.m.user) })
+	if len(named) == 0 {
+		return all, errUnknownUser
+	}
+	level := those(named, func(c *probes.Credential) bool { return levelOf(*c) == s.m.level })
+	if len(level) == 0 {
+		return named, errLevel
+	}
+	return level, nil
+}
+
+// open finds the users whose keys fit, and looks at the time. The message is
+// then decrypted.
+func (s *sealedTrap) open(users []candidate) ([]candidate, error) {
+	whole := slices.Clone(s.m.message)
+	for i := range users {
+		u, err := s.receiver.senders.user(s.id, users[i].credential)
+		if err != nil {
+			continue
+		}
+		m, ok := openSealed(whole)
+		if !ok || m.level != noAuthNoPriv && !u.open(m.message) {
+			whole = slices.Clone(s.m.message)
+			continue
+		}
+		*s.m, s.user = m, u
+		fits := those(users, func(c *probes.Credential) bool { return keyOf(*c) == keyOf(u.credential) })
+		return fits, s.inTime()
+	}
+	return users, errWrongDigest
+}
+
+// inTime looks at the clock of a message whose signature is good.
+func (s *sealedTrap) inTime() error {
+	switch {
+	case s.m.level == noAuthNoPriv:
+		return nil
+	case s.id == s.own.id:
+		if !s.own.inTime(s.m.clock, s.now) {
+			return errNotInTime
+		}
+		return nil
+	}
+	from, fresh := s.receiver.senders.heard(s.id, s.m.clock, s.now)
+	if !fresh {
+		return errNotInTime
+	}
+	from.remember(s.user)
+	return nil
+}
+
+// refuse counts the refusal and reports it to who asks. Who looks for our time
+// does nothing wrong.
+func (s *sealedTrap) refuse(users []candidate, why error) []byte {
+	kind := refusedKeys
+	switch {
+	case errors.Is(why, errUnknownEngine):
+		kind = refusedMalformed
+	case errors.Is(why, errUnknownUser):
+		kind = refusedUser
+	case errors.Is(why, errLevel):
+		kind = refusedLevel
+	case errors.Is(why, errNotInTime):
+		kind = refusedTime
+	}
+	if kind != refusedTime || !s.m.asks || s.id != s.own.id {
+		refuse(users, kind)
+	}
+	switch {
+	case !s.m.asks:
+		return nil
+	case s.id != s.own.id:
+		return s.report(errUnknownEngine)
+	}
+	return s.report(why)
+}
+
+// report answers what cannot be taken, signed where the time is all that is
+// wrong: who does not know our keys could not check it.
+func (s *sealedTrap) report(why error) []byte {
+	n := 0
+	for i := 1; i <= len(reports); i++ {
+		if errors.Is(why, reports[reportOID(i)]) {
+			n = i
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	s.receiver.reported[n]++
+	a := s.answer(noAuthNoPriv)
+	if errors.Is(why, errNotInTime) {
+		a = s.answer(authNoPriv)
+	}
+	a.scoped = reportScope(s.own.id, reportOID(n), s.receiver.reported[n], s.requestID())
+	return s.seal(a)
+}
+
+func reportOID(n int) string { return "1.3.6.1.6.3.15.1.1." + strconv.Itoa(n) + ".0" }
+
+// requestID is that of a PDU that can be read, else 0.
+func (s *sealedTrap) requestID() uint32 {
+	if s.m.level == authPriv && s.user == nil {
+		return 0
+	}
+	scope, ok := openScope(s.m.scoped)
+	if !ok {
+		return 0
+	}
+	p, ok := openPDU(scope.pdu)
+	if !ok || p.id < 0 || p.id > 0x7fffffff {
+		return 0
+	}
+	return uint32(p.id)
+}
+
+// respond answers an inform in the security that it came with.
+func (s *sealedTrap) respond(to scope) []byte {
+	pdu := bytes.Clone(to.pdu)
+	pdu[0] = berResponse
+	w := writer{}
+	w.raw(string(pdu))
+	w.octets(string(to.name))
+	w.octets(string(to.engine))
+	w.head(berSequence, 0)
+	a := s.answer(s.m.level)
+	a.scoped = w.bytes()
+	return s.seal(a)
+}
+
+func (s *sealedTrap) answer(level byte) answer {
+	a := answer{msgID: uint32(s.m.msgID), level: level, engine: s.own.id, clock: s.own.clock(s.now), user: string(s.m.user)}
+	if s.user != nil {
+		a.keys = s.user.keys
+	}
+	return a
+}
+
+func (s *sealedTrap) seal(a answer) []byte {
+	reply, err := a.seal()
+	if err != nil {
+		s.receiver.log.Error().Err(err).Msg("an SNMP inform could not be answered")
+		return nil
+	}
+	return reply
+}
