@@ -24,6 +24,10 @@ missing_for_test() {
 	has mkfs.ext4 || echo e2fsprogs
 	has mkfs.xfs || echo xfsprogs
 	has promtool || echo prometheus
+	has prometheus-node-exporter || echo prometheus-node-exporter
+	has snmptrap || echo snmp
+	[[ -d /usr/share/snmp/mibs ]] || echo libsnmp-base
+	[[ -d /usr/lib/python3/dist-packages/pysnmp_mibs ]] || echo python3-pysnmp4-mibs
 	has_race || printf 'gcc\nlibc6-dev\n'
 }
 
