@@ -36,5 +36,8 @@ const (
 	SeverityKey = "edgehold.severity"     // the severity as it came, where no level has that name
 )
 
-// Source is the log.source of every record.
+// sourceKey is the attribute that says where a record comes from.
+const sourceKey = "log.source"
+
+// Source is the log.source of every record that names none itself.
 const Source = "edgehold"

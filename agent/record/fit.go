@@ -208,10 +208,13 @@ func propertyKey(key string) string {
 
 // attributeKey gives a key of a log record's attribute: letters, digits and
 // . _ - : of it, cut to its limit. What the record itself is made of gets
-// Edgehold's prefix.
+// Edgehold's prefix; a log.source goes before that of the agent.
 func attributeKey(key string) string {
+	if key == sourceKey {
+		return key
+	}
 	switch strings.ToLower(key) {
-	case "content", "timestamp", "severity", "loglevel", "log.source":
+	case "content", "timestamp", "severity", "loglevel", sourceKey:
 		return Source + "." + key
 	}
 	for i := range len(key) {

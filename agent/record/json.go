@@ -1,6 +1,7 @@
 package record
 
 import (
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -63,8 +64,10 @@ func AppendLogItem(dst []byte, r probes.Record) []byte {
 	if r.Severity != "" {
 		dst = append(appendString(append(dst, `"severity":`...), r.Severity), ',')
 	}
-	dst = append(dst, `"log.source":"`+Source+`"`...)
-	dst = appendString(append(dst, `,"content":`...), r.Content)
+	if !slices.ContainsFunc(r.Attributes, namesSource) {
+		dst = append(dst, `"`+sourceKey+`":"`+Source+`",`...)
+	}
+	dst = appendString(append(dst, `"content":`...), r.Content)
 	if len(r.Attributes) > 0 {
 		dst = appendMembers(append(dst, ','), r.Attributes)
 	}
@@ -74,6 +77,8 @@ func AppendLogItem(dst []byte, r probes.Record) []byte {
 	}
 	return append(dst, '}')
 }
+
+func namesSource(d probes.Dimension) bool { return d.Key == sourceKey }
 
 // appendMembers appends "key":"value" pairs with commas between them.
 func appendMembers(dst []byte, dims []probes.Dimension) []byte {
