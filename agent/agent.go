@@ -69,6 +69,7 @@ type Agent struct {
 	policy    atomic.Pointer[privacy.Policy] // nil: everything leaves as it is
 	ready     atomic.Pointer[clock.Clock]    // time, once the store may ask it
 	history   atomic.Pointer[string]         // why the history could not be written last; nil: it could
+	checking  atomic.Pointer[time.Time]      // since when packages are checked; nil: they are not
 	trustTick time.Duration                  // how often the trust folders are looked at
 
 	reloading sync.Mutex // one reload at a time

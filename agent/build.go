@@ -3,7 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -237,12 +237,19 @@ func configurationName(extension, file string, i int) string {
 	return name
 }
 
+// mostConfiguration is far above any list of devices, in bytes.
+const mostConfiguration = 16 << 20
+
 // readConfigurations reads a monitoring configuration. One that holds secrets
 // must not be readable by everybody.
 func readConfigurations(path string) ([]extension.Configuration, error) {
-	data, err := os.ReadFile(path)
+	data, err := config.ReadRegular(path, mostConfiguration)
 	if err != nil {
-		return nil, fmt.Errorf("read monitoring configuration: %w; give the JSON that says which devices to poll, as `configuration`", err)
+		var place *fs.PathError
+		if errors.As(err, &place) {
+			err = place.Err
+		}
+		return nil, fmt.Errorf("read monitoring configuration %s: %w; give the JSON that says which devices to poll, as `configuration`", path, err)
 	}
 	configurations, err := extension.ParseConfiguration(data, path)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/edgehold/edgehold/agent/extension/mib"
 )
@@ -153,12 +154,14 @@ func (s *MIBShelf) keep(path string, set *mib.Set) error {
 	if err := os.MkdirAll(s.cache, 0o755); err != nil {
 		return err
 	}
+	giveAs(s.cache, filepath.Dir(s.cache))
 	f, err := os.CreateTemp(s.cache, "new-")
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
 	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	giveAs(f.Name(), s.cache)
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
@@ -167,6 +170,18 @@ func (s *MIBShelf) keep(path string, set *mib.Set) error {
 		return err
 	}
 	return s.sweep()
+}
+
+// giveAs makes the owner of one file that of another: root installs packages for
+// the agent's user. Nobody else can, and has to.
+func giveAs(path, like string) {
+	info, err := os.Stat(like)
+	if err != nil || os.Geteuid() != 0 {
+		return
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		_ = os.Lchown(path, int(st.Uid), int(st.Gid))
+	}
 }
 
 // sweep removes the oldest files where there are too many.

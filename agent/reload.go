@@ -44,7 +44,7 @@ func (a *Agent) Reload(context.Context) error {
 	}
 	a.builder.warden = a.newWarden(cfg)
 	a.noteConfiguration(cfg)
-	for _, e := range a.apply(cfg, a.builder.Build(cfg)) {
+	for _, e := range a.rebuild(cfg) {
 		if e.Err != nil {
 			problems = append(problems, e.Err.Error())
 		}
@@ -54,6 +54,13 @@ func (a *Agent) Reload(context.Context) error {
 		return &control.Incomplete{Problems: problems}
 	}
 	return nil
+}
+
+// rebuild reads what cfg names and makes it what runs. First it stops what may
+// run no longer.
+func (a *Agent) rebuild(cfg *config.Config) []entryState {
+	a.stopRefused()
+	return a.apply(cfg, a.builder.Build(cfg))
 }
 
 // apply makes cfg, with the entries built from it, what runs. It returns what

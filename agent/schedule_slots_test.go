@@ -157,3 +157,20 @@ func BenchmarkSlot(b *testing.B) {
 		}
 	})
 }
+
+// What the schedule itself takes of a poll.
+func BenchmarkPoll(b *testing.B) {
+	s := newSchedule(64, nothing)
+	var tasks []probes.Task
+	for i := range 500 {
+		tasks = append(tasks, task(fmt.Sprint(i), fmt.Sprint(i), time.Minute, &fakeProbe{}))
+	}
+	s.Set(tasks)
+	e := s.entries["7"]
+	p := e.task.Probe.(*fakeProbe)
+	b.ReportAllocs()
+	for b.Loop() {
+		s.poll(b.Context(), e)
+		p.starts = p.starts[:0]
+	}
+}

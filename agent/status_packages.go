@@ -20,6 +20,9 @@ func (a *Agent) trustStatus() control.Trust {
 	if text := a.history.Load(); text != nil {
 		t.Warnings = append(t.Warnings, *text)
 	}
+	if began := a.checking.Load(); began != nil && time.Since(*began) >= trustSlow {
+		t.Warnings = append(t.Warnings, slowCheck(time.Since(*began).Truncate(time.Second)))
+	}
 	return t
 }
 

@@ -21,8 +21,6 @@ const (
 	// A configuration's change is told once it has lasted for so many rounds, so
 	// that a lost datagram is none.
 	steadyRounds = 2
-
-	ownSource = "edgehold" // log.source of the agent's own records
 )
 
 // statusTeller tells the environment how endpoints and configurations fare:
@@ -137,13 +135,13 @@ func (s *statusTeller) news(k *toldEndpoint, e entryState, x endpoint, now probe
 	if x.Message != "" {
 		text += " " + x.Message
 	}
-	attributes := append(e.attributes(string(x.Status)), probes.Dimension{Key: "log.source", Value: ownSource})
+	attributes := e.attributes(string(x.Status))
 	if x.Device != "" {
 		attributes = append(attributes, probes.Dimension{Key: "device.address", Value: e.address(x)})
 	}
-	return record.FitRecord(probes.Record{
+	return probes.Record{
 		Stamp: now, Severity: [...]string{"INFO", "INFO", "WARN", "ERROR"}[severity(x.Status)], Content: text, Attributes: attributes,
-	}), true
+	}, true
 }
 
 // attributes are those that the vendor's own tools give such a record.

@@ -296,14 +296,29 @@ func (w *warden) bounds(j *judged, m *extension.Manifest, entry *store.Entry) er
 			Mend: "install it again",
 		}
 	}
-	if entry == nil && j.Verdict != nil && w.admits && w.store != nil {
-		err := w.store.Admit(j.Name, j.Version, j.Digest)
-		if refusal(err) != nil {
-			return fmt.Errorf("package %s: %w", j.Package, err)
-		}
-		if err != nil { // it runs all the same: a full disk must not stop it
-			w.storeErr = fmt.Errorf("remember package %s: %w", j.Package, err)
-		}
+	if entry == nil && w.store != nil {
+		return w.admit(j)
+	}
+	return nil
+}
+
+// admit holds a package that is used from where it lies against what has run
+// here before, and remembers it.
+func (w *warden) admit(j *judged) error {
+	a := store.Admission{Name: j.Name, Version: j.Version, Digest: j.Digest}
+	if j.Verdict != nil {
+		a.Signer = j.Verdict.Signer().Fingerprint
+	}
+	do := w.store.Admissible
+	if w.admits {
+		do = w.store.Admit
+	}
+	err := do(a)
+	if refusal(err) != nil {
+		return fmt.Errorf("package %s: %w", j.Package, err)
+	}
+	if err != nil { // it runs all the same: a full disk must not stop it
+		w.storeErr = fmt.Errorf("remember package %s: %w", j.Package, err)
 	}
 	return nil
 }

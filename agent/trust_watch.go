@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,8 @@ const (
 	trustTick = 3 * time.Second
 	// How often refused packages are tried again: time may have made them good.
 	trustRetry = time.Minute
+	// How long a check may take before that is said.
+	trustSlow = 5 * time.Second
 )
 
 // fromTrust names the events of packages for an audit.
@@ -72,6 +75,7 @@ func (a *Agent) watchTrust(ctx context.Context) error {
 // recheckTrust judges the packages again where something may have changed:
 // the folders, the time, or, where retry is set, what was refused.
 func (a *Agent) recheckTrust(retry bool) {
+	defer a.timed()()
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
 	a.mu.Lock()
@@ -91,13 +95,50 @@ func (a *Agent) recheckTrust(retry bool) {
 	}
 	a.builder.warden = w
 	if w.differs(entries, strict) {
-		a.apply(cfg, a.builder.Build(cfg))
+		a.rebuild(cfg)
 		return
 	}
 	w.forget()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.entries, a.warden = w.vouched(entries), w
+}
+
+// stopRefused stops what runs of packages that the warden refuses. It reads
+// nothing but packages, so no other file can hold it up.
+func (a *Agent) stopRefused() {
+	w, stopped := a.builder.warden, false
+	entries, tasks := slices.Clone(a.running()), []probes.Task{a.self}
+	for i := range entries {
+		e := &entries[i]
+		if e.Judged != nil && len(e.Tasks) > 0 && untrusted(refusal(w.open(e.Judged.from).Err)) {
+			e.Tasks, stopped = nil, true
+		}
+		tasks = append(tasks, e.Tasks...)
+	}
+	if !stopped {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.entries = entries
+	a.schedule.Set(tasks)
+}
+
+// timed tells the log and status where a check of packages takes long. What it
+// returns is called at the end of the check.
+func (a *Agent) timed() (done func()) {
+	began := time.Now()
+	a.checking.Store(&began)
+	slow := time.AfterFunc(trustSlow, func() { a.log.Error().Str("part", "trust").Msg(slowCheck(trustSlow)) })
+	return func() {
+		slow.Stop()
+		a.checking.Store(nil)
+	}
+}
+
+func slowCheck(d time.Duration) string {
+	return fmt.Sprintf("a check of the packages has taken %v so far, and nothing that is revoked stops before it; look at the disks and folders that packages and trusted roots lie on", d)
 }
 
 // vouched are entries of which nothing else is thought now than before.
@@ -176,11 +217,17 @@ func sameVerdict(a, b *sign.Verdict) bool {
 	return a.Expires.Equal(b.Expires) && a.Signer().Fingerprint == b.Signer().Fingerprint && len(a.Categories) == len(b.Categories)
 }
 
+// untrusted tells whether a refusal is about trust, and not about a file that is
+// no package at all.
+func untrusted(r *sign.Refusal) bool {
+	return r != nil && r.Rule != sign.RulePackage && !strings.HasPrefix(string(r.Rule), "zip")
+}
+
 // keeps tells whether what ran before may go on in the place of an entry that
 // cannot run: its new package is no package at all rather than one that is not
 // trusted, and the old one is trusted as it was.
 func (w *warden) keeps(old, e entryState) bool {
-	if r := e.refusal(); r != nil && r.Rule != sign.RulePackage && !strings.HasPrefix(string(r.Rule), "zip") {
+	if untrusted(e.refusal()) {
 		return false
 	}
 	return old.Judged == nil || old.Judged.key == w.key() && !old.Judged.expired(w.at)

@@ -2,8 +2,10 @@ package sign
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/big"
@@ -17,41 +19,83 @@ const (
 )
 
 // search looks for chains from a signer to a root, and takes the first that
-// holds.
+// holds. A signer that one of them shows to be taken back has none.
 type search struct {
 	roots, helpers []*x509.Certificate // helpers are intermediates, trusted for nothing
-	revoked        func(chain []*x509.Certificate) *Refusal
+	revoked        func(chain []*x509.Certificate) (refused *Refusal, ofSigner bool)
 	why            purpose
 	at             Moment
 
 	checks int
-	first  *Refusal // of the first chain that does not hold
-	weak   *Refusal // of a link that is signed with a weak digest
+	good   []*x509.Certificate // the first chain that holds
+	over   *Refusal            // the signer is revoked or denied: nothing else counts
+	first  *Refusal            // of the first chain that does not hold
+	weak   *Refusal            // of a link that is signed with a weak digest
 	end    *x509.Certificate
 }
 
 // run gives the chain, the signer first and the root last.
 func (s *search) run(signer *x509.Certificate) ([]*x509.Certificate, *Refusal) {
-	if slices.ContainsFunc(s.roots, signer.Equal) && s.why != forDenial {
+	if s.rootLike(signer) != nil && s.why != forDenial {
 		return nil, refuse(RuleSelfSigned, fmt.Sprintf("the root %q signed itself", signer.Subject),
 			"sign with a certificate that the root issued, so that the root's key can stay locked away")
 	}
 	s.end = signer
-	if chain := s.from([]*x509.Certificate{signer}); chain != nil {
-		return chain, nil
-	}
-	if s.first != nil {
+	s.from([]*x509.Certificate{signer})
+	switch {
+	case s.over != nil:
+		return nil, s.over
+	case s.good != nil:
+		return s.good, nil
+	case s.first != nil:
 		return nil, s.first
-	}
-	if s.weak != nil {
+	case s.weak != nil:
 		return nil, s.weak
 	}
 	return nil, s.rootless(signer)
 }
 
+// rootLike is the root that c is, or that was made anew of c: with its name and
+// its key.
+func (s *search) rootLike(c *x509.Certificate) *x509.Certificate {
+	if slices.ContainsFunc(s.roots, c.Equal) {
+		return c
+	}
+	for _, root := range s.roots {
+		if isIssuer(c, c) && sameAuthority(c, root) {
+			return root
+		}
+	}
+	return nil
+}
+
+// sameAuthority says whether two certificates are of one CA: of one name and one
+// key, whenever they were issued.
+func sameAuthority(a, b *x509.Certificate) bool {
+	return bytes.Equal(a.RawSubject, b.RawSubject) && bytes.Equal(a.RawSubjectPublicKeyInfo, b.RawSubjectPublicKeyInfo)
+}
+
+// authorityKey stands for a CA whenever its certificate was issued, hex.
+func authorityKey(c *x509.Certificate) string {
+	sum := sha256.Sum256(slices.Concat(c.RawSubjectPublicKeyInfo, c.RawSubject))
+	return hex.EncodeToString(sum[:])
+}
+
+// keyOf is the SHA-256 of the public key of a certificate, hex.
+func keyOf(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
+	return hex.EncodeToString(sum[:])
+}
+
 func (s *search) rootless(signer *x509.Certificate) *Refusal {
 	namesake := func(root *x509.Certificate) bool { return bytes.Equal(root.RawSubject, s.end.RawIssuer) }
+	madeBy := func(root *x509.Certificate) bool {
+		return namesake(root) && root.CheckSignature(s.end.SignatureAlgorithm, s.end.RawTBSCertificate, s.end.Signature) == nil
+	}
 	switch {
+	case slices.ContainsFunc(s.roots, madeBy):
+		return refuse(RuleWrongRoot, fmt.Sprintf("the certificate %q names a certificate of its issuer %q by a number that the one trusted here does not have, though the key is the same", s.end.Subject, s.end.Issuer),
+			"put the earlier certificate of the CA into the folder of roots too, or sign with a certificate that it issued since")
 	case slices.ContainsFunc(s.roots, namesake):
 		return refuse(RuleWrongRoot, fmt.Sprintf("the certificate %q names %q as its issuer, but a CA of that name with another key is trusted here", s.end.Subject, s.end.Issuer),
 			"sign with a certificate of the trusted CA, or put the CA that issued it into the folder of roots")
@@ -63,24 +107,28 @@ func (s *search) rootless(signer *x509.Certificate) *Refusal {
 }
 
 // from extends a chain until it ends in a root.
-func (s *search) from(chain []*x509.Certificate) []*x509.Certificate {
+func (s *search) from(chain []*x509.Certificate) {
 	last := chain[len(chain)-1]
 	if slices.ContainsFunc(s.roots, last.Equal) {
-		return s.judge(chain)
+		s.judge(chain)
+		return
+	}
+	if root := s.rootLike(last); root != nil && s.why == forDenial && len(chain) == 1 {
+		s.judge([]*x509.Certificate{root}) // it signed before it was issued anew
+		return
 	}
 	s.end = last
 	if len(chain) == maxChain || isIssuer(last, last) {
-		return nil // what names itself as its issuer ends a chain, whoever signed it
+		return // what names itself as its issuer ends a chain, whoever signed it
 	}
 	for _, candidate := range slices.Concat(s.roots, s.helpers) {
 		if slices.ContainsFunc(chain, candidate.Equal) || !s.issued(candidate, last) {
 			continue
 		}
-		if whole := s.from(append(slices.Clone(chain), candidate)); whole != nil {
-			return whole
+		if s.from(append(slices.Clone(chain), candidate)); s.over != nil {
+			return
 		}
 	}
-	return nil
 }
 
 func (s *search) issued(parent, child *x509.Certificate) bool {
@@ -142,14 +190,19 @@ func namesIssuer(list, issuer []byte) bool {
 	return true
 }
 
-// judge gives the chain back if it holds.
-func (s *search) judge(chain []*x509.Certificate) []*x509.Certificate {
+// judge keeps the chain if it holds.
+func (s *search) judge(chain []*x509.Certificate) {
+	gone, ofSigner := s.revoked(chain)
+	if ofSigner {
+		s.over = gone
+		return
+	}
 	refused := checkUsage(chain, s.why)
 	if refused == nil {
 		refused = checkConstraints(chain)
 	}
 	if refused == nil {
-		refused = s.revoked(chain)
+		refused = gone
 	}
 	if refused == nil && s.why != forDenial { // what was denied stays so when its signer has expired
 		refused = checkTimes(chain, s.at)
@@ -157,13 +210,12 @@ func (s *search) judge(chain []*x509.Certificate) []*x509.Certificate {
 	if refused == nil && s.why != forDenial {
 		refused = checkLibrary(chain, s.at)
 	}
-	if refused == nil {
-		return chain
+	if refused == nil && s.good == nil {
+		s.good = chain
 	}
 	if s.first == nil {
 		s.first = refused
 	}
-	return nil
 }
 
 // checkTimes holds the moment against every validity. As openssl has it, a

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/edgehold/edgehold/sign/cms"
 )
@@ -24,7 +25,8 @@ type signedDenial struct {
 type denial struct {
 	signedDenial
 	DenyList
-	root *x509.Certificate
+	root  *x509.Certificate
+	known []*x509.Certificate // that came with the signature: a CA of them may have been issued anew since
 }
 
 // loadDenials takes for each root the deny list with the highest number, of
@@ -37,12 +39,17 @@ func (t *Trust) loadDenials() {
 			t.warn("deny list %s is ignored: %v", s.file, err)
 			continue
 		}
-		if key := fingerprint(d.root); best[key] == nil || best[key].Number < d.Number {
+		if key := authorityKey(d.root); best[key] == nil || best[key].Number < d.Number {
 			best[key] = d
 		}
 	}
+	weighed := map[string]bool{}
 	for _, root := range t.site.roots {
-		key := fingerprint(root)
+		key := authorityKey(root)
+		if weighed[key] {
+			continue // the same CA, issued anew
+		}
+		weighed[key] = true
 		if d := t.newest(key, best[key]); d != nil {
 			t.denials = append(t.denials, d)
 		}
@@ -74,7 +81,11 @@ func (t *Trust) newest(key string, found *denial) *denial {
 		}
 		return kept
 	}
-	if err := remember(path, found.signedDenial); err != nil {
+	data, err := json.Marshal(found.signedDenial)
+	if err == nil {
+		err = remember(path, data)
+	}
+	if err != nil {
 		t.warn("the deny list %s cannot be remembered, so that an older one would be taken for new: %v; let the agent write to %s", found.file, err, t.options.State)
 	}
 	return found
@@ -94,23 +105,19 @@ func (t *Trust) recall(path, key string) (*denial, error) {
 		return nil, err
 	}
 	d, err := t.verifyDenial(s)
-	if err == nil && fingerprint(d.root) != key {
+	if err == nil && authorityKey(d.root) != key {
 		return nil, errors.New("it is of another root")
 	}
 	return d, err
 }
 
 // remember replaces the file as a whole or not at all.
-func remember(path string, s signedDenial) error {
-	data, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
+func remember(path string, data []byte) error {
 	folder := filepath.Dir(path)
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(folder, ".deny-*")
+	f, err := os.CreateTemp(folder, ".new-*")
 	if err != nil {
 		return err
 	}
@@ -145,16 +152,16 @@ func (t *Trust) verifyDenial(s signedDenial) (*denial, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &denial{signedDenial: s}
+	d := &denial{signedDenial: s, known: signature.Certificates}
 	for _, signer := range signers {
 		chain, refused := t.site.chain(signer.Certificate, signature.Certificates, search{
-			why: forDenial, revoked: func(chain []*x509.Certificate) *Refusal { return checkCRLs(chain, t.crls) },
+			why: forDenial, revoked: func(chain []*x509.Certificate) (*Refusal, bool) { return checkCRLs(chain, t.crls) },
 		})
 		if refused != nil {
 			return nil, refused
 		}
 		root := chain[len(chain)-1]
-		if d.root != nil && !d.root.Equal(root) {
+		if d.root != nil && !sameAuthority(d.root, root) {
 			return nil, errors.New("it has signers of several roots; sign it with one")
 		}
 		d.root = root
@@ -165,25 +172,40 @@ func (t *Trust) verifyDenial(s signedDenial) (*denial, error) {
 	return d, nil
 }
 
-// checkDenied holds a chain against the deny lists in force.
-func (t *Trust) checkDenied(chain []*x509.Certificate) *Refusal {
-	for _, d := range t.denials {
-		for i, c := range chain {
-			issuer := chain[min(i+1, len(chain)-1)]
-			if d.lists(c, issuer, chain[len(chain)-1]) {
-				return d.refuse(fmt.Sprintf("the certificate %q (serial %x)", c.Subject, c.SerialNumber), "sign the package again with another certificate")
+// checkDenied holds a chain against the deny lists in force. ofSigner: it is the
+// signer's own certificate that is listed.
+func (t *Trust) checkDenied(chain []*x509.Certificate) (refused *Refusal, ofSigner bool) {
+	for i, c := range chain {
+		issuer := chain[min(i+1, len(chain)-1)]
+		for _, d := range t.denials {
+			if t.lists(d, c, issuer, chain[len(chain)-1]) {
+				return d.refuse(fmt.Sprintf("the certificate %q (serial %x)", c.Subject, c.SerialNumber), "sign the package again with another certificate"), i == 0
 			}
 		}
 	}
-	return nil
+	return nil, false
 }
 
-func (d *denial) lists(c, issuer, root *x509.Certificate) bool {
+func (t *Trust) lists(d *denial, c, issuer, root *x509.Certificate) bool {
 	for _, entry := range d.Certificates {
 		if !sameSerial(entry.Serial, c.SerialNumber) {
 			continue
 		}
-		if entry.Issuer == "" && root.Equal(d.root) || plainHex(entry.Issuer) == fingerprint(issuer) {
+		switch {
+		case entry.Issuer == "" && entry.IssuerKey == "" && sameAuthority(root, d.root),
+			entry.IssuerKey != "" && plainHex(entry.IssuerKey) == keyOf(issuer),
+			entry.Issuer != "" && t.isAuthority(plainHex(entry.Issuer), issuer, d):
+			return true
+		}
+	}
+	return false
+}
+
+// isAuthority says whether print is the fingerprint of the issuer, or of another
+// certificate of it.
+func (t *Trust) isAuthority(print string, issuer *x509.Certificate, d *denial) bool {
+	for _, c := range slices.Concat([]*x509.Certificate{issuer, d.root}, d.known, t.site.roots, t.site.helpers) {
+		if fingerprint(c) == print && sameAuthority(c, issuer) {
 			return true
 		}
 	}
@@ -209,7 +231,7 @@ func (t *Trust) Denied(digest, name, version string) error {
 			}
 		}
 		for _, v := range d.Versions {
-			if v.Name == name && v.Version == version {
+			if v.Name == name && CompareVersions(v.Version, version) == 0 {
 				return d.refuse(fmt.Sprintf("version %s of %s", version, name), "install another version")
 			}
 		}

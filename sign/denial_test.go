@@ -2,6 +2,7 @@ package sign
 
 import (
 	"crypto/x509"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -39,9 +40,11 @@ func TestDenyList(t *testing.T) {
 	}{
 		{name: "leaf", list: DenyList{Certificates: []DeniedCertificate{{Serial: serial}}}, by: root, want: RuleDenied},
 		{name: "leaf, other spelling", list: DenyList{Certificates: []DeniedCertificate{{Serial: "0x00:" + strings.ToUpper(serial)}}}, by: root, want: RuleDenied},
-		{name: "leaf by its issuer", list: DenyList{Certificates: []DeniedCertificate{{serial, fingerprint(middle.Certificate)}}}, by: root, want: RuleDenied},
-		{name: "serial of another issuer", list: DenyList{Certificates: []DeniedCertificate{{serial, fingerprint(root.Certificate)}}}, by: root},
-		{name: "leaf of another root", list: DenyList{Certificates: []DeniedCertificate{{serial, fingerprint(other.Certificate)}}}, by: root, foreign: RuleDenied},
+		{name: "leaf by its issuer", list: DenyList{Certificates: []DeniedCertificate{{Serial: serial, Issuer: fingerprint(middle.Certificate)}}}, by: root, want: RuleDenied},
+		{name: "leaf by the key of its issuer", list: DenyList{Certificates: []DeniedCertificate{{Serial: serial, IssuerKey: keyOf(middle.Certificate)}}}, by: root, want: RuleDenied},
+		{name: "leaf by the key of another issuer", list: DenyList{Certificates: []DeniedCertificate{{Serial: serial, IssuerKey: keyOf(root.Certificate)}}}, by: root},
+		{name: "serial of another issuer", list: DenyList{Certificates: []DeniedCertificate{{Serial: serial, Issuer: fingerprint(root.Certificate)}}}, by: root},
+		{name: "leaf of another root", list: DenyList{Certificates: []DeniedCertificate{{Serial: serial, Issuer: fingerprint(other.Certificate)}}}, by: root, foreign: RuleDenied},
 		{name: "intermediate", list: DenyList{Certificates: []DeniedCertificate{{Serial: middle.SerialNumber.Text(16)}}}, by: root, want: RuleDenied},
 		{name: "package", list: DenyList{Packages: []string{strings.ToUpper(digestOf(inner))}}, by: root, want: RuleDenied, foreign: RuleDenied},
 		{name: "another package", list: DenyList{Packages: []string{digestOf([]byte("x"))}}, by: root},
@@ -78,6 +81,8 @@ func TestDeniedVersions(t *testing.T) {
 	}{
 		{"", "custom:x", "1.0.0", RuleDenied},
 		{"", "custom:x", "1.0.1", ""},
+		{"", "custom:x", "1.0", RuleDenied}, // another spelling of the version
+		{"", "custom:x", "01.0.0", RuleDenied},
 		{"", "custom:y", "1.0.0", ""},
 		{digest, "custom:y", "1.0.0", RuleDenied},
 		{"", "", "", ""},
@@ -142,10 +147,89 @@ func TestDenyListsCannotBeRolledBack(t *testing.T) {
 	denied("lifted by the CA", "", "")
 }
 
+// anew is the certificate of a root issued once more, with its name and key.
+func anew(t *testing.T, root *paper) *paper {
+	t.Helper()
+	return issue(t, caOf(root.Subject.CommonName, ends(9000*oneDay)), nil, root.key)
+}
+
+// A root that is issued anew with its key and name denies what it denied before:
+// whichever of its certificates signed the list, is named in it, or is here now.
+func TestRootIssuedAnewStillDenies(t *testing.T) {
+	old := issue(t, caOf("Root"), nil, nil)
+	next := anew(t, old)
+	leaf := issue(t, leafOf("Dev"), old, nil)
+	inner := zipOf(t, content)
+	bundle := bundleWith(t, inner, signature(t, inner, leaf))
+	serial := leaf.SerialNumber.Text(16)
+	for _, roots := range [][]*paper{{old}, {next}, {old, next}, {next, old}} {
+		for _, by := range []*paper{old, next} {
+			for name, entry := range map[string]DeniedCertificate{
+				"serial": {Serial: serial}, "issuer": {Serial: serial, Issuer: fingerprint(old.Certificate)},
+				"key": {Serial: serial, IssuerKey: keyOf(old.Certificate)},
+			} {
+				if name == "issuer" && len(roots) == 1 && roots[0] == next && by == next {
+					continue // a fingerprint that nothing here has ever seen
+				}
+				dir := rootsOf(t, roots...)
+				listed(t, dir, DenyList{Number: 1, Certificates: []DeniedCertificate{entry}}, by)
+				_, _, err := quiet(t, TrustOptions{Roots: dir}).OpenBytes("b", bundle, DefaultLimits(), atNow)
+				wantRule(t, err, RuleDenied)
+			}
+		}
+	}
+}
+
+// The memory is of the CA, not of one certificate of it.
+func TestDenialsOutliveTheCertificateOfTheRoot(t *testing.T) {
+	old := issue(t, caOf("Root"), nil, nil)
+	next := anew(t, old)
+	state := t.TempDir()
+	before := rootsOf(t, old)
+	bad := DeniedVersion{"custom:x", "1.0.0"}
+	listed(t, before, DenyList{Number: 4, Versions: []DeniedVersion{bad}}, old)
+	quiet(t, TrustOptions{Roots: before, State: state})
+	after := rootsOf(t, next)
+	trust, warnings := load(t, TrustOptions{Roots: after, State: state})
+	wantWords(t, warnings, "stays in force")
+	wantRule(t, trust.Denied("", bad.Name, bad.Version), RuleDenied)
+	listed(t, after, DenyList{Number: 5}, next)
+	wantRule(t, quiet(t, TrustOptions{Roots: after, State: state}).Denied("", bad.Name, bad.Version), "")
+}
+
+// A signer that one chain shows to be taken back is not saved by another chain,
+// whichever is found first, nor by the vendor's roots.
+func TestTakenBackEndsTheSearch(t *testing.T) {
+	key := p256(t)
+	a, b := issue(t, caOf("A"), nil, nil), issue(t, caOf("B"), nil, nil)
+	underA, underB := issue(t, caOf("Middle"), a, key), issue(t, caOf("Middle"), b, key)
+	leaf := issue(t, leafOf("Dev"), underA, nil)
+	inner := zipOf(t, content)
+	bundle := bundleWith(t, inner, opensslSigns(t, inner, []*paper{leaf}, []*paper{underA, underB}))
+	gone := DenyList{Number: 1, Certificates: []DeniedCertificate{{Serial: leaf.SerialNumber.Text(16)}}}
+	for _, roots := range [][]*paper{{a, b}, {b, a}} {
+		for _, by := range roots {
+			dir := rootsOf(t, roots...)
+			listed(t, dir, gone, by)
+			_, _, err := quiet(t, TrustOptions{Roots: dir}).OpenBytes("b", bundle, DefaultLimits(), atNow)
+			wantRule(t, err, RuleDenied)
+		}
+	}
+	dir := rootsOf(t, a)
+	listed(t, dir, gone, a)
+	_, _, err := quiet(t, TrustOptions{Roots: dir, VendorRoots: rootsOf(t, b)}).OpenBytes("b", bundle, DefaultLimits(), atNow)
+	wantRule(t, err, RuleDenied)
+	// An intermediate that is denied leaves the other way open.
+	listed(t, dir, DenyList{Number: 1, Certificates: []DeniedCertificate{{Serial: underA.SerialNumber.Text(16)}}}, a)
+	put(t, filepath.Join(dir, "b.pem"), pemOf(b))
+	_, _, err = quiet(t, TrustOptions{Roots: dir}).OpenBytes("b", bundle, DefaultLimits(), atNow)
+	wantRule(t, err, "")
+}
+
 func TestDenyListStateTrouble(t *testing.T) {
 	root := issue(t, caOf("Root"), nil, nil)
 	dir, state := rootsOf(t, root), t.TempDir()
-	path := filepath.Join(state, "deny-"+fingerprint(root.Certificate)+".json")
+	path := filepath.Join(state, "deny-"+authorityKey(root.Certificate)+".json")
 	list := DenyList{Number: 2, Versions: []DeniedVersion{{"a", "1"}}}
 	listed(t, dir, list, root)
 	put(t, path, []byte("{"))
@@ -169,9 +253,11 @@ func TestDenyListStateTrouble(t *testing.T) {
 		t.Fatal(err)
 	}
 	stranger := issue(t, caOf("Stranger"), nil, nil)
-	if err := remember(path, signedDenial{List: data, Signature: signature(t, data, stranger)}); err != nil {
+	forgedFile, err := json.Marshal(signedDenial{List: data, Signature: signature(t, data, stranger)})
+	if err != nil {
 		t.Fatal(err)
 	}
+	put(t, path, forgedFile)
 	trust, warnings = load(t, TrustOptions{Roots: dir, State: state})
 	wantWords(t, warnings, "cannot be used")
 	wantRule(t, trust.Denied("", "b", "1"), "")
@@ -196,7 +282,7 @@ func TestWhoMaySignDenyLists(t *testing.T) {
 func TestDenyListForm(t *testing.T) {
 	good := DenyList{
 		Format: 1, Number: 7, Issued: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Reason: "a key leaked",
-		Certificates: []DeniedCertificate{{"0a1b", strings.Repeat("ab", 32)}},
+		Certificates: []DeniedCertificate{{"0a1b", strings.Repeat("ab", 32), strings.Repeat("ef", 32)}},
 		Packages:     []string{strings.Repeat("cd", 32)}, Versions: []DeniedVersion{{"custom:x", "1.0.0"}},
 	}
 	data, err := good.Marshal()
@@ -207,14 +293,15 @@ func TestDenyListForm(t *testing.T) {
 		t.Errorf("%+v, %v", back, err)
 	}
 	for text, want := range map[string]string{
-		`{"format":1,"number":0}`:                                              "begin with 1",
-		`{"format":2,"number":1}`:                                              "format 2",
-		`{"format":1,"number":1,"nonsense":1}`:                                 "nonsense",
-		`{"format":1,"number":1}{}`:                                            "follows its end",
-		`{"format":1,"number":1,"packages":["ab"]}`:                            "packages[0]",
-		`{"format":1,"number":1,"certificates":[{"serial":"xyz"}]}`:            "certificates[0].serial",
-		`{"format":1,"number":1,"certificates":[{"serial":"1","issuer":"1"}]}`: "certificates[0].issuer",
-		`{"format":1,"number":1,"versions":[{"name":"x"}]}`:                    "versions[0]",
+		`{"format":1,"number":0}`:                                                  "begin with 1",
+		`{"format":2,"number":1}`:                                                  "format 2",
+		`{"format":1,"number":1,"nonsense":1}`:                                     "nonsense",
+		`{"format":1,"number":1}{}`:                                                "follows its end",
+		`{"format":1,"number":1,"packages":["ab"]}`:                                "packages[0]",
+		`{"format":1,"number":1,"certificates":[{"serial":"xyz"}]}`:                "certificates[0].serial",
+		`{"format":1,"number":1,"certificates":[{"serial":"1","issuer":"1"}]}`:     "certificates[0].issuer",
+		`{"format":1,"number":1,"certificates":[{"serial":"1","issuer_key":"1"}]}`: "certificates[0].issuer_key",
+		`{"format":1,"number":1,"versions":[{"name":"x"}]}`:                        "versions[0]",
 		``: "EOF",
 	} {
 		if _, err := ParseDenyList([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {

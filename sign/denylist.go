@@ -24,11 +24,14 @@ type DenyList struct {
 	Versions     []DeniedVersion     `json:"versions,omitempty"`
 }
 
-// DeniedCertificate is a leaf or an intermediate. Without Issuer it is one below
-// the root that signed the list.
+// DeniedCertificate is a leaf or an intermediate. Issuer and IssuerKey name who
+// issued it; one of them is enough. Without both it is one below the root that
+// signed the list. A CA that was issued anew with its key and name is the same
+// issuer, by either.
 type DeniedCertificate struct {
-	Serial string `json:"serial"`           // hex
-	Issuer string `json:"issuer,omitempty"` // SHA-256 fingerprint of the certificate that issued it
+	Serial    string `json:"serial"`               // hex
+	Issuer    string `json:"issuer,omitempty"`     // SHA-256 fingerprint of the issuer's certificate
+	IssuerKey string `json:"issuer_key,omitempty"` // SHA-256 of the issuer's public key (SubjectPublicKeyInfo), hex
 }
 
 // DeniedVersion is one version of an extension, whoever signed it.
@@ -83,6 +86,9 @@ func (d *DenyList) check() error {
 		}
 		if c.Issuer != "" && !isFingerprint(c.Issuer) {
 			return fmt.Errorf("deny list: certificates[%d].issuer: %q is no fingerprint; give the SHA-256 of the certificate in hex", i, c.Issuer)
+		}
+		if c.IssuerKey != "" && !isFingerprint(c.IssuerKey) {
+			return fmt.Errorf("deny list: certificates[%d].issuer_key: %q is no digest of a key; give the SHA-256 of the public key in hex", i, c.IssuerKey)
 		}
 	}
 	for i, p := range d.Packages {

@@ -81,8 +81,8 @@ func (l *crl) by(issuer *x509.Certificate) bool {
 
 // checkCRLs holds each certificate of a chain against the CRLs of its issuer. A
 // CRL that has run out still revokes what it lists, whenever that was and
-// whatever the reason.
-func checkCRLs(chain []*x509.Certificate, crls []*crl) *Refusal {
+// whatever the reason. ofSigner: it is the signer's own certificate.
+func checkCRLs(chain []*x509.Certificate, crls []*crl) (refused *Refusal, ofSigner bool) {
 	for i, c := range chain {
 		issuer := chain[min(i+1, len(chain)-1)]
 		for _, l := range crls {
@@ -91,10 +91,10 @@ func checkCRLs(chain []*x509.Certificate, crls []*crl) *Refusal {
 				continue
 			}
 			return refuse(RuleRevoked, fmt.Sprintf("the certificate %q (serial %x) was revoked on %s by the CRL %s", c.Subject, c.SerialNumber, day(at), l.file),
-				"sign the package again with another certificate")
+				"sign the package again with another certificate"), i == 0
 		}
 	}
-	return nil
+	return nil, false
 }
 
 func (l *crl) lists(c *x509.Certificate) (at time.Time, listed bool) {

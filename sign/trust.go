@@ -240,6 +240,9 @@ func (t *Trust) judge(p *parts, at Moment) (*Verdict, *Refusal) {
 	}
 	chains, refused := t.chains(t.site, signers, signature, at)
 	v := &Verdict{Digest: digestOf(p.data)}
+	if refused != nil && (refused.Rule == RuleRevoked || refused.Rule == RuleDenied) {
+		return nil, refused // whoever else stands behind the signer
+	}
 	if refused != nil {
 		if chains, refused = t.vendorChains(signed{p, signature, signers, v}, at, refused); refused != nil {
 			return nil, refused
@@ -279,11 +282,15 @@ func (t *Trust) chains(folder *rootFolder, signers []cms.Verified, signature *cm
 }
 
 func (t *Trust) search(why purpose, at Moment) search {
-	return search{why: why, at: at, revoked: func(chain []*x509.Certificate) *Refusal {
-		if refused := checkCRLs(chain, t.crls); refused != nil {
-			return refused
+	return search{why: why, at: at, revoked: func(chain []*x509.Certificate) (*Refusal, bool) {
+		refused, ofSigner := checkCRLs(chain, t.crls)
+		if ofSigner {
+			return refused, true
 		}
-		return t.checkDenied(chain)
+		if denied, ofSigner := t.checkDenied(chain); refused == nil || ofSigner {
+			return denied, ofSigner
+		}
+		return refused, false
 	}}
 }
 

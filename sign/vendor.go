@@ -45,7 +45,7 @@ func (t *Trust) vendorChains(s signed, at Moment, before *Refusal) ([][]*x509.Ce
 // leads says whether the signers lead to the vendor at all, by whatever rules.
 func (t *Trust) leads(s signed) bool {
 	for _, signer := range s.signers {
-		_, refused := t.vendor.chain(signer.Certificate, s.signature.Certificates, search{why: forPackages, revoked: func([]*x509.Certificate) *Refusal { return nil }})
+		_, refused := t.vendor.chain(signer.Certificate, s.signature.Certificates, search{why: forPackages, revoked: func([]*x509.Certificate) (*Refusal, bool) { return nil, false }})
 		if refused != nil && (refused.Rule == RuleWrongRoot || refused.Rule == RuleSelfSigned) {
 			return false
 		}

@@ -150,11 +150,12 @@ credentials:
   c: {community_credential: eh-c, version: 2c}
 extensions:
   - {package: pkg.zip, configuration: /x/c.json, interval: 10s}
-  - {package: "custom:rack@1.2.3", configuration: /x/c.json}
+  - {package: "custom:rack@1.2.3", configuration: /x/c.json, identity: site}
 probes:
   - &first {kind: snmp, devices: [192.0.2.1], credentials: [a], interval: 30s, port: 162, factor: 2, labels: {x: 1}, nested: {deep: true}}
   - {<<: *first, devices: [192.0.2.2], factor: -0.5e1}
 polling: {max_in_flight: 3}
+mibs: mibs
 log: {level: debug, format: json}
 `,
 		"secrets/a":     "alpha\n",
@@ -193,7 +194,7 @@ log: {level: debug, format: json}
 		}
 	}
 	wantExt := []Extension{{Package: filepath.Join(here, "pkg.zip"), Configuration: "/x/c.json", Interval: probes.Duration(10 * time.Second), Where: "edgehold.yaml:22:5"},
-		{Package: "custom:rack@1.2.3", Name: "custom:rack", Version: "1.2.3", Configuration: "/x/c.json", Where: "edgehold.yaml:23:5"}}
+		{Package: "custom:rack@1.2.3", Name: "custom:rack", Version: "1.2.3", Configuration: "/x/c.json", Identity: "site", Where: "edgehold.yaml:23:5"}}
 	wantTrust := Trust{
 		Roots: filepath.Join(here, "roots"), VendorRoots: filepath.Join(here, "vendor"), TimestampRoots: "/ts",
 		AllowUnsigned: true, RequireCategory: true,
@@ -205,6 +206,9 @@ log: {level: debug, format: json}
 			},
 			"sensors": {Units: []string{"Plant 7"}, LocalDevices: true, Where: "edgehold.yaml:16:14"},
 		},
+	}
+	if want := filepath.Join(here, "mibs"); cfg.MIBs != want {
+		t.Errorf("mibs %q, want %q", cfg.MIBs, want)
 	}
 	if !reflect.DeepEqual(cfg.Trust, wantTrust) {
 		t.Errorf("trust %+v, want %+v", cfg.Trust, wantTrust)

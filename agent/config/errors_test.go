@@ -195,7 +195,7 @@ dimensions: {Rack: a, site: b, ok: " x", empty: "", long: ` + strings.Repeat("ü
 socket: /` + strings.Repeat("s", 107) + `
 state_dir: "a\0b"
 extensions:
-  - {package: generic, configuration: c.json, interval: 500ms}
+  - {package: generic, configuration: c.json, interval: 500ms, identity: sites}
   - {package: "com.acme.x@1", configuration: c.json}
   - {}
 `, `
@@ -214,6 +214,7 @@ edgehold.yaml:6:59: dimensions.long: is longer than 250 characters; shorten it
 edgehold.yaml:7:9: socket: the path of the socket is 108 bytes long, expected at most 107; choose a shorter one such as /run/edgehold/control.sock
 edgehold.yaml:8:12: state_dir: holds control characters, expected a path
 edgehold.yaml:10:57: extensions[0].interval: found 500ms, expected 1s to 7d
+edgehold.yaml:10:74: extensions[0].identity: found the text "sites", expected one of address, site; did you mean "site"?
 edgehold.yaml:12:5: extensions[2].package: missing; write e.g. package: /etc/edgehold/extensions/generic.zip
 edgehold.yaml:12:5: extensions[2].configuration: missing; write e.g. configuration: /etc/edgehold/extensions/generic.json`},
 	{"trust", site + target + `trust:

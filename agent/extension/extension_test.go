@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -230,6 +231,8 @@ func TestManifestErrors(t *testing.T) {
 				"\np/extension.yaml:7:1: snmp[4]: found 101 metrics" + beyond(100) +
 				"\np/extension.yaml:3:7: snmp: found 505 metrics in all" + beyond(500),
 		},
+		{"long metric key", "name: x\nversion: 1\nsnmp: [{group: g, metrics: [{value: 'const:1', key: " + strings.Repeat("k", 251) + "}]}]\n", "p/extension.yaml:3:29: snmp[0].metrics[0].key: found 251 characters, expected at most 250, which is what the environment takes in the key of a metric"},
+		{"long dimension key", "name: x\nversion: 1\nsnmp: [{group: g, dimensions: [{value: 'const:1', key: " + strings.Repeat("k", 101) + "}]}]\n", "p/extension.yaml:3:32: snmp[0].dimensions[0].key: found 101 characters, expected at most 100, which is what the environment takes in the key of a dimension"},
 		{
 			"many dimensions", "name: x\nversion: 1\nsnmp: [{group: g, dimensions: [" + strings.Repeat("{key: a, value: 'const:1'},", 26) + "]}]\n",
 			"p/extension.yaml:3:8: snmp[0]: found 26 dimensions" + beyond(25),
@@ -328,7 +331,8 @@ func TestNothingToCollect(t *testing.T) {
 }
 
 func FuzzParseManifest(f *testing.F) {
-	for _, name := range []string{"testdata/inheritance", "testdata/tables"} {
+	mibs, _ := PackageMIBs(os.DirFS(filepath.Join("testdata", "oracle")))
+	for _, name := range []string{"testdata/inheritance", "testdata/tables", "testdata/oracle"} {
 		data, err := os.ReadFile(filepath.Join(name, "extension.yaml"))
 		if err != nil {
 			f.Fatal(err)
@@ -342,12 +346,23 @@ func FuzzParseManifest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		p, _, err := Compile(m, Configuration{FeatureSets: []string{"all"}}, CompileOptions{})
+		p, _, err := Compile(m, Configuration{FeatureSets: []string{"all"}}, CompileOptions{MIBs: mibs, Identity: IdentitySite, Site: "s"})
 		if err != nil {
 			return
 		}
 		for _, b := range p.Blocks {
 			checkBlock(t, b)
+			if !slices.ContainsFunc(b.Dims, func(d plan.Dim) bool { return d.Key == deviceAddress && d.Prefix == "s/" }) {
+				t.Fatalf("block %q: the address has no site", b.Path)
+			}
+		}
+		if keyed := m.KeyedByAddress(); len(keyed) > len(m.Topology.Types) {
+			t.Fatalf("%v of %d types", keyed, len(m.Topology.Types))
+		}
+		for _, about := range p.Metadata {
+			if about.Key == "" || about.Type.String() == "invalid" {
+				t.Fatalf("metadata %+v", about)
+			}
 		}
 	})
 }
@@ -367,6 +382,16 @@ func checkBlock(t *testing.T, b plan.Block) {
 		}
 		if !b.Table && s.Kind == plan.FromColumn {
 			t.Fatalf("block %q: column %s outside of a table", b.Path, s.OID)
+		}
+	}
+	for _, d := range b.Dims {
+		for _, oid := range []string{d.Source.OID, d.Source.Naming.By} {
+			if _, problem := parseOID(oid); oid != "" && problem != "" {
+				t.Fatalf("block %q: dimension %q reads %q: %s", b.Path, d.Key, oid, problem)
+			}
+		}
+		if !b.Table && (d.Source.Kind == plan.FromColumn || d.Source.Naming.By != "" && !d.Source.Naming.Scalar) {
+			t.Fatalf("block %q: dimension %q reads a column outside of a table", b.Path, d.Key)
 		}
 	}
 }

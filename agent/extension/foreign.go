@@ -5,10 +5,9 @@ import (
 	"slices"
 )
 
-// foreign are data sources that do not run here: why, and what does instead. A
-// row of one that is in dataSources too is not used.
+// foreign are the vendor's data sources that do not run here: why, and what does
+// instead.
 var foreign = []foreignSource{
-	{"prometheus", later, ""},
 	{"python", "its code needs the vendor's Python engine", "what it reads as JSON over HTTP can be read by a package with the data source http"},
 	{"wmi", "it needs Windows", "a Windows machine that answers SNMP can be read by a package with the data source snmp"},
 	{"jmx", "it needs a Java agent in the monitored process", "the same beans behind the Prometheus JMX exporter can be read by a package with the data source prometheus"},
@@ -27,7 +26,6 @@ var foreign = []foreignSource{
 type foreignSource struct{ name, reason, instead string }
 
 const (
-	later           = "not in this version"
 	database        = "it needs database drivers"
 	databaseInstead = "a Prometheus exporter of the database can be read by a package with the data source prometheus"
 )

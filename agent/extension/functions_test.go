@@ -244,3 +244,51 @@ snmp:
 		t.Errorf("got %+v, want %+v", p.Metadata, want)
 	}
 }
+
+// DISPLAY-HINT and BITS of the package's MIB file make the text of a dimension;
+// what is text anyway is shown as all text is.
+func TestDisplayHints(t *testing.T) {
+	object := func(name, syntax string, arc int) string {
+		return fmt.Sprintf("%s OBJECT-TYPE SYNTAX %s MAX-ACCESS read-only STATUS current DESCRIPTION \"\" ::= { enterprises 32473 %d }\n", name, syntax, arc)
+	}
+	files := fstest.MapFS{"snmp/H.txt": {Data: []byte("H-MIB DEFINITIONS ::= BEGIN\nIMPORTS OBJECT-TYPE, Integer32, enterprises FROM SNMPv2-SMI TEXTUAL-CONVENTION FROM SNMPv2-TC;\n" +
+		"HAddress ::= TEXTUAL-CONVENTION DISPLAY-HINT \"1d.1d.1d.1d\" STATUS current DESCRIPTION \"\" SYNTAX OCTET STRING (SIZE (4))\n" +
+		"HTenths ::= TEXTUAL-CONVENTION DISPLAY-HINT \"d-1\" STATUS current DESCRIPTION \"\" SYNTAX Integer32\n" +
+		"HText ::= TEXTUAL-CONVENTION DISPLAY-HINT \"255a\" STATUS current DESCRIPTION \"\" SYNTAX OCTET STRING\n" +
+		object("hAddress", "HAddress", 1) + object("hTenths", "HTenths", 2) + object("hText", "HText", 3) +
+		object("hBits", "BITS { red(0), green(1), blue(2) }", 4) + object("hPeer", "OCTET STRING", 5) +
+		object("hPeerType", "INTEGER { unknown(0), ipv4(1), ipv6(2) }", 6) + "END\n")}}
+	mibs, warnings := PackageMIBs(files)
+	if len(warnings) > 0 {
+		t.Fatal(warnings)
+	}
+	const root = "1.3.6.1.4.1.32473."
+	p, warns := compiled(t, `snmp:
+- group: g
+  dimensions:
+  - {key: address, value: 'oid:hAddress'}
+  - {key: tenths, value: 'oid:`+root+`2.0'}
+  - {key: text, value: 'oid:H-MIB::hText.0'}
+  - {key: bits, value: 'oid:hBits'}
+  - {key: peer, value: 'oid:`+root+`5.0'}
+  metrics: [{key: m, value: 'oid:1.3.6.1.2.1.1.3.0'}]
+`, CompileOptions{MIBs: mibs})
+	if warns != "" {
+		t.Error(warns)
+	}
+	var state plan.State
+	points, _ := plan.Points(p.At(p.Intervals()[0]), plan.Identity{}, plan.Reading{Scalars: map[string]plan.Cell{
+		"1.3.6.1.2.1.1.3.0": {Kind: plan.Unsigned, Uint: 1},
+		root + "1.0":        {Kind: plan.Octets, Text: "\xc0\x00\x02\x07"},
+		root + "2.0":        {Kind: plan.Integer, Int: -215},
+		root + "3.0":        {Kind: plan.Octets, Text: "two\nlines"},
+		root + "4.0":        {Kind: plan.Octets, Text: "\xa0"},
+		root + "5.0":        {Kind: plan.Octets, Text: "\x0a\x0b\x0c\x0d"},
+	}}, &state)
+	if len(points) != 1 {
+		t.Fatalf("%d points", len(points))
+	}
+	if got, want := fmt.Sprint(points[0].Series.Dims()), "[{address 192.0.2.7} {bits red,blue} {peer 10.11.12.13} {tenths -21.5} {text two lines}]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

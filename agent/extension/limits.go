@@ -31,6 +31,13 @@ func (p *manifestParser) limitLevel(v value, total *int) {
 	p.limit(v, "dimensions", len(v.field("dimensions").list()), maxLevelDims)
 }
 
+// limitKey refuses a key that the environment would not take.
+func (p *manifestParser) limitKey(o object, key, what string, most int) {
+	if len(key) > most && !p.own {
+		p.refuse(ruleLimit, o.at.node, join(o.at.path, "key"), fmt.Sprintf("found %d characters, expected at most %d, which is what the environment takes in the key of a %s", len(key), most, what))
+	}
+}
+
 // limit refuses more than the environment takes.
 func (p *manifestParser) limit(v value, what string, n, most int) {
 	if n > most {

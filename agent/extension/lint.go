@@ -60,6 +60,7 @@ const (
 	ruleValue              = "value"
 	rulePrefix             = "value_prefix"
 	ruleUnsupported        = "unsupported"
+	ruleOwn                = "own_extension"
 	ruleLimit              = "limit"
 	ruleDuplicateMetric    = "duplicate_metric"
 	ruleDuplicateDimension = "duplicate_dimension"

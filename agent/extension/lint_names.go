@@ -49,6 +49,9 @@ func (l *linter) names(parts []*part) {
 		for _, list := range [][]entry{p.dims, p.metrics} {
 			for i := range list {
 				list[i].resolve(resolve)
+				if strings.HasPrefix(list[i].value, "index:") {
+					l.warn(list[i].valueAt, ruleOwn, "index: is understood by Edgehold alone", "leave it out of a package that has to run elsewhere too")
+				}
 			}
 		}
 	}

@@ -87,6 +87,7 @@ var lintCases = []lintCase{
 	{rulePrefix, `"oid:1.3.6.1.2.1.1.3.0"`, `¦"1.3.6.1.2.1.1.3.0"`, `"oid:1.3.6.1.2.1.1.3.0"`, "warning"},
 	{ruleUnsupported, `"oid:1.3.6.1.2.1.1.3.0"`, `¦"oid:NO-SUCH-MIB::thing.0"`, `"oid:1.3.6.1.2.1.1.3.0"`, "warning"},
 	{ruleUnsupported, `"oid:1.3.6.1.2.1.1.5.0"`, `¦"$networkFormat(oid:noSuchThing, oid:1.3.6.1.2.1.1.5.0)"`, `"$networkFormat(const:macAddress, oid:1.3.6.1.2.1.1.5.0)"`, "warning"},
+	{ruleOwn, `"oid:1.3.6.1.2.1.1.5.0"`, `¦"index:1"`, `"const:x"`, "warning"},
 	{ruleValue, `"oid:1.3.6.1.2.1.1.5.0"`, `¦"$networkFormat(const:colour, oid:1.3.6.1.2.1.1.5.0)"`, `"$inetAddress(oid:1.3.6.1.2.1.1.4.0, oid:1.3.6.1.2.1.1.5.0)"`, "error"},
 	{ruleLimit, "      - " + goodMetric, many(101, "      - {key: a.m%d, value: \"const:1\"}\n"), many(100, "      - {key: a.m%d, value: \"const:1\"}\n"), "error 13:7"},
 	{ruleLimit, "      - " + goodDim, many(26, "      - {key: d%d, value: \"const:1\"}\n"), many(25, "      - {key: d%d, value: \"const:1\"}\n"), "error 11:7"},

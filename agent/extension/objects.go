@@ -111,11 +111,15 @@ func (k *compiler) wholeTable(m *metric, made plan.Source, o managed) {
 }
 
 // show says how a dimension's cells become text, as a MIB tells.
-func show(d *plan.Dim, o managed) {
+func (k *compiler) show(d *plan.Dim, o managed) {
 	if o.Name == "" || d.Enum != nil || d.Source.Form != plan.FormAuto {
 		return
 	}
 	switch {
+	case k.isAddress(o):
+		if n := &d.Source.Naming; n.By == "" && n.Kind == plan.NameAny {
+			n.Kind = plan.NameIP
+		}
 	case o.Type == mib.Bits:
 		d.Source.Form, d.Enum = plan.FormBits, o.Enum
 	case len(o.Enum) > 0:
@@ -126,6 +130,16 @@ func show(d *plan.Dim, o managed) {
 	case strings.ContainsAny(o.Hint, "dxo"): // what is text anyway is shown as all text is
 		d.Hint, d.Show = o.Hint, shower(o.Object)
 	}
+}
+
+// isAddress tells an InetAddress (RFC 4001): beside it stands the object of its
+// name and Type, whose numbers are kinds of addresses.
+func (k *compiler) isAddress(o managed) bool {
+	if o.Type != mib.Octets || o.Hint != "" {
+		return false
+	}
+	kind, _, ok := k.options.MIBs.Find(o.Module + "::" + o.Name + "Type")
+	return ok && kind.Enum[1] == "ipv4"
 }
 
 // shower shows numbers and octets as the hint of an object says.

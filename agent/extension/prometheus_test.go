@@ -344,3 +344,39 @@ func checkEndpoint(t *testing.T, e plan.ScrapeEndpoint) {
 		t.Fatalf("endpoint %+v", e)
 	}
 }
+
+// What compiles is what the probe relies on: named metrics, sound intervals, and
+// no more than the cap.
+func FuzzExposedManifest(f *testing.F) {
+	f.Add([]byte(exposedManifest))
+	f.Add([]byte("name: n\nversion: 1.0.0\nprometheus: [{metrics: [{key: k, value: \"metric:m\", type: summary}], dimensions: [{key: d, value: \"$reference(metric:a, ref:b)\"}]}]\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, _, err := ParseManifest(fstest.MapFS{"extension.yaml": {Data: data}}, "p")
+		if err != nil || m.Prometheus == nil {
+			return
+		}
+		p, _, err := Compile(m, Configuration{FeatureSets: []string{"all"}}, CompileOptions{})
+		if err != nil || p.Exposition == nil {
+			return
+		}
+		n := 0
+		for _, b := range p.Exposition.Blocks {
+			if n += len(b.Metrics); b.Interval < time.Second || b.Interval > 48*time.Hour || len(b.Metrics) == 0 {
+				t.Fatalf("block %+v", b)
+			}
+			for _, m := range b.Metrics {
+				if m.Key == "" || m.Name == "" || m.Type < plan.ExposedGauge || m.Type > plan.ExposedSummary {
+					t.Fatalf("metric %+v", m)
+				}
+			}
+			for _, d := range b.Dims {
+				if d.Key == "" || d.Source < plan.LabelText || d.Source > plan.LabelReference || (d.Source == plan.LabelReference) != (d.Metric != "") {
+					t.Fatalf("dimension %+v", d)
+				}
+			}
+		}
+		if n > plan.MaxExposed {
+			t.Fatalf("%d metrics", n)
+		}
+	})
+}

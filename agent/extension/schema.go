@@ -9,7 +9,7 @@ var (
 		"name", "version", "minDynatraceVersion", "minEECVersion", "author", "vars", "metrics",
 		"featureSetsMetadata", "topology", "screens", "dashboards", "alerts", "documents", "logMetrics",
 		"logEvents", "logProcessingRules", "openpipeline", "openPipeline", "smartscape", "smartscapeTopology",
-		"snmp", "snmptraps", "http",
+		"snmp", "prometheus", "snmptraps", "http",
 	}, notHere()...)
 	variableKeys = []string{
 		"id", "displayName", "description", "type", "maxLength", "required", "defaultValue", "pattern",

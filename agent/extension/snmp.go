@@ -112,6 +112,7 @@ func (p *manifestParser) dimension(v value, table bool) (dimension, bool) {
 	} else {
 		d.key = o.text("key")
 	}
+	p.limitKey(o, d.key, "dimension", maxDimKey)
 	ok := p.source(o, table, &d.source)
 	if !ok {
 		if _, filtered := o.get("filter"); filtered {
@@ -135,6 +136,7 @@ func (p *manifestParser) dimension(v value, table bool) (dimension, bool) {
 func (p *manifestParser) metric(v value, table bool) (metric, bool) {
 	o := p.object(v, p.keys(metricKeys, ownMetricKeys))
 	m := metric{key: p.key(o), featureSet: p.featureSet(o), interval: p.interval(o)}
+	p.limitKey(o, m.key, "metric", maxMetricKey)
 	typ, known := metricType(o.text("type"))
 	if m.typ = typ; !known {
 		at, _ := o.get("type")

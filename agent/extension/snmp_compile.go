@@ -79,7 +79,7 @@ func (k *compiler) dims(g *group, sub *level, table bool) []plan.Dim {
 			}
 			continue
 		}
-		show(&made, o)
+		k.show(&made, o)
 		if d.filterVar != "" {
 			made.Filter = k.filter(d.filterVar)
 		}

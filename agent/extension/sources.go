@@ -22,7 +22,8 @@ type dataSource struct {
 	// the tree at once, and c.secrets is set where the file holds one itself.
 	configuration func(r *reader, part value, c *Configuration)
 	// compile fills its field of made. k.runs tells whether a feature set is
-	// chosen, k.vars holds the variables, k.filter a variable as a filter.
+	// chosen, k.vars holds the variables, k.filter a variable as a filter. Each
+	// metric is given to k.describe.
 	compile func(k *compiler, made *plan.Plan)
 
 	// asks says what the node would read, for permissions; nil: hosts and device
@@ -35,9 +36,7 @@ type dataSource struct {
 // dataSources are the data sources that run here. To add one: a row here; a
 // file of its own with the type of the node (a field of Manifest), that of the
 // part (a field of Configuration) and the functions of the row; its type in
-// probes/plan (a field of plan.Plan); and its row in foreign, which says why a
-// data source does not run, taken away. A key of the node is in manifestKeys
-// already, or is added there.
+// probes/plan (a field of plan.Plan); and the key of the node in manifestKeys.
 func dataSources() []dataSource {
 	return []dataSource{
 		{

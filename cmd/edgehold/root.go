@@ -99,7 +99,7 @@ The agent:         edgehold check && edgehold run`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(cmd, err)
 	})
-	root.AddCommand(newRun(), newDemo(), newCheck(), newReload(), newPoll(), newStatus(), newBuffer(), newDeadLetter(), newHistory(),
+	root.AddCommand(newRun(), newDemo(), newDemoApp(), newCheck(), newReload(), newPoll(), newStatus(), newBuffer(), newDeadLetter(), newHistory(),
 		newSNMP(), newExt(), newAudit(), newVersion())
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)

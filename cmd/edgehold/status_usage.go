@@ -19,8 +19,8 @@ func printUsage(w io.Writer, all []control.Usage) {
 		width = max(width, len([]rune(u.Package)))
 	}
 	for _, u := range all {
-		fmt.Fprintf(w, "  %-*s  %d devices, %d polls in %s, %d points, %d series", min(width, 48), oneLine(u.Package), u.Devices, u.Polls,
-			span(seconds(u.TimeS)), u.Points, u.Series)
+		fmt.Fprintf(w, "  %-*s  %s, %d polls in %s, %d points, %d series", min(width, 48), oneLine(u.Package), counted(u.Devices, "device"),
+			u.Polls, span(seconds(u.TimeS)), u.Points, u.Series)
 		if u.WaitedS >= 1 {
 			fmt.Fprintf(w, ", waited %s for others", span(time.Duration(u.WaitedS*float64(time.Second))))
 		}

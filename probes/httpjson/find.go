@@ -10,7 +10,7 @@ import (
 // maxSteps is how many values the paths of one poll may look at. What a package
 // needs is a hundredth of it; a path that searches a long list for each item of
 // another one is not.
-const maxSteps = 50_000_000
+const maxSteps = 20_000_000
 
 var errSteps = errors.New("the paths of the package look at too many values, the rest is left out; let them search shorter lists")
 

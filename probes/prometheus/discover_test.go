@@ -196,3 +196,36 @@ func TestDiscoveryWithoutAnAnswer(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A target that comes back after it went takes no baselines of an earlier run a
+// second time: their growth has been told.
+func TestDiscoveryAfterARestart(t *testing.T) {
+	port := twins(t, text("c_total 5\n"), text("c_total 5\n"))
+	var names nameServer
+	names.set("127.0.0.1", "127.0.0.2")
+	begin := func() *bench {
+		b := newBench(t, "http://exporters.example.:"+port+"/metrics")
+		b.deps.DNS = names.resolver(t)
+		b.endpoint.Discovery = &plan.ScrapeDNS{}
+		return b
+	}
+	before := begin()
+	before.expect(probes.StatusOK, "")
+	data, err := before.task.Probe.(probes.Stateful).Checkpoint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := begin()
+	after.clock = before.clock
+	after.deps.Clock = &after.clock
+	tasks, _ := Tasks(after.plan(), []plan.ScrapeEndpoint{after.endpoint}, TaskOptions{}, after.deps)
+	after.task = tasks[0]
+	if err := after.task.Probe.(probes.Stateful).Restore(data); err != nil {
+		t.Fatal(err)
+	}
+	after.expect(probes.StatusOK, "", "k.c count,0", "k.c count,0")
+	names.set("127.0.0.2")
+	after.expect(probes.StatusOK, "", "k.c count,0")
+	names.set("127.0.0.1", "127.0.0.2")
+	after.expect(probes.StatusOK, "", "k.c count,0")
+}

@@ -56,7 +56,9 @@ func takeTrapsAt(t *testing.T, r *TrapReceiver, at netip.AddrPort, p plan.Traps,
 	t.Helper()
 	var sources []plan.TrapSource
 	for _, c := range credentials {
-		sources = append(sources, plan.TrapSource{From: netip.MustParsePrefix("127.0.0.0/8"), Port: at.Port(), Credential: c})
+		for _, network := range []string{"127.0.0.0/8", "::1/128"} {
+			sources = append(sources, plan.TrapSource{From: netip.MustParsePrefix(network), Port: at.Port(), Credential: c})
+		}
 	}
 	p.Listen = at.Addr()
 	tasks := TrapTasks(&plan.Plan{Extension: "com.example.traps", Traps: &p}, sources, TrapOptions{Config: "c", Receiver: r},

@@ -44,8 +44,11 @@ type heldRecord struct {
 }
 
 // first tells whether a record is the first of its kind until then. Beyond
-// maxTrapRepeats kinds every one is.
+// maxTrapRepeats kinds every one is, and so is a large one.
 func (h *trapRepeats) first(r probes.Record, n *notification, until time.Duration) bool {
+	if recordSize(r) > maxTrapRepeat {
+		return true
+	}
 	id := likeness(r.Content, n)
 	if held := h.held[id]; held != nil {
 		held.record = r

@@ -35,7 +35,6 @@ type TrapReceiver struct {
 	now     func() time.Duration
 	file    string
 	passed  []*net.UDPConn // from systemd
-	oids    oidTable
 
 	life  sync.Mutex // of the ports; held while one is opened or closed
 	ports map[netip.AddrPort]*trapPort
@@ -65,7 +64,7 @@ func NewTrapReceiver(o TrapReceiverOptions) *TrapReceiver {
 	kit := newKit(probes.Deps{Log: o.Log, Clock: o.Clock})
 	r := &TrapReceiver{
 		log: o.Log, traffic: o.Traffic, now: kit.now, file: o.EngineFile,
-		oids: oidTable{whole: true}, ports: map[netip.AddrPort]*trapPort{},
+		ports: map[netip.AddrPort]*trapPort{},
 	}
 	if o.Environment != nil {
 		for _, fd := range passedSockets(o.Environment, os.Getpid()) {
@@ -174,16 +173,15 @@ func (r *TrapReceiver) subscribe(at netip.AddrPort, s *subscriber) (*trapPort, e
 func (r *TrapReceiver) unsubscribe(p *trapPort, s *subscriber) {
 	r.life.Lock()
 	defer r.life.Unlock()
+	last := len(*p.subs.Load()) == 1
+	if last { // what comes from now on waits in the kernel
+		p.stop()
+	}
 	p.change(func(all []*subscriber) []*subscriber {
 		return slices.DeleteFunc(all, func(o *subscriber) bool { return o == s })
 	})
-	p.pass.Lock()   // the datagram that is being handed out
-	p.pass.Unlock() //nolint:staticcheck // waiting is all
-	if len(*p.subs.Load()) > 0 || r.ports[p.local] != p {
-		return
-	}
-	p.stop()
-	if p.passed {
+	p.settle()
+	if !last || p.passed || r.ports[p.local] != p {
 		return
 	}
 	p.linger = time.AfterFunc(lingering, func() {
@@ -253,6 +251,7 @@ type trapPort struct {
 	linger   *time.Timer
 	pass     sync.Mutex // held while a datagram is handed out
 	informs  recent
+	oids     *oidTable
 }
 
 func (p *trapPort) change(f func(all []*subscriber) []*subscriber) {
@@ -318,13 +317,30 @@ func (p *trapPort) read(done chan struct{}) {
 		if t := p.receiver.traffic; t != nil {
 			t.Received(from, from.Addr().String(), n)
 		}
-		p.pass.Lock()
-		reply := p.take(buffer[:n], from)
-		p.pass.Unlock()
-		if reply != nil {
+		if reply := p.hand(buffer[:n], from); reply != nil {
 			p.send(reply, control[:with], from)
 		}
 	}
+}
+
+// hand hands one datagram out. Whatever it holds, the next one is read.
+func (p *trapPort) hand(b []byte, from netip.AddrPort) (reply []byte) {
+	p.pass.Lock()
+	defer p.pass.Unlock()
+	defer func() {
+		if fault := recover(); fault != nil {
+			p.receiver.log.Error().Stringer("device", from).Interface("fault", fault).Msg("a message could not be read as an SNMP trap, please report this")
+			refuse(p.candidates(from.Addr()), refusedMalformed)
+			reply = nil
+		}
+	}()
+	return p.take(b, from)
+}
+
+// settle waits for the datagram that is being handed out.
+func (p *trapPort) settle() {
+	p.pass.Lock()
+	defer p.pass.Unlock()
 }
 
 // send answers from the address that was sent to.

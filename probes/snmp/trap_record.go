@@ -1,6 +1,7 @@
 package snmp
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 
@@ -37,17 +38,11 @@ var trapVersions = map[int64]string{wireV1: "1", wireV2c: "2c", version3: "3"}
 
 // nameOf is the name of an OID, or the OID.
 func (t *trapSource) nameOf(oid string) string {
-	name := trapNames[oid]
+	name := cmp.Or(trapNames[oid], genericTraps[oid])
 	if name == "" && t.plan.Names != nil {
 		name = t.plan.Names.Name(oid)
 	}
-	if name == "" {
-		name = genericTraps[oid]
-	}
-	if name == "" {
-		return oid
-	}
-	return name
+	return cmp.Or(name, oid)
 }
 
 // record is a notification as the vendor's data source writes it.
@@ -135,4 +130,13 @@ func (t *trapSource) textOf(v *varbind) string {
 		return plan.Readable([]byte(v.cell.Text))
 	}
 	return toVarbindOut(*v).Number()
+}
+
+// recordSize is how many bytes of text a record holds.
+func recordSize(r probes.Record) int {
+	n := len(r.Content)
+	for _, d := range r.Attributes {
+		n += len(d.Key) + len(d.Value)
+	}
+	return n
 }

@@ -20,9 +20,11 @@ const (
 	trapPeriod     = time.Minute // of limits, and of points about what was not taken
 	trapFlush      = time.Second // how long a record may wait
 	maxTrapRecords = 5000        // that wait to be written
+	maxTrapText    = 4 << 20     // bytes of them
 	maxTrapCounts  = 10_000
 	maxTrapSenders = 4096
-	maxTrapRepeats = 1000
+	maxTrapRepeats = 500
+	maxTrapRepeat  = 4 << 10 // bytes of a record that may be held back
 	trapsPerMinute = 30_000
 	trapsPerSender = 6_000
 	otherTraps     = "other" // sender and OID of what is beyond maxTrapCounts
@@ -47,6 +49,7 @@ type trapSource struct {
 
 	mu       sync.Mutex
 	records  []probes.Record
+	size     int                  // of the records, in bytes
 	counts   []map[trapKey]uint64 // by metric
 	next     []time.Duration      // when each metric is due
 	limit    trapLimit
@@ -210,7 +213,7 @@ func (t *trapSource) accept(n *notification, from netip.Addr) bool {
 	key := trapKey{t.plan.Prefix + from.String(), t.nameOf(n.oid)}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.plan.Records && len(t.records) >= maxTrapRecords {
+	if t.plan.Records && (len(t.records) >= maxTrapRecords || t.size >= maxTrapText) {
 		t.drop()
 		return false
 	}
@@ -232,6 +235,7 @@ func (t *trapSource) accept(n *notification, from netip.Addr) bool {
 	r := t.record(n, key, stamp)
 	if t.plan.Repeats == 0 || t.repeats.first(r, n, t.receiver.now()+t.plan.Repeats) {
 		t.records = append(t.records, r)
+		t.size += recordSize(r)
 	}
 	return true
 }
@@ -249,7 +253,7 @@ func (t *trapSource) flush(emit func(probes.Batch), now time.Duration) {
 	stamp := t.stamp()
 	t.mu.Lock()
 	b := probes.Batch{Records: append(t.records, t.repeats.over(now)...)}
-	t.records = nil
+	t.records, t.size = nil, 0
 	for i := range t.counts {
 		if now >= t.next[i] {
 			b.Points = append(b.Points, t.points(i, stamp)...)

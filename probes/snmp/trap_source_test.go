@@ -222,6 +222,53 @@ func TestTrapPortIsShared(t *testing.T) {
 	}
 }
 
+// While one run follows another, as in reloads, no trap is lost and none comes
+// twice.
+func TestTrapsOverManyRuns(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, "")
+	at := netip.MustParseAddrPort(freeAddr(t))
+	conn := dialTraps(t, at)
+	var sent, taken uint64
+	for round := range 30 {
+		b := takeTrapsAt(t, r, at, plan.Traps{Records: true}, community("canary"))
+		stopped := make(chan struct{})
+		go func() {
+			defer close(stopped)
+			b.stop()
+		}()
+		for range 10 {
+			write(t, conn, trapOf(berTrap, "canary", byte(round), linkDownBytes))
+			sent++
+		}
+		<-stopped
+		taken += b.source.Watch().Received
+	}
+	b := takeTrapsAt(t, r, at, plan.Traps{Records: true}, community("canary"))
+	await(t, "the rest", func() bool { return taken+b.source.Watch().Received >= sent })
+	if got := taken + b.source.Watch().Received; got != sent {
+		t.Errorf("%d taken of %d", got, sent)
+	}
+}
+
+// A source that listens to one port in two ways, with the port said and without,
+// counts each datagram once.
+func TestTrapsOfOnePortTwice(t *testing.T) {
+	source := &trapSource{plan: &plan.Traps{Counts: count(time.Hour)}, receiver: newReceiver(t, "")}
+	source.begin(0)
+	port := &trapPort{receiver: source.receiver}
+	entry := plan.TrapSource{From: netip.MustParsePrefix("127.0.0.0/8"), Credential: community("canary")}
+	port.change(func([]*subscriber) []*subscriber {
+		return []*subscriber{{source, []plan.TrapSource{entry, entry}}, {source, []plan.TrapSource{entry}}}
+	})
+	for _, from := range []string{"127.0.0.1:1000", "192.0.2.1:1000"} {
+		port.hand(trapOf(berTrap, "canary", 1, linkDownBytes), netip.MustParseAddrPort(from))
+	}
+	if s := source.Watch(); s.Received != 1 || s.Dropped != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
 // A sender outside of the networks is refused whatever it knows.
 func TestTrapFromElsewhere(t *testing.T) {
 	t.Parallel()
@@ -229,9 +276,7 @@ func TestTrapFromElsewhere(t *testing.T) {
 	b.source.receiver.life.Lock()
 	p := b.source.receiver.ports[b.at]
 	b.source.receiver.life.Unlock()
-	p.pass.Lock()
-	reply := p.take(trapOf(berInform, "canary", 1, linkDownBytes), netip.MustParseAddrPort("192.0.2.1:1000"))
-	p.pass.Unlock()
+	reply := p.hand(trapOf(berInform, "canary", 1, linkDownBytes), netip.MustParseAddrPort("192.0.2.1:1000"))
 	if got := b.refusals(); reply != nil || got["source"] != 1 || len(got) != 1 {
 		t.Errorf("reply %x, refused %v", reply, got)
 	}
@@ -252,6 +297,76 @@ func TestTrapCountsAreBounded(t *testing.T) {
 		if strings.Contains(line, "trap_oid=other ") && !strings.HasSuffix(line, "delta=5") {
 			t.Error(line)
 		}
+	}
+}
+
+// With identity: site the address of a sender has the site before it everywhere.
+func TestTrapPrefix(t *testing.T) {
+	p := plan.Traps{Counts: count(time.Minute), Records: true, Prefix: "plant-7/"}
+	b := &trapBench{source: &trapSource{plan: &p, receiver: newReceiver(t, ""), deps: probes.Deps{Resolver: trapHosts{"192.0.2.1": "sw1"}}}}
+	b.source.begin(0)
+	b.source.accept(&notification{oid: linkDown}, netip.MustParseAddr("192.0.2.1"))
+	b.source.end(b.emit)
+	want := "traps.count,device.address=plant-7/192.0.2.1,device.name=sw1,hall=7,host_ip=plant-7/192.0.2.1,trap_oid=IF-MIB::linkDown count,delta=1"
+	if got := b.lines(); len(got) != 1 || got[0] != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if r := b.records[0]; attribute(r, "device.address") != "plant-7/192.0.2.1" || attribute(r, "device.name") != "sw1" {
+		t.Errorf("%+v", r)
+	}
+}
+
+type trapHosts map[string]string
+
+func (n trapHosts) NameOf(address string) string { return n[address] }
+
+// Varbinds whose names end in numbers that never come again are named alike, with
+// their values one after the other; what is not theirs stays as it is.
+func TestTrapTrims(t *testing.T) {
+	p := plan.Traps{Records: true, Trims: []plan.TrapTrim{{Root: "1.3.6.1.4.1.9", Arcs: 1}}}
+	b := &trapBench{source: &trapSource{plan: &p, receiver: newReceiver(t, "")}}
+	b.source.begin(0)
+	n := notification{oid: linkDown}
+	for oid, text := range map[string]string{"1.3.6.1.4.1.9.2.34024": "PKI", "1.3.6.1.4.1.99.3.1": "else"} {
+		n.vars = append(n.vars, varbind{oid: oid, tag: berOctets, cell: octetsCell([]byte(text))})
+	}
+	n.vars = append(n.vars,
+		varbind{oid: "1.3.6.1.4.1.9.3.34024", tag: berInteger, cell: plan.Cell{Kind: plan.Integer, Int: -4}},
+		varbind{oid: "1.3.6.1.4.1.9.3.34025", tag: berInteger, cell: plan.Cell{Kind: plan.Integer, Int: 5}},
+		varbind{oid: snmpTrapCommunity, tag: berOctets, cell: octetsCell([]byte("canary"))})
+	b.source.accept(&n, netip.MustParseAddr("192.0.2.1"))
+	b.source.end(b.emit)
+	r := b.records[0]
+	for key, want := range map[string]string{
+		"1.3.6.1.4.1.9.2": "PKI", "1.3.6.1.4.1.99.3.1": "else", "1.3.6.1.4.1.9.3": "-4, 5", snmpTrapCommunity: "",
+	} {
+		if got := attribute(r, key); got != want {
+			t.Errorf("%s is %q, want %q", key, got, want)
+		}
+	}
+}
+
+// The memory for records that wait is bounded, and what finds no room is counted.
+func TestTrapRecordsAreBounded(t *testing.T) {
+	p := plan.Traps{Records: true}
+	b := &trapBench{source: &trapSource{plan: &p, receiver: newReceiver(t, "")}}
+	b.source.begin(0)
+	n := notification{oid: linkDown}
+	for i := range 60 {
+		n.vars = append(n.vars, varbind{oid: fmt.Sprint("1.3.6.1.4.1.9.", i), tag: berOctets, cell: plan.Cell{Kind: plan.Octets, Text: strings.Repeat("x", 900)}})
+	}
+	taken := 0
+	for range 200 {
+		if b.source.accept(&n, netip.MustParseAddr("192.0.2.1")) {
+			taken++
+		}
+	}
+	if most := maxTrapText/(60*900) + 1; taken > most || taken < most/2 || b.source.dropped != uint64(200-taken) {
+		t.Errorf("%d taken, %d dropped", taken, b.source.dropped)
+	}
+	b.source.flush(b.emit, 0)
+	if !b.source.accept(&n, netip.MustParseAddr("192.0.2.1")) {
+		t.Error("no room after the records were written")
 	}
 }
 
@@ -366,5 +481,70 @@ func TestTrapPrint(t *testing.T) {
 	p, s := base()
 	if _, same := seen[trapPrint(p, s)]; !same {
 		t.Error("the same settings, in other memory, are told apart")
+	}
+}
+
+// Where all addresses are listened on, an inform is answered from the one that
+// it was sent to.
+func TestInformIsAnsweredFromItsAddress(t *testing.T) {
+	t.Parallel()
+	at := netip.AddrPortFrom(netip.Addr{}, netip.MustParseAddrPort(freeAddr(t)).Port())
+	takeTrapsAt(t, newReceiver(t, ""), at, plan.Traps{}, community("canary"))
+	all := []string{"127.0.0.1", "127.0.0.2"}
+	if probe, err := net.ListenPacket("udp6", "[::1]:0"); err == nil {
+		_ = probe.Close()
+		all = append(all, "::1")
+	}
+	for i, to := range all {
+		conn := dialTraps(t, netip.AddrPortFrom(netip.MustParseAddr(to), at.Port())) // hears nobody else
+		write(t, conn, trapOf(berInform, "canary", byte(i), linkDownBytes))
+		_ = conn.SetReadDeadline(time.Now().Add(patient))
+		if _, err := conn.Read(make([]byte, 1000)); err != nil {
+			t.Errorf("%s: %v", to, err)
+		}
+	}
+}
+
+// BenchmarkTraps is one trap from datagram to record and count, without the
+// network: plain, and signed and encrypted.
+func BenchmarkTraps(b *testing.B) {
+	c := v3("edge", probes.AuthSHA256, probes.PrivAES)
+	const engine = "\x80\x00\x00\x00\x05abcdefgh"
+	keys, err := localise(c, engine)
+	if err != nil {
+		b.Fatal(err)
+	}
+	plain := trapOf(berTrap, "canary", 5, linkDownBytes)
+	m, _ := openCommunity(plain)
+	w := writer{}
+	w.raw(string(m.pdu))
+	w.octets("")
+	w.octets(engine)
+	w.head(berSequence, 0)
+	sealed := answer{msgID: 5, level: authPriv, engine: engine, clock: clockOf{3, 4}, user: c.User, keys: keys, scoped: w.bytes()}.sealed(b)
+	for name, datagram := range map[string][]byte{"v2c": plain, "v3": sealed} {
+		b.Run(name, func(b *testing.B) {
+			r := NewTrapReceiver(TrapReceiverOptions{})
+			t := &trapSource{plan: &plan.Traps{Records: true, Counts: count(time.Hour), PerMinute: 1 << 30, PerSender: 1 << 30}, receiver: r}
+			t.begin(0)
+			port := &trapPort{receiver: r}
+			network := netip.MustParsePrefix("127.0.0.0/8")
+			port.change(func([]*subscriber) []*subscriber {
+				return []*subscriber{{t, []plan.TrapSource{{From: network, Credential: community("canary")}, {From: network, Credential: c}}}}
+			})
+			from := netip.MustParseAddrPort("127.0.0.1:1000")
+			copied := make([]byte, len(datagram))
+			for b.Loop() {
+				copy(copied, datagram)
+				port.take(copied, from)
+				if len(t.records) == 1000 {
+					t.flush(func(probes.Batch) {}, 0)
+				}
+			}
+			if t.dropped+t.lostAll > 0 {
+				b.Fatalf("%+v", t.Watch())
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Minutes(), "traps/min")
+		})
 	}
 }

@@ -27,6 +27,8 @@ const (
 	refusalKinds
 )
 
+const maxTrapOIDs = 1024
+
 // refusalWords are for points and, with what to do, for people.
 var refusalWords = [refusalKinds]struct{ word, text string }{
 	refusedSource:    {"source", "from addresses that no source of the configuration holds"},
@@ -69,16 +71,16 @@ func those(all []candidate, f func(c *probes.Credential) bool) []candidate {
 	return some
 }
 
-// once calls f once for each subscriber and keeps the candidates of those that
-// it is true for.
+// once calls f once for each source, which may listen to a port in several ways,
+// and keeps the candidates of those that it is true for.
 func once(all []candidate, f func(t *trapSource) bool) []candidate {
-	verdicts := map[*subscriber]bool{}
+	verdicts := map[*trapSource]bool{}
 	var some []candidate
 	for _, c := range all {
-		verdict, known := verdicts[c.sub]
+		verdict, known := verdicts[c.sub.source]
 		if !known {
 			verdict = f(c.sub.source)
-			verdicts[c.sub] = verdict
+			verdicts[c.sub.source] = verdict
 		}
 		if verdict {
 			some = append(some, c)
@@ -97,8 +99,9 @@ func (p *trapPort) take(b []byte, from netip.AddrPort) (reply []byte) {
 	all := p.candidates(from.Addr())
 	if len(all) == 0 {
 		for _, s := range *p.subs.Load() {
-			s.source.refuse(refusedSource)
+			all = append(all, candidate{sub: s})
 		}
+		refuse(all, refusedSource)
 		return nil
 	}
 	version, ok := versionOf(b)
@@ -130,7 +133,7 @@ func (p *trapPort) takePlain(b []byte, from netip.AddrPort, all []candidate) (re
 	if known = once(known, func(t *trapSource) bool { return t.admit(from.Addr(), now) }); len(known) == 0 {
 		return nil
 	}
-	n, ok := p.receiver.oids.notification(m.pdu, m.version)
+	n, ok := p.notification(m.pdu, m.version)
 	if !ok {
 		refuse(known, refusedMalformed)
 		return nil
@@ -139,7 +142,17 @@ func (p *trapPort) takePlain(b []byte, from netip.AddrPort, all []candidate) (re
 		return nil
 	}
 	m.pdu[0] = berResponse // with the same id and varbinds (RFC 3416, section 4.2.7)
-	return b
+	_, end, _ := bounds(b)
+	return b[:end]
+}
+
+// notification reads a PDU with the port's memory for OIDs, which begins anew
+// before it gets large: traps may have other OIDs each time.
+func (p *trapPort) notification(pdu []byte, version int64) (notification, bool) {
+	if p.oids == nil || len(p.oids.young) > maxTrapOIDs {
+		p.oids = &oidTable{whole: true}
+	}
+	return p.oids.notification(pdu, version)
 }
 
 // deliver gives a notification to its subscribers. false: nobody has room.
@@ -180,7 +193,7 @@ func (p *trapPort) takeSealed(b []byte, from netip.AddrPort, all []candidate) (r
 		return s.refuse(users, why)
 	}
 	scope, ok := openScope(m.scoped)
-	n, whole := r.oids.notification(scope.pdu, version3)
+	n, whole := p.notification(scope.pdu, version3)
 	switch {
 	case !ok || !whole:
 		refuse(users, refusedMalformed)

@@ -16,7 +16,7 @@ const (
 	KindInstall  = "install"  // a package came, new or signed again, and is the active version
 	KindActivate = "activate" // an installed version became the active one
 	KindRemove   = "remove"
-	KindAdmit    = "admit" // a package that a configuration names by its path ran for the first time
+	KindAdmit    = "admit" // a package that a configuration names by its path ran for the first time, or the first time with a signature
 
 	kindMended  = "mended"          // of a line that was not written to its end
 	kindRebuilt = "index_rebuilt"   // index.json was damaged or gone

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ type version struct {
 
 func (x *index) find(name, number string) *version {
 	for i := range x.Versions {
-		if v := &x.Versions[i]; v.Name == name && v.Version == number {
+		if v := &x.Versions[i]; v.Name == name && sign.CompareVersions(v.Version, number) == 0 {
 			return v
 		}
 	}
@@ -58,7 +59,7 @@ func (x *index) put(name, number string) *version {
 	at := 0
 	for at < len(x.Versions) {
 		v := x.Versions[at]
-		if v.Name > name || v.Name == name && Compare(v.Version, number) > 0 {
+		if v.Name > name || v.Name == name && sign.CompareVersions(v.Version, number) > 0 {
 			break
 		}
 		at++
@@ -91,9 +92,8 @@ func (x *index) apply(r Record) {
 			v.Present, v.Active = false, false
 		}
 	case KindAdmit:
-		if v := x.put(r.Name, r.Version); v.Digest == "" {
-			v.Digest, v.Signer = r.Digest, r.Signer
-		}
+		v := x.put(r.Name, r.Version)
+		v.Digest, v.Signer = cmp.Or(v.Digest, r.Digest), cmp.Or(v.Signer, r.Signer)
 	}
 }
 
@@ -247,7 +247,7 @@ func (s *Store) addPackages(v *view) error {
 		before := v.active(name)
 		s.note(v, Record{Kind: KindInstall, Time: when, Name: name, Version: number, Digest: digest,
 			Detail: fmt.Sprintf("package %s %s was found; history.log has lost the record of its installation", name, number)})
-		if before != nil && (!free[name] || Compare(before.Version, number) > 0) {
+		if before != nil && (!free[name] || sign.CompareVersions(before.Version, number) > 0) {
 			s.note(v, Record{Kind: KindActivate, Name: name, Version: before.Version, Digest: before.Digest,
 				Detail: fmt.Sprintf("package %s %s is the active one", name, before.Version)})
 		}

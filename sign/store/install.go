@@ -38,6 +38,9 @@ func (s *Store) Install(c Candidate) (Entry, error) {
 }
 
 func (s *Store) install(c Candidate) (made Entry, err error) {
+	if err := sign.CheckIdentity(c.Name, c.Version); err != nil {
+		return Entry{}, err
+	}
 	parts, err := sign.Split(c.Bundle, sign.DefaultLimits())
 	if err != nil {
 		return Entry{}, err
@@ -82,7 +85,7 @@ func (v *view) admissible(c Candidate, digest string) error {
 			Text: fmt.Sprintf("%s %s is installed with a signature, and this is the same package without one", c.Name, c.Version),
 			Mend: "give the signed bundle, or remove the installed one first"}
 	}
-	if before := v.before(c.Name); before != nil && Compare(c.Version, before.Version) < 0 && !c.AllowDowngrade {
+	if before := v.before(c.Name); before != nil && sign.CompareVersions(c.Version, before.Version) < 0 && !c.AllowDowngrade {
 		is := "was here before"
 		if before.Active {
 			is = "is the active version"
@@ -131,7 +134,7 @@ func (s *Store) place(v *view, path string, bundle []byte, r Record) error {
 		}
 	}
 	switch {
-	case before != nil && Compare(r.Version, before.Version) < 0:
+	case before != nil && sign.CompareVersions(r.Version, before.Version) < 0:
 		r.Detail = "instead of the higher version " + before.Version
 	case known != nil && known.Present && known.Signer != r.Signer:
 		r.Detail = "signed again; the signer was " + orNobody(known.Signer)
@@ -230,34 +233,71 @@ func (s *Store) sweep(v *view) {
 	}
 }
 
-// Admit remembers the bytes of a signed package that is used from where it lies,
-// and refuses others under its name and version, as Install does.
-func (s *Store) Admit(name, number, digest string) error {
+// Admission is a package that is used from where it lies.
+type Admission struct {
+	Name, Version string // of its manifest
+	Digest        string
+	Signer        string // fingerprint; empty: unsigned
+}
+
+// Admit remembers a package that is used from where it lies. As Install does, it
+// refuses other bytes of a version that was ever here, and a version lower than
+// the highest that was; and what has no signature where a package of that name
+// had one.
+func (s *Store) Admit(a Admission) error {
 	v, err := s.read()
 	if err != nil {
 		return err
 	}
-	known, err := v.admitted(name, number, digest)
+	known, err := v.admitted(a)
 	if known || err != nil {
 		return err
 	}
 	return s.change(func(v *view) error {
-		if known, err := v.admitted(name, number, digest); known || err != nil {
+		if known, err := v.admitted(a); known || err != nil {
 			return err
 		}
-		return s.commit(v, Record{Kind: KindAdmit, Name: name, Version: number, Digest: digest})
+		return s.commit(v, Record{Kind: KindAdmit, Name: a.Name, Version: a.Version, Digest: a.Digest, Signer: a.Signer})
 	})
 }
 
-func (v *view) admitted(name, number, digest string) (bool, error) {
-	known := v.find(name, number)
-	if known == nil {
-		return false, nil
+// Admissible gives the error that Admit would, and remembers nothing.
+func (s *Store) Admissible(a Admission) error {
+	v, err := s.read()
+	if err != nil {
+		return err
 	}
-	if known.Digest != digest {
-		return false, otherBytes(*known, digest)
+	_, err = v.admitted(a)
+	return err
+}
+
+func (v *view) admitted(a Admission) (bool, error) {
+	known := v.find(a.Name, a.Version)
+	if known != nil && known.Digest != a.Digest {
+		return false, otherBytes(*known, a.Digest)
 	}
-	return true, nil
+	if known != nil && known.Active && (known.Signer == "") == (a.Signer == "") {
+		return true, nil // whoever installed it has decided
+	}
+	var highest *version
+	for i := range v.Versions { // they are in order
+		one := &v.Versions[i]
+		if one.Name != a.Name {
+			continue
+		}
+		highest = one
+		if one.Signer != "" && a.Signer == "" {
+			return false, &sign.Refusal{Rule: RuleUnsigned,
+				Text: fmt.Sprintf("%s %s has no signature, and version %s was here with one", a.Name, a.Version, one.Version),
+				Mend: "sign it, or give what is to run unsigned a name of its own"}
+		}
+	}
+	if highest != nil && sign.CompareVersions(a.Version, highest.Version) < 0 {
+		return false, &sign.Refusal{Rule: RuleDowngrade,
+			Text: fmt.Sprintf("version %s of %s is lower than %s, which was here before", a.Version, a.Name, highest.Version),
+			Mend: "a lower version may bring back faults that were mended; `edgehold ext install --allow-downgrade` of this package allows it all the same"}
+	}
+	return known != nil && (known.Signer != "" || a.Signer == ""), nil
 }
 
 // readBundle reads a bundle of the store, no more than a package may have.

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/edgehold/edgehold/sign"
 )
 
 const (
@@ -143,7 +145,7 @@ func (v *view) installed(name, number string) (*version, error) {
 		one := &v.Versions[i]
 		switch {
 		case !one.Present:
-		case one.Name == name && (number == one.Version || number == "" && one.Active):
+		case one.Name == name && (number == "" && one.Active || number != "" && sign.CompareVersions(number, one.Version) == 0):
 			return one, nil
 		case one.Name == name:
 			others = append(others, one.Version)

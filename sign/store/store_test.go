@@ -238,27 +238,86 @@ func TestSignedAgain(t *testing.T) {
 	verify(t, s, 4)
 }
 
+func admission(number string, inner []byte, signer string) Admission {
+	return Admission{Name: name, Version: number, Digest: hashOf(inner), Signer: signer}
+}
+
 func TestAdmit(t *testing.T) {
 	s := openStore(t, t.TempDir())
 	one := packageOf(t, name, "1.0.0", "")
 	for range 3 {
-		if err := s.Admit(name, "1.0.0", hashOf(one)); err != nil {
+		if err := s.Admit(admission("1.0.0", one, "aa")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	mustRefuse(t, s.Admit(name, "1.0.0", strings.Repeat("0", 64)), RuleSameVersion)
+	mustRefuse(t, s.Admit(admission("1.0.0", []byte("other"), "aa")), RuleSameVersion)
 	_, err := s.Install(signed(packageOf(t, name, "1.0.0", "changed"), name, "1.0.0", "aa"))
 	mustRefuse(t, err, RuleSameVersion)
 	if got := list(t, s); got != "" {
 		t.Errorf("admitted packages are listed as installed: %s", got)
 	}
 	install(t, s, signed(one, name, "1.0.0", "aa"))
-	if err := s.Admit(name, "1.0.0", hashOf(one)); err != nil {
+	if err := s.Admit(admission("1.0.0", one, "aa")); err != nil {
 		t.Error(err)
 	}
 	if got := kinds(s); got != "admit install" {
 		t.Errorf("history: %s", got)
 	}
+}
+
+// A lower version than the highest that was ever here is admitted only where
+// somebody has installed it with leave.
+func TestAdmitLowerVersions(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	one, two, three := packageOf(t, name, "1.0.0", ""), packageOf(t, name, "2.0.0", ""), packageOf(t, name, "3.0.0", "")
+	if err := errors.Join(s.Admit(admission("1.0.0", one, "aa")), s.Admit(admission("2.0.0", two, "aa"))); err != nil {
+		t.Fatal(err)
+	}
+	mustRefuse(t, s.Admit(admission("1.0.0", one, "aa")), RuleDowngrade)
+	mustRefuse(t, s.Admissible(admission("1.0.0", one, "aa")), RuleDowngrade)
+	lower := signed(one, name, "1.0.0", "aa")
+	_, err := s.Install(lower)
+	mustRefuse(t, err, RuleDowngrade)
+	lower.AllowDowngrade = true
+	install(t, s, lower)
+	if err := s.Admit(admission("1.0.0", one, "aa")); err != nil {
+		t.Errorf("after an installation with leave: %v", err)
+	}
+	install(t, s, signed(three, name, "3.0.0", "aa"))
+	if err := s.Remove(name, "3.0.0"); err != nil {
+		t.Fatal(err)
+	}
+	mustRefuse(t, s.Admit(admission("2.0.0", two, "aa")), RuleDowngrade) // also after it was removed
+}
+
+// Packages without a signature are remembered too, and never take the place of
+// one that had a signature.
+func TestAdmitUnsigned(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	one, two := packageOf(t, name, "1.0.0", ""), packageOf(t, name, "2.0.0", "")
+	if err := s.Admit(admission("1.0.0", one, "")); err != nil {
+		t.Fatal(err)
+	}
+	mustRefuse(t, s.Admit(admission("1.0.0", two, "")), RuleSameVersion)
+	if err := s.Admissible(admission("2.0.0", two, "")); err != nil {
+		t.Error(err)
+	}
+	if got := kinds(s); got != "admit" {
+		t.Errorf("a look has left its mark: %s", got)
+	}
+	for range 2 {
+		if err := s.Admit(admission("1.0.0", one, "aa")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = openStore(t, dir)
+	mustRefuse(t, s.Admit(admission("1.0.0", one, "")), RuleUnsigned)
+	mustRefuse(t, s.Admit(admission("2.0.0", two, "")), RuleUnsigned)
+	if got := kinds(s); got != "admit admit" {
+		t.Errorf("history: %s", got)
+	}
+	verify(t, s, 2)
 }
 
 // Several that write at once lose nothing.
@@ -339,20 +398,6 @@ func FuzzEscape(f *testing.F) {
 			}
 		}
 	})
-}
-
-func TestCompare(t *testing.T) {
-	ordered := []string{"", "0.0.1", "1.0.rc1", "1", "1.0.1", "1.2.3", "1.10.0", "2.0.0", "2.0.18446744073709551617"}
-	for i, a := range ordered {
-		for j, b := range ordered {
-			if got := Compare(a, b); got < 0 != (i < j) || got > 0 != (i > j) {
-				t.Errorf("%q against %q is %d", a, b, got)
-			}
-		}
-	}
-	if Compare("1.0.0", "1") != 0 || Compare("01.2", "1.2.0") != 0 {
-		t.Error("the same version in two spellings differs")
-	}
 }
 
 // The index is valid JSON that another program can read.
