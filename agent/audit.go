@@ -1,9 +1,15 @@
 package agent
 
 import (
+	"cmp"
 	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/edgehold/edgehold/agent/config"
+	"github.com/edgehold/edgehold/agent/drain"
 	"github.com/edgehold/edgehold/agent/egress"
 	"github.com/edgehold/edgehold/agent/extension"
 	"github.com/edgehold/edgehold/agent/privacy"
@@ -113,6 +119,7 @@ func (a *Agent) complete(r *egress.Report) {
 	cfg := a.cfg
 	a.mu.Unlock()
 	r.Site = cfg.Site
+	configuredDestinations(r, cfg)
 	r.Policy = policyReport(cfg.Privacy.File, a.policy.Load())
 	r.Notes = append(r.Notes,
 		"metrics, events and records are those that were handed over to be sent while the audit ran; the uplink sends them, and what was held before, when it can",
@@ -124,6 +131,29 @@ func (a *Agent) complete(r *egress.Report) {
 	if b := a.store.Account().Buffered; b > 0 && r.Policy != nil {
 		r.Notes = append(r.Notes, fmt.Sprintf("%d points are held; any among them from before the privacy policy leave as they are", b))
 	}
+}
+
+// configuredDestinations lists the uplink and the time servers also where nothing
+// went to them while the audit ran.
+func configuredDestinations(r *egress.Report, cfg *config.Config) {
+	for _, server := range cfg.Clock.NTP {
+		host, port, err := net.SplitHostPort(server)
+		if err != nil {
+			host, port = strings.Trim(server, "[]"), "123"
+		}
+		r.Configured(egress.NTP, "udp", host, port)
+	}
+	to, err := url.Parse(cfg.Uplink.URL)
+	if err != nil || to.Hostname() == "" {
+		return
+	}
+	if choose, err := drain.ProxyFunc(cfg.Uplink.Proxy); err == nil {
+		if proxy, err := choose(&http.Request{URL: to}); err == nil && proxy != nil {
+			to = proxy
+		}
+	}
+	ports := map[string]string{"https": "443", "http": "80", "socks5": "1080", "socks5h": "1080"}
+	r.Configured(egress.Uplink, "tcp", to.Hostname(), cmp.Or(to.Port(), ports[to.Scheme]))
 }
 
 func policyReport(file string, p *privacy.Policy) *egress.Policy {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"net/url"
 	"path/filepath"
@@ -248,5 +249,33 @@ func TestNoPolicyReport(t *testing.T) {
 	a := auditAgent(t, "rules: []\n")
 	if r := audit(t, a, func() {}); r.Policy != nil || r.Site != "plant" || len(r.Notes) < 3 {
 		t.Errorf("got %+v", r)
+	}
+}
+
+// Where the agent would send to is told also where nothing went there.
+func TestConfiguredDestinations(t *testing.T) {
+	a := auditAgent(t, "rules: []\n")
+	a.cfg.Clock.NTP = []string{"time.example", "192.0.2.9:1123"}
+	destinations := func(do func()) (out []string) {
+		for _, d := range audit(t, a, do).Destinations {
+			out = append(out, strings.Join([]string{d.Purpose, d.Protocol, d.Address, d.Name, fmt.Sprint(d.BytesOut)}, " "))
+		}
+		return out
+	}
+	const uplink, ntp, other = "uplink tcp 127.0.0.1:9  0", "ntp udp 192.0.2.9:1123  0", "ntp udp  time.example 0"
+	if got, want := destinations(func() {}), []string{uplink, other, ntp}; !slices.Equal(got, want) {
+		t.Errorf("nothing was sent: %q, want %q", got, want)
+	}
+	got := destinations(func() {
+		line := a.meter.Line(egress.NTP)
+		line.Sent(netip.MustParseAddrPort("192.0.2.9:1123"), "192.0.2.9", 48)
+		line.Sent(netip.MustParseAddrPort("192.0.2.10:123"), "time.example", 48)
+	})
+	if want := []string{uplink, "ntp udp 192.0.2.10:123 time.example 48", "ntp udp 192.0.2.9:1123  48"}; !slices.Equal(got, want) {
+		t.Errorf("NTP was sent: %q, want %q", got, want)
+	}
+	a.cfg.Clock.NTP, a.cfg.Uplink.Proxy = nil, "http://proxy.example:3128"
+	if got, want := destinations(func() {}), []string{"uplink tcp  proxy.example 0"}; !slices.Equal(got, want) {
+		t.Errorf("through a proxy: %q, want %q", got, want)
 	}
 }

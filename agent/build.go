@@ -3,7 +3,6 @@ package agent
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/edgehold/edgehold/probes"
 	"github.com/edgehold/edgehold/probes/plan"
 	"github.com/edgehold/edgehold/probes/snmp"
+	"github.com/edgehold/edgehold/sign"
 )
 
 // entryState is what became of one entry of the configuration, an extension or
@@ -43,6 +43,7 @@ type builder struct {
 	deps   probes.Deps
 	warden *warden // of the configuration
 	traps  *snmp.TrapReceiver
+	first  map[string]activation // of each extension, while Build goes through the entries
 }
 
 // Build goes through all entries; one that cannot run does not stop another.
@@ -51,6 +52,7 @@ func (b builder) Build(cfg *config.Config) []entryState {
 	deps.Credentials = cfg.Credentials
 	deps.Profiles = cfg.Profiles
 	deps.Constants = cfg.Dimensions
+	b.first = map[string]activation{}
 	var states []entryState
 	for _, e := range cfg.Extensions {
 		made := b.extension(cfg, e, deps)
@@ -206,13 +208,40 @@ func (b builder) extension(cfg *config.Config, e config.Extension, deps probes.D
 // configuration makes the state of one monitoring configuration.
 func (b builder) configuration(a activation) entryState {
 	state := entryState{Name: a.name}
-	if err := b.warden.within(&a.pkg, a.pkg.manifest, a.configuration.Targets()); err != nil {
+	err := b.warden.within(&a.pkg, a.pkg.manifest, a.configuration.Targets())
+	if err == nil {
+		err = b.single(a)
+	}
+	if err != nil {
 		state.Err = invalid(placed(a.entry.Where, "", err))
 	} else {
 		state = activate(a)
 	}
 	state.describe(a.pkg.told())
 	return state
+}
+
+// single refuses another version of an extension than the one of an entry
+// before: one runs at a time, unless a monitoring configuration chose another
+// among those that are installed.
+func (b builder) single(a activation) error {
+	if pinned := a.pkg.Package != a.entry.Package; pinned || b.warden.named {
+		return nil
+	}
+	before, known := b.first[a.pkg.Name]
+	if !known {
+		b.first[a.pkg.Name] = a
+		return nil
+	}
+	if before.pkg.Version == a.pkg.Version && before.pkg.Digest == a.pkg.Digest {
+		return nil
+	}
+	return &sign.Refusal{
+		Rule: ruleSecondVersion,
+		Text: fmt.Sprintf("package %s: %s runs in version %s already, of the entry at %s, and this is version %s with the SHA-256 %.12s",
+			a.pkg.Package, a.pkg.Name, before.pkg.Version, before.entry.Where, a.pkg.Version, a.pkg.Digest),
+		Mend: "name the same package in both entries",
+	}
 }
 
 // oneOfEach leaves out states that say the same: a package that cannot run says
@@ -243,13 +272,9 @@ const mostConfiguration = 16 << 20
 // readConfigurations reads a monitoring configuration. One that holds secrets
 // must not be readable by everybody.
 func readConfigurations(path string) ([]extension.Configuration, error) {
-	data, err := config.ReadRegular(path, mostConfiguration)
+	data, err := sign.ReadRegular(path, mostConfiguration)
 	if err != nil {
-		var place *fs.PathError
-		if errors.As(err, &place) {
-			err = place.Err
-		}
-		return nil, fmt.Errorf("read monitoring configuration %s: %w; give the JSON that says which devices to poll, as `configuration`", path, err)
+		return nil, fmt.Errorf("read monitoring configuration: %w; give the JSON that says which devices to poll, as `configuration`", err)
 	}
 	configurations, err := extension.ParseConfiguration(data, path)
 	if err != nil {

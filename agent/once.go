@@ -24,7 +24,8 @@ type Once struct {
 	Wait    time.Duration // poll again after this and give the second poll; 0: poll once
 	Between func()        // called before the second poll; nil: nothing
 	Built   time.Time     // this machine's clock is not believed before it
-	Named   bool          // a person named the packages: they run also where they are not trusted, which is said
+	Named   bool          // a person named the packages: they run also where nobody who is trusted signed them, which is said
+	Anyway  bool          // with Named: they run whatever is wrong with their signature
 	Tell    func(string)  // what is found about the packages; nil: nobody asks
 	Log     zerolog.Logger
 }
@@ -99,7 +100,7 @@ func (o Once) nothing(all []probes.Task) error {
 }
 
 func (o Once) tasks(deps probes.Deps) (tasks []probes.Task, problems []error) {
-	b := builder{kinds: o.Kinds, deps: deps, warden: newWarden(o.Config, wardenOptions{at: machineMoment(o.Built), named: o.Named})}
+	b := builder{kinds: o.Kinds, deps: deps, warden: newWarden(o.Config, wardenOptions{at: machineMoment(o.Built), named: o.Named, anyway: o.Anyway})}
 	states := b.Build(o.Config)
 	for _, j := range packagesOf(states) {
 		if o.Tell != nil && j.Verdict != nil {

@@ -179,6 +179,9 @@ func TestReloadUnderLoad(t *testing.T) {
 			func() { s.configure(loadDevices/2, loadDevices, "") },
 		}
 		changes[i%len(changes)]()
+		if i == loadReloads-1 {
+			s.configure(loadDevices/2, loadDevices, "")
+		}
 		was := s.polls("kept.json")
 		if err := s.agent.Reload(t.Context()); err != nil {
 			t.Fatalf("reload %d: %v", i, err)

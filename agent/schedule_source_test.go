@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,8 +91,8 @@ func resultOf(t *testing.T, s *schedule, id string) result {
 
 func TestASourceRunsUntilItIsRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		points := 0
-		s := newSchedule(1, func(_ *entry, b probes.Batch) { points += len(b.Points) })
+		var points atomic.Int64
+		s := newSchedule(1, func(_ *entry, b probes.Batch) { points.Add(int64(len(b.Points))) })
 		kept, changed, other := &fakeSource{}, &fakeSource{shared: &load{}, ending: 3 * time.Second}, &fakeSource{}
 		s.Set([]probes.Task{sourceTask("kept", kept), sourceTask("changed", changed)})
 		stop := running(t, s)
@@ -115,8 +116,8 @@ func TestASourceRunsUntilItIsRemoved(t *testing.T) {
 		if changed.shared.most != 1 || changed.shared.now != 0 {
 			t.Errorf("%d runs of one id at a time, %d at the end", changed.shared.most, changed.shared.now)
 		}
-		if points != 5 || len(s.ending) != 0 {
-			t.Errorf("%d points, %d runs that are not over", points, len(s.ending))
+		if points.Load() != 5 || len(s.ending) != 0 {
+			t.Errorf("%d points, %d runs that are not over", points.Load(), len(s.ending))
 		}
 	})
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/edgehold/edgehold/agent/control"
@@ -86,13 +87,19 @@ func packageStatus(j judged, entries []entryState, at sign.Moment) control.Packa
 	p.Signer, p.Serial, p.Fingerprint = signer.Subject, signer.Serial, signer.Fingerprint
 	p.Root = j.Verdict.Chain[len(j.Verdict.Chain)-1].Subject
 	p.Vendor, p.StampedAt, p.Expires = j.Verdict.Vendor, j.Verdict.StampedAt, j.Verdict.Expires
-	for _, c := range j.Verdict.Categories {
-		p.Categories = append(p.Categories, c.Name)
-	}
+	p.Categories = j.categories()
 	if days, ok := j.daysLeft(at); ok {
 		p.DaysLeft = &days
 	}
 	return p
+}
+
+// categories are those of the signer.
+func (j *judged) categories() (names []string) {
+	for _, c := range j.Verdict.Categories {
+		names = append(names, c.Name)
+	}
+	return names
 }
 
 // trustAlarms are those of the trust folders and of certificates that expire.
@@ -127,9 +134,14 @@ func expiryText(days int, end time.Time) string {
 
 // certificateLife is how long a package is trusted.
 type certificateLife struct {
-	extension, signer string
-	days              int
+	extension  string
+	signer     string // the first digits of the fingerprint: a subject names a person
+	categories string // of the signer, "" for none
+	days       int
 }
+
+// signerDigits of a fingerprint tell signers apart.
+const signerDigits = 16
 
 // certificates tells how long the packages that run are trusted, once the time
 // is known.
@@ -145,7 +157,9 @@ func (a *Agent) certificates() []certificateLife {
 			if name == "" {
 				name = filepath.Base(j.Package)
 			}
-			out = append(out, certificateLife{extension: name, signer: j.Verdict.Signer().Subject, days: days})
+			out = append(out, certificateLife{
+				extension: name, signer: j.Verdict.Signer().Fingerprint[:signerDigits], categories: strings.Join(j.categories(), ", "), days: days,
+			})
 		}
 	}
 	return out
@@ -156,19 +170,22 @@ func (a *Agent) certificates() []certificateLife {
 func (s *selfPoints) lives(all []certificateLife) {
 	least := map[certificateLife]int{}
 	for _, l := range all {
-		key := certificateLife{extension: l.extension, signer: l.signer}
+		key := l
+		key.days = 0
 		if days, seen := least[key]; !seen || l.days < days {
 			least[key] = l.days
 		}
 	}
 	for _, l := range all {
-		key := certificateLife{extension: l.extension, signer: l.signer}
+		key := l
+		key.days = 0
 		days, ok := least[key]
 		if !ok {
 			continue
 		}
 		delete(least, key)
 		s.add(probes.NewSeries("edgehold.extension.certificate_days_left", probes.Gauge,
-			probes.Dimension{Key: "extension", Value: l.extension}, probes.Dimension{Key: "signer", Value: l.signer}), probes.Int(int64(days)))
+			probes.Dimension{Key: "extension", Value: l.extension}, probes.Dimension{Key: "signer", Value: l.signer},
+			probes.Dimension{Key: "category", Value: l.categories}), probes.Int(int64(days)))
 	}
 }

@@ -28,6 +28,9 @@ const mostBreaches = 10
 // ruleFolder refuses all packages while the trust folders cannot be read.
 const ruleFolder sign.Rule = "trust_folder"
 
+// ruleSecondVersion refuses a version of an extension beside another one.
+const ruleSecondVersion sign.Rule = "second_version"
+
 // warden decides which packages run: by their signature, by the categories of
 // its signer, and by what has run here before. It judges each package once.
 type warden struct {
@@ -36,7 +39,8 @@ type warden struct {
 	store    *store.Store // nil: no installed package runs
 	at       sign.Moment
 	admits   bool // what runs is remembered, so that its version cannot become another
-	named    bool // a person named the packages, so they run whatever their signature
+	named    bool // a person named the packages: they need no signature, and no root that is known
+	anyway   bool // with named: they run whatever is wrong with their signature
 	warnings []string
 	mibs     *MIBShelf
 	err      error // why trust is nil
@@ -48,11 +52,12 @@ type warden struct {
 type wardenOptions struct {
 	at    sign.Moment
 	state string // folder that may be written; "": none
-	named bool
+
+	named, anyway bool
 }
 
 func newWarden(cfg *config.Config, o wardenOptions) *warden {
-	w := &warden{cfg: cfg, at: o.at, admits: o.state != "", named: o.named, known: map[string]judged{}}
+	w := &warden{cfg: cfg, at: o.at, admits: o.state != "", named: o.named, anyway: o.anyway, known: map[string]judged{}}
 	options := sign.TrustOptions{
 		Roots: cfg.Trust.Roots, VendorRoots: cfg.Trust.VendorRoots, TimestampRoots: cfg.Trust.TimestampRoots,
 		Categories: categories(cfg.Trust), RequireCategory: cfg.Trust.RequireCategory,
@@ -191,7 +196,7 @@ func (w *warden) judge(e config.Extension) judged {
 	if entry != nil {
 		j.version = entry.Version
 	}
-	pkg, err := w.read(&j, path)
+	pkg, err := w.read(&j, path, entry)
 	if err != nil {
 		j.Err = err
 		return j
@@ -222,6 +227,9 @@ func (w *warden) find(e config.Extension) (path string, entry *store.Entry, err 
 		return "", nil, fmt.Errorf("find installed package %s: %w", e.Package, w.storeErr)
 	}
 	found, path, err := w.store.Find(e.Name, e.Version)
+	if errors.Is(err, store.ErrNotInstalled) {
+		err = fmt.Errorf("%w; a file of this name is written with its folder, as ./%s", err, e.Package)
+	}
 	if err != nil {
 		return "", nil, fmt.Errorf("find installed package %s: %w", e.Package, err)
 	}
@@ -229,7 +237,7 @@ func (w *warden) find(e config.Extension) (path string, entry *store.Entry, err 
 }
 
 // read opens a package, verified where it is signed.
-func (w *warden) read(j *judged, path string) (*sign.Package, error) {
+func (w *warden) read(j *judged, path string, entry *store.Entry) (*sign.Package, error) {
 	if w.trust == nil && !w.named {
 		return nil, &sign.Refusal{
 			Rule: ruleFolder, Text: fmt.Sprintf("package %s: who is trusted cannot be read: %v", j.Package, w.err),
@@ -239,7 +247,7 @@ func (w *warden) read(j *judged, path string) (*sign.Package, error) {
 	var err error
 	if w.trust != nil {
 		var pkg *sign.Package
-		if pkg, j.Verdict, err = w.trust.Open(path, sign.DefaultLimits(), w.at); err == nil {
+		if pkg, j.Verdict, err = w.verified(path, entry); err == nil {
 			return pkg, nil
 		}
 	}
@@ -248,12 +256,15 @@ func (w *warden) read(j *judged, path string) (*sign.Package, error) {
 		broken.Mend += ", or look the package over and set `trust: {allow_unsigned: true}`"
 	}
 	switch {
-	case w.named && (broken != nil || w.trust == nil):
+	case w.named && (w.trust == nil || broken != nil && (w.anyway || harmless(broken.Rule))):
 		return w.readNamed(j, path, errors.Join(err, w.err))
+	case w.named && broken != nil:
+		broken.Mend += "; --untrusted runs it all the same"
+		return nil, broken
 	case broken == nil || broken.Rule != sign.RuleUnsigned || !w.cfg.Trust.AllowUnsigned:
 		return nil, err // it names the package
 	}
-	pkg, err := sign.Open(path, sign.DefaultLimits())
+	pkg, err := plain(path, entry)
 	if err != nil {
 		return nil, err
 	}
@@ -263,6 +274,39 @@ func (w *warden) read(j *judged, path string) (*sign.Package, error) {
 	}
 	j.Unsigned = true
 	return pkg, nil
+}
+
+// verified opens a package that is trusted. What is said of an installed one
+// names it as people know it, not the file of the store.
+func (w *warden) verified(path string, entry *store.Entry) (*sign.Package, *sign.Verdict, error) {
+	limits := sign.DefaultLimits()
+	if entry == nil {
+		return w.trust.Open(path, limits, w.at)
+	}
+	bundle, err := sign.ReadRegular(path, limits.PackageBytes)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open package %s: %w; install it again", entry.Name, err)
+	}
+	return w.trust.OpenBytes(entry.Name+" "+entry.Version, bundle, limits, w.at)
+}
+
+// plain opens a package without looking at a signature.
+func plain(path string, entry *store.Entry) (*sign.Package, error) {
+	limits := sign.DefaultLimits()
+	if entry == nil {
+		return sign.Open(path, limits)
+	}
+	bundle, err := sign.ReadRegular(path, limits.PackageBytes)
+	if err != nil {
+		return nil, fmt.Errorf("open package %s: %w; install it again", entry.Name, err)
+	}
+	return sign.Read(entry.Name+" "+entry.Version, bundle, limits)
+}
+
+// harmless tells whether nothing is known against a package but that nobody who
+// is trusted here has signed it.
+func harmless(rule sign.Rule) bool {
+	return rule == sign.RuleUnsigned || rule == sign.RuleWrongRoot || rule == sign.RuleSelfSigned
 }
 
 // readNamed opens a package that a person named, and says aloud that it is not
@@ -280,11 +324,14 @@ func (w *warden) readNamed(j *judged, path string, why error) (*sign.Package, er
 // bounds holds the content of a package against the deny lists, its categories
 // and what has run here before.
 func (w *warden) bounds(j *judged, m *extension.Manifest, entry *store.Entry) error {
-	if w.named {
+	if w.anyway || w.trust == nil {
 		return nil
 	}
 	if err := w.trust.Denied(j.Digest, j.Name, j.Version); err != nil {
 		return err
+	}
+	if w.named {
+		return nil
 	}
 	if err := w.within(j, m, nil); err != nil {
 		return err
@@ -329,11 +376,14 @@ func (w *warden) within(j *judged, m *extension.Manifest, targets []extension.Ta
 	if j.Verdict == nil {
 		return nil
 	}
-	var lines []string
+	var lines, limits []string
 	for _, c := range j.Verdict.Categories {
 		l := extension.Limits(c.Limits)
 		for _, v := range extension.PermissionsOf(m).Beyond(l, targets) {
 			lines = append(lines, fmt.Sprintf("%s (category %s, %s)", v, c.Name, w.cfg.Trust.Categories[c.Name].Where))
+			if limit := c.Name + "." + v.Limit; !slices.Contains(limits, limit) {
+				limits = append(limits, limit)
+			}
 		}
 	}
 	if len(lines) == 0 {
@@ -342,12 +392,21 @@ func (w *warden) within(j *judged, m *extension.Manifest, targets []extension.Ta
 	if more := len(lines) - mostBreaches; more > 0 {
 		lines = append(lines[:mostBreaches], fmt.Sprintf("and %d more of this kind", more))
 	}
-	return &sign.Refusal{
-		Rule: sign.RuleCategory,
-		Text: strings.Join(lines, "\n"),
-		Mend: "change what it does, or trust.categories." + j.Verdict.Categories[0].Name,
+	mend := "change what it does, or trust.categories." + j.Verdict.Categories[0].Name
+	if len(targets) > 0 {
+		mend += "; until then none of the devices of this configuration is polled"
 	}
+	return beyond{&sign.Refusal{Rule: sign.RuleCategory, Text: strings.Join(lines, "\n"), Mend: mend}, limits}
 }
+
+// beyond is the refusal of what leaves the limits of a category, with their
+// names: CATEGORY.LIMIT.
+type beyond struct {
+	*sign.Refusal
+	limits []string
+}
+
+func (b beyond) Unwrap() error { return b.Refusal }
 
 // machineMoment is now as the machine's own clock has it, for looks that are no
 // part of the agent. A clock before the time of the build is plainly wrong.

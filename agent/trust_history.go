@@ -29,29 +29,30 @@ type ledger struct {
 	unsigned bool              // whether allow_unsigned was on
 	refused  map[string]bool   // packages that were told to be
 	ran      map[string]judged // packages as they ran last
+	index    string            // stamp of the installed packages at the last look
 }
 
 // trustChange is a package that is refused, or is no longer.
 type trustChange struct {
 	pkg     judged
 	refused *sign.Refusal // nil: it runs again
+	limits  []string      // of categories that it leaves
 }
 
 func (c trustChange) name() string { return cmp.Or(c.pkg.Name, filepath.Base(c.pkg.Package)) }
 
-// event is the change for the environment.
+// event is the change for the environment. The words of a refusal stay here, in
+// the log, status and history: they hold addresses and paths of this site.
 func (c trustChange) event(now probes.Stamp) probes.Event {
 	e := probes.Event{
 		Type: "CUSTOM_INFO", Title: fmt.Sprintf("Extension %s is trusted again and runs", c.name()), Start: now, End: now,
-		Properties: []probes.Dimension{{Key: "edgehold.package", Value: c.pkg.Package}},
 	}
 	if c.refused != nil {
 		e.Type, e.Title = "ERROR_EVENT", fmt.Sprintf("Extension %s is not trusted and does not run", c.name())
-		e.Properties = append(e.Properties,
-			probes.Dimension{Key: "edgehold.rule", Value: string(c.refused.Rule)},
-			probes.Dimension{Key: "edgehold.reason", Value: c.refused.Error()})
+		e.Properties = append(e.Properties, probes.Dimension{Key: "edgehold.rule", Value: string(c.refused.Rule)})
 	}
 	for _, d := range []probes.Dimension{
+		{Key: "edgehold.limit", Value: strings.Join(c.limits, ", ")},
 		{Key: "edgehold.extension", Value: c.pkg.Name}, {Key: "edgehold.extension.version", Value: c.pkg.Version}, {Key: "edgehold.extension.digest", Value: c.pkg.Digest},
 	} {
 		if d.Value != "" {

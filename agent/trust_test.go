@@ -119,6 +119,18 @@ func (s *trustSite) bundle(by signer, change func(manifest string) string) strin
 	return write(s.t, filepath.Join(folder, "bundle.zip"), string(sign.WriteBundle(inner, signature)))
 }
 
+// folder is a package without a signature.
+func (s *trustSite) folder(name, version string) string {
+	s.t.Helper()
+	manifest, err := os.ReadFile("testdata/rack/extension.yaml")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	folder := s.t.TempDir()
+	write(s.t, filepath.Join(folder, "extension.yaml"), strings.NewReplacer("custom:rack", name, "1.2.3", version).Replace(string(manifest)))
+	return folder
+}
+
 func (s *trustSite) revoke(by signer) {
 	s.t.Helper()
 	if _, err := s.root.Revoke(ca.Revocation{CertFile: by.file, Reason: "keyCompromise", Days: 30, Out: filepath.Join(s.roots, "root.crl")}); err != nil {
@@ -286,6 +298,94 @@ func TestAVersionKeepsItsBytes(t *testing.T) {
 	}
 }
 
+// A package that a configuration names by its path is held against what was here
+// before: no lower version, and nothing unsigned where a signature was.
+func TestPackagesByPathAreHeldAgainstHistory(t *testing.T) {
+	s := newTrustSite(t, "192.0.2.1:161")
+	s.pin("")
+	by := s.signer(s.root, "network", 90)
+	at := sign.Moment{Time: time.Now(), Trusted: true}
+	version := func(number string) func(string) string {
+		return func(m string) string { return strings.Replace(m, "1.2.3", number, 1) }
+	}
+	lower, higher := s.bundle(by, version("1.2.2")), s.bundle(by, version("1.2.3"))
+	for _, pkg := range []string{lower, higher} {
+		if got := entriesAt(s.config(pkg), at); got[0].Err != nil {
+			t.Fatal(got[0].Err)
+		}
+	}
+	refused := func(what string, cfg *config.Config, rule sign.Rule, words string) {
+		t.Helper()
+		for _, got := range [][]entryState{entriesAt(cfg, at), build(cfg)} { // the agent and a look
+			if r := got[0].refusal(); r == nil || r.Rule != rule || len(got[0].Tasks) > 0 || !strings.Contains(got[0].Err.Error(), words) {
+				t.Errorf("%s: %v", what, got[0].Err)
+			}
+		}
+	}
+	refused("a lower version", s.config(lower), store.RuleDowngrade, "--allow-downgrade")
+	unsigned := s.config(s.folder("custom:rack", "1.2.4"))
+	unsigned.Trust.AllowUnsigned = true
+	refused("unsigned, where a signature was", unsigned, store.RuleUnsigned, "version 1.2.2 was here with one")
+	trial := s.config(s.folder("custom:trial", "1.0.0"))
+	trial.Trust.AllowUnsigned = true
+	if got := entriesAt(trial, at); got[0].Err != nil || got[0].Unsigned == "" {
+		t.Fatalf("unsigned: %v", got[0].Err)
+	}
+	write(t, filepath.Join(trial.Extensions[0].Package, "more.txt"), "other bytes")
+	refused("other bytes of an unsigned version", trial, store.RuleSameVersion, "new version")
+}
+
+// Of one extension one version runs at a time.
+func TestOneVersionAtATime(t *testing.T) {
+	s := newTrustSite(t, "192.0.2.1:161")
+	s.pin("")
+	by := s.signer(s.root, "network", 90)
+	at := sign.Moment{Time: time.Now(), Trusted: true}
+	two := s.config(s.bundle(by, nil))
+	two.Extensions = append(two.Extensions, two.Extensions[0])
+	two.Extensions[1].Where = "test.yaml:8:1"
+	if got := entriesAt(two, at); got[0].Err != nil || got[1].Err != nil {
+		t.Errorf("one package twice: %v, %v", got[0].Err, got[1].Err)
+	}
+	two.Extensions[1].Package = s.bundle(by, func(m string) string { return strings.Replace(m, "1.2.3", "1.2.4", 1) })
+	got := entriesAt(two, at)
+	if r := got[1].refusal(); got[0].Err != nil || r == nil || r.Rule != ruleSecondVersion || len(got[1].Tasks) > 0 {
+		t.Fatalf("two versions: %v, %v", got[0].Err, got[1].Err)
+	}
+	for _, words := range []string{"test.yaml:8:1: ", "test.yaml:7:1", "1.2.3", "1.2.4"} {
+		if !strings.Contains(got[1].Err.Error(), words) {
+			t.Errorf("%q lacks %q", got[1].Err, words)
+		}
+	}
+}
+
+// What leaves in an event is the rule and the limit, none of the words that hold
+// addresses and paths of the site.
+func TestEventsOfRefusalsKeepAddressesAndPaths(t *testing.T) {
+	s := newTrustSite(t, "192.0.2.1:161")
+	cfg := s.config(s.bundle(s.signer(s.root, "network", 90), nil))
+	cfg.Trust.Categories = map[string]config.Category{"network": {Where: "test.yaml:3:9", Addresses: []config.Network{config.Network(netip.MustParsePrefix("192.0.2.128/25"))}}}
+	entries := entriesAt(cfg, sign.Moment{Time: time.Now(), Trusted: true})
+	refused, _ := outcomeOf(entries, cfg.Extensions[0].Package)
+	if refused == nil || !strings.Contains(refused.Error(), "192.0.2.1") || !strings.Contains(refused.Error(), "none of the devices of this configuration") {
+		t.Fatalf("refusal %v", refused)
+	}
+	c := trustChange{pkg: packagesOf(entries)[0], refused: refused, limits: limitsOf(entries, cfg.Extensions[0].Package)}
+	e, got := c.event(probes.Stamp{}), map[string]string{}
+	for _, p := range e.Properties {
+		got[p.Key] = p.Value
+	}
+	if got["edgehold.rule"] != "category" || got["edgehold.limit"] != "network.addresses" || got["edgehold.extension"] != "custom:rack" {
+		t.Errorf("properties %q", got)
+	}
+	if text := fmt.Sprint(e); strings.Contains(text, "192.0.2") || strings.Contains(text, s.dir) || strings.Contains(text, filepath.Dir(cfg.Extensions[0].Package)) || strings.Contains(text, "rack.json") {
+		t.Errorf("the event tells of this site: %s", text)
+	}
+	if r := c.record(); !strings.Contains(r.Detail, "192.0.2.1") {
+		t.Errorf("the history lacks the words: %+v", r)
+	}
+}
+
 func TestInstalledPackages(t *testing.T) {
 	s := newTrustSite(t, "192.0.2.1:161")
 	by := s.signer(s.root, "network", 90)
@@ -317,7 +417,7 @@ func TestInstalledPackages(t *testing.T) {
 		cfg.Extensions[0].Package, cfg.Extensions[0].Name, cfg.Extensions[0].Version = strings.TrimSuffix(tt.name+"@"+tt.version, "@"), tt.name, tt.version
 		got := entriesAt(cfg, at)[0]
 		if tt.want == "" {
-			if got.Err == nil || !strings.Contains(got.Err.Error(), "install") {
+			if got.Err == nil || !strings.Contains(got.Err.Error(), "install") || tt.name == "custom:none" && !strings.Contains(got.Err.Error(), "as ./custom:none") {
 				t.Errorf("%+v: %v", tt, got.Err)
 			}
 			continue
@@ -382,6 +482,32 @@ func TestNamedPackagesRunAloud(t *testing.T) {
 	}
 }
 
+// A package against which something is known does not run because a person named
+// it, unless that person says so.
+func TestNamedPackagesThatAreRefused(t *testing.T) {
+	s := newTrustSite(t, "192.0.2.1:161")
+	gone := s.signer(s.root, "network", 90)
+	revoked := s.bundle(gone, nil)
+	tampered := mixed(t, s.bundle(s.signer(s.root, "network", 90), nil), s.bundle(s.signer(s.root, "network", 90), func(m string) string { return m + "# x\n" }))
+	s.revoke(gone)
+	s.deny("1.2.4")
+	for _, tt := range []struct {
+		pkg  string
+		rule sign.Rule
+	}{{revoked, sign.RuleRevoked}, {tampered, "tampered"}, {s.folder("custom:rack", "1.2.4"), sign.RuleDenied}} {
+		s.pin("")
+		cfg := s.config(tt.pkg)
+		got := builder{warden: newWarden(cfg, wardenOptions{at: machineMoment(time.Time{}), named: true})}.Build(cfg)[0]
+		if r := got.refusal(); r == nil || r.Rule != tt.rule || len(got.Tasks) > 0 {
+			t.Errorf("want %s: %v", tt.rule, got.Err)
+		}
+		got = builder{warden: newWarden(cfg, wardenOptions{at: machineMoment(time.Time{}), named: true, anyway: true})}.Build(cfg)[0]
+		if got.Err != nil || len(got.Tasks) == 0 || tt.rule != sign.RuleDenied && !strings.Contains(strings.Join(got.Warnings, "\n"), "UNVERIFIED") {
+			t.Errorf("%s all the same: %v, warnings %q", tt.rule, got.Err, got.Warnings)
+		}
+	}
+}
+
 func TestExpiryAlarms(t *testing.T) {
 	s := newTrustSite(t, "192.0.2.1:161")
 	entries := entriesAt(s.config(signedFor(90)(s)), sign.Moment{Time: time.Now(), Trusted: true})
@@ -433,13 +559,13 @@ func statusOf(entries []entryState, at sign.Moment) control.Status {
 // one series, of the shorter life.
 func TestPointsOfCertificates(t *testing.T) {
 	var points selfPoints
-	points.lives([]certificateLife{{"custom:a", "CN=x", 40}, {"custom:b", "CN=x", 5}, {"custom:a", "CN=x", 7}, {"custom:a", "CN=y", 9}})
+	points.lives([]certificateLife{{"custom:a", "x", "", 40}, {"custom:b", "x", "", 5}, {"custom:a", "x", "", 7}, {"custom:a", "y", "net", 9}})
 	var got []string
 	for _, p := range points.list {
-		got = append(got, fmt.Sprint(p.Series.Key(), " ", p.Series.Type(), " ", p.Series.Dim("extension"), " ", p.Series.Dim("signer"), " ", p.Value.Float64()))
+		got = append(got, fmt.Sprint(p.Series.Key(), " ", p.Series.Type(), " ", p.Series.Dim("extension"), " ", p.Series.Dim("signer"), " ", p.Series.Dim("category"), " ", p.Value.Float64()))
 	}
 	const key = "edgehold.extension.certificate_days_left gauge "
-	if want := []string{key + "custom:a CN=x 7", key + "custom:b CN=x 5", key + "custom:a CN=y 9"}; !slices.Equal(got, want) {
+	if want := []string{key + "custom:a x  7", key + "custom:b x  5", key + "custom:a y net 9"}; !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
 }

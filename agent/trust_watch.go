@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/edgehold/edgehold/agent/config"
 	"github.com/edgehold/edgehold/probes"
 	"github.com/edgehold/edgehold/sign"
+	"github.com/edgehold/edgehold/sign/store"
 )
 
 const (
@@ -88,6 +90,8 @@ func (a *Agent) recheckTrust(retry bool) {
 		w = a.newWarden(cfg)
 	case at.Trusted != w.at.Trusted:
 		w = w.again(at)
+	case a.installedChanged(entries):
+		w, strict = w.again(at), false
 	case slices.ContainsFunc(entries, func(e entryState) bool { return e.due(at, retry) }):
 		w, strict = w.again(at), false
 	default:
@@ -163,6 +167,18 @@ func (w *warden) changed() bool {
 	return changed || err != nil
 }
 
+// installedChanged tells whether packages were installed or removed since the last
+// look, where the entries name installed ones.
+func (a *Agent) installedChanged(entries []entryState) bool {
+	s := a.builder.warden.store
+	if s == nil || !slices.ContainsFunc(entries, func(e entryState) bool { return e.Judged != nil && e.Judged.from.Name != "" }) {
+		return false
+	}
+	before := a.ledger.index
+	a.ledger.index = s.Stamp()
+	return a.ledger.index != before
+}
+
 // due tells whether time may have changed what is thought of an entry's package.
 func (e entryState) due(at sign.Moment, retry bool) bool {
 	if e.Judged == nil {
@@ -189,7 +205,7 @@ func (w *warden) differs(entries []entryState, strict bool) bool {
 			continue
 		}
 		now := w.open(s.Judged.from)
-		if s.Judged.expired(w.at) && len(s.Tasks) > 0 {
+		if len(s.Tasks) > 0 && (s.Judged.expired(w.at) || !w.hasStill(s.Judged)) {
 			return true // whatever has become of its file
 		}
 		if (strict || !s.Kept) && !sameJudgement(s.Judged, &now, strict) {
@@ -204,7 +220,7 @@ func sameJudgement(was, is *judged, strict bool) bool {
 	if (before == nil) != (now == nil) || before != nil && *before != *now {
 		return false
 	}
-	if !strict {
+	if !strict && (was.from.Name == "" || (was.Err == nil) == (is.Err == nil)) {
 		return true
 	}
 	return (was.Err == nil) == (is.Err == nil) && was.Digest == is.Digest && was.Unsigned == is.Unsigned && sameVerdict(was.Verdict, is.Verdict)
@@ -230,7 +246,16 @@ func (w *warden) keeps(old, e entryState) bool {
 	if untrusted(e.refusal()) {
 		return false
 	}
-	return old.Judged == nil || old.Judged.key == w.key() && !old.Judged.expired(w.at)
+	return old.Judged == nil || old.Judged.key == w.key() && !old.Judged.expired(w.at) && w.hasStill(old.Judged)
+}
+
+// hasStill tells whether an installed package is installed still.
+func (w *warden) hasStill(j *judged) bool {
+	if j.from.Name == "" || w.store == nil {
+		return true
+	}
+	_, _, err := w.store.Find(j.Name, j.Version)
+	return !errors.Is(err, store.ErrNotInstalled)
 }
 
 // tellTrust tells the log, the environment and the history once of each package
@@ -251,7 +276,7 @@ func (a *Agent) tellTrust(entries []entryState) {
 			pkg.Name, pkg.Version, pkg.Digest = ran.Name, ran.Version, ran.Digest
 		}
 		a.ledger.refused[pkg.Package] = refused != nil
-		c := trustChange{pkg: pkg, refused: refused}
+		c := trustChange{pkg: pkg, refused: refused, limits: limitsOf(entries, pkg.Package)}
 		a.logTrust(c)
 		a.tell(fromTrust, probes.Batch{Events: []probes.Event{c.event(a.time.Now())}})
 		a.note(c.record())
@@ -272,12 +297,28 @@ func outcomeOf(entries []entryState, pkg string) (refused *sign.Refusal, runs bo
 	return refused, runs
 }
 
+// limitsOf names the limits of categories that a package leaves.
+func limitsOf(entries []entryState, pkg string) (limits []string) {
+	for _, e := range entries {
+		var b beyond
+		if e.Judged == nil || e.Judged.Package != pkg || !errors.As(e.Err, &b) {
+			continue
+		}
+		for _, limit := range b.limits {
+			if !slices.Contains(limits, limit) {
+				limits = append(limits, limit)
+			}
+		}
+	}
+	return limits
+}
+
 func (a *Agent) logTrust(c trustChange) {
 	if c.refused == nil {
 		a.log.Info().Str("package", c.pkg.Package).Msg("the package is trusted again and runs")
 		return
 	}
-	a.log.Error().Str("package", c.pkg.Package).Str("rule", string(c.refused.Rule)).Msg("the package is not trusted and does not run")
+	a.log.Error().Str("package", c.pkg.Package).Str("rule", string(c.refused.Rule)).Err(c.refused).Msg("the package is not trusted and does not run")
 }
 
 // warnExpiry logs once at each of the days that a certificate has left.

@@ -28,6 +28,13 @@ func Build(dir string, limits Limits) ([]byte, error) {
 }
 
 func buildFolder(dir string, limits Limits) ([]byte, error) {
+	info, err := os.Stat(dir) // opening a pipe would wait
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is not a folder", dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w; give the folder that holds %s", err, manifestName)
+	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("%w; give the folder that holds %s", err, manifestName)

@@ -6,7 +6,6 @@ package sign
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 )
@@ -109,7 +108,7 @@ func Open(path string, limits Limits) (*Package, error) {
 }
 
 func openFile(path string, limits Limits) (*Package, error) {
-	data, err := readBounded(path, limits.PackageBytes)
+	data, err := ReadRegular(path, limits.PackageBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -122,24 +121,6 @@ func openFile(path string, limits Limits) (*Package, error) {
 		p.Signed = err == nil && info.Mode().IsRegular() && info.Size() > 0
 	}
 	return p, nil
-}
-
-// readBounded reads a file once, so that digest and content are of the same
-// bytes whatever happens to the file meanwhile.
-func readBounded(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(data)) > most {
-		return nil, fmt.Errorf("larger than %d bytes, the most a package may have", most)
-	}
-	return data, nil
 }
 
 func readPackage(data []byte, limits Limits) (*Package, error) {

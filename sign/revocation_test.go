@@ -5,9 +5,12 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -117,4 +120,123 @@ func TestOpensslCRL(t *testing.T) {
 	inner := zipOf(t, content)
 	_, _, err := quiet(t, TrustOptions{Roots: roots}).OpenBytes("b", bundleWith(t, inner, signature(t, inner, leaf)), DefaultLimits(), atNow)
 	wantRule(t, err, RuleRevoked)
+}
+
+// numbered is a CRL of that number.
+func numbered(t testing.TB, number int64, by *paper, revoked ...*paper) []byte {
+	t.Helper()
+	return crlFrom(t, &x509.RevocationList{Number: big.NewInt(number), ThisUpdate: now.Add(-oneDay), NextUpdate: now.Add(oneDay)}, by, revoked...)
+}
+
+// What a CRL once revoked stays so: an older one, a missing one and a forged
+// memory change nothing, and only the CA lifts it, with a newer one.
+func TestCRLsCannotBeRolledBack(t *testing.T) {
+	root := issue(t, caOf("Root"), nil, nil)
+	leaf := issue(t, leafOf("Dev"), root, nil)
+	inner := zipOf(t, content)
+	bundle := bundleWith(t, inner, signature(t, inner, leaf))
+	dir, state := rootsOf(t, root), filepath.Join(t.TempDir(), "trust")
+	file := filepath.Join(dir, "site.crl")
+	step := func(name string, want Rule, warning string) {
+		t.Helper()
+		trust, warnings := load(t, TrustOptions{Roots: dir, State: state})
+		wantWords(t, warnings, warning)
+		_, _, err := trust.OpenBytes("b", bundle, DefaultLimits(), atNow)
+		if r := wantRule(t, err, want); t.Failed() {
+			t.Fatalf("%s: %v", name, r)
+		}
+	}
+	step("none", "", "")
+	put(t, file, numbered(t, 5, root, leaf))
+	step("number 5", RuleRevoked, "")
+	step("number 5 again", RuleRevoked, "")
+	put(t, file, numbered(t, 4, root))
+	step("an older one", RuleRevoked, "number 5 of")
+	put(t, file, numbered(t, 5, root))
+	step("another one of the same number", RuleRevoked, "another content")
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	step("missing", RuleRevoked, "stays in force")
+	// The root is issued anew, with its key.
+	put(t, filepath.Join(dir, "root0.pem"), pemOf(issue(t, caOf("Root", ends(9000*oneDay)), nil, root.key)))
+	step("root issued anew", RuleRevoked, "stays in force")
+	put(t, file, numbered(t, 6, root))
+	step("lifted by the CA", "", "")
+	step("lifted for good", "", "")
+	// A forged memory is not believed.
+	files, err := filepath.Glob(filepath.Join(state, crlPrefix+"*"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%q, %v", files, err)
+	}
+	put(t, files[0], numbered(t, 99, issue(t, caOf("Root"), nil, nil), leaf))
+	step("forged memory", "", "")
+	put(t, files[0], []byte("rubbish"))
+	step("damaged memory", "", "cannot be used")
+	step("mended memory", "", "")
+}
+
+// Who comes without a number is weighed by its date, and a CA that nobody here
+// knows leaves no memory, which is said.
+func TestWhatCRLsAreRemembered(t *testing.T) {
+	root := issue(t, caOf("Root"), nil, nil)
+	middle := issue(t, caOf("Middle"), root, nil)
+	dir, state := rootsOf(t, root), t.TempDir()
+	put(t, filepath.Join(dir, "middle.crl"), crlOf(t, middle))
+	_, warnings := load(t, TrustOptions{Roots: dir, State: state})
+	wantWords(t, warnings, "is not remembered")
+	put(t, filepath.Join(dir, "middle.pem"), pemOf(middle))
+	quiet(t, TrustOptions{Roots: dir, State: state})
+	old, young := &crl{list: &x509.RevocationList{ThisUpdate: now}}, &crl{list: &x509.RevocationList{ThisUpdate: now.Add(time.Second)}}
+	if !old.olderThan(young) || young.olderThan(old) {
+		t.Error("CRLs without a number are not weighed by their dates")
+	}
+	// A state folder that cannot be written is a warning.
+	_, warnings = load(t, TrustOptions{Roots: dir, State: writeFile(t, "state", nil)})
+	if !strings.Contains(strings.Join(warnings, "\n"), "the CRL middle.crl cannot be remembered") {
+		t.Errorf("%q", warnings)
+	}
+}
+
+// Folders and files that others may write are told.
+func TestWritableRootsAreTold(t *testing.T) {
+	dir := rootsOf(t, issue(t, caOf("Root"), nil, nil))
+	quiet(t, TrustOptions{Roots: dir})
+	for _, path := range []string{dir, filepath.Join(dir, "root0.pem")} {
+		info, err := os.Stat(path)
+		if err == nil {
+			err = os.Chmod(path, info.Mode().Perm()|0o002)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, warnings := load(t, TrustOptions{Roots: dir})
+		wantWords(t, warnings, "chmod go-w "+path)
+		if err := os.Chmod(path, info.Mode().Perm()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Nothing waits for a pipe, and nothing reads a device to its end.
+func TestReadRegular(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{pipe, "/dev/zero", t.TempDir()} {
+		if _, err := ReadRegular(path, 10); !errors.Is(err, errNotFile) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if _, err := Build(pipe, DefaultLimits()); err == nil || !strings.Contains(err.Error(), "is not a folder") {
+		t.Errorf("build of a pipe: %v", err)
+	}
+	file := writeFile(t, "x", []byte("0123456789"))
+	if data, err := ReadRegular(file, 10); err != nil || len(data) != 10 {
+		t.Errorf("%q, %v", data, err)
+	}
+	if _, err := ReadRegular(file, 9); err == nil || !strings.Contains(err.Error(), "larger than 9 bytes") {
+		t.Errorf("too large: %v", err)
+	}
 }

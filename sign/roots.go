@@ -63,6 +63,7 @@ func readRoots(path string) (*rootFolder, error) {
 		}
 	}
 	sum.Sum(f.sum[:0])
+	f.warnWritable()
 	f.warnLoose()
 	f.warnForged()
 	return f, nil
@@ -145,7 +146,7 @@ func readRootFile(path string) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, errSpecial
 	}
-	return readBounded(path, maxRootBytes)
+	return ReadRegular(path, maxRootBytes)
 }
 
 // take reads one file into the folder.

@@ -21,7 +21,7 @@ type TrustOptions struct {
 	Roots           string // *.pem, *.crt, *.cer: CAs; *.crl; deny*.json with deny*.json.sig
 	VendorRoots     string // CAs whose packages may prove by a timestamp that they were valid when signed; CRLs
 	TimestampRoots  string // CAs of the authorities that make such timestamps; CRLs
-	State           string // folder that remembers deny lists; "": none are remembered
+	State           string // folder that remembers deny lists and CRLs; "": none are remembered
 	Categories      []Category
 	RequireCategory bool // a package that no category binds is refused
 }
@@ -63,6 +63,7 @@ func LoadTrust(options TrustOptions) (*Trust, []string, error) {
 			}
 		}
 	}
+	t.loadCRLs()
 	t.loadDenials()
 	return t, t.warnings, nil
 }
@@ -145,7 +146,7 @@ func (t *Trust) Open(path string, limits Limits, at Moment) (*Package, *Verdict,
 		return nil, nil, about(path, refuse(RuleUnsigned, "it is no file, so it carries no signature",
 			"build and sign it with `edgehold ext build` and `edgehold ext sign`"))
 	}
-	data, err := readBounded(path, limits.PackageBytes)
+	data, err := ReadRegular(path, limits.PackageBytes)
 	if err != nil {
 		return nil, nil, about(path, err)
 	}
@@ -191,7 +192,7 @@ func beside(path string) ([]byte, error) {
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s: %w", path, errSpecial)
 	}
-	return readBounded(path, signatureMost)
+	return ReadRegular(path, signatureMost)
 }
 
 func (t *Trust) openJudged(name string, p *parts, limits Limits, at Moment) (*Package, *Verdict, error) {
@@ -279,6 +280,21 @@ func (t *Trust) chains(folder *rootFolder, signers []cms.Verified, signature *cm
 		chains = append(chains, chain)
 	}
 	return chains, nil
+}
+
+// JudgeSigner says whether packages that the certificate signs would be trusted
+// here, apart from their content and their category. The error is a *Refusal.
+func (t *Trust) JudgeSigner(cert *x509.Certificate, at Moment) error {
+	_, refused := t.site.chain(cert, nil, t.search(forPackages, at))
+	if refused != nil && refused.Rule == RuleWrongRoot {
+		if _, other := t.vendor.chain(cert, nil, t.search(forPackages, at)); other == nil || other.Rule != RuleWrongRoot {
+			refused = other
+		}
+	}
+	if refused != nil {
+		return refused
+	}
+	return nil
 }
 
 func (t *Trust) search(why purpose, at Moment) search {

@@ -241,7 +241,7 @@ func TestFolderOfRoots(t *testing.T) {
 		{name: "leaf", files: map[string][]byte{"a.pem": pemOf(s.root, s.leaf)}, roots: 1, warnings: []string{`"CN=Dev,OU=network" is no CA`}},
 		{name: "private key", files: map[string][]byte{"a.pem": append(pemOf(s.root), keyPEM(t, s.root)...)}, roots: 1, warnings: []string{"holds a private key"}},
 		{name: "loose intermediate", files: map[string][]byte{"a.pem": pemOf(s.root, notRoot)}, roots: 1, warnings: []string{`its issuer "CN=Absent,O=Plant" is missing`}},
-		{name: "too large", files: map[string][]byte{"a.pem": text, "b.pem": make([]byte, maxRootBytes+1)}, roots: 1, warnings: []string{"b.pem: larger than"}},
+		{name: "too large", files: map[string][]byte{"a.pem": text, "b.pem": make([]byte, maxRootBytes+1)}, roots: 1, warnings: []string{"b.pem is larger than"}},
 		{name: "fifo", files: map[string][]byte{"a.pem": text}, fifo: true, roots: 1, warnings: []string{"links and special files"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

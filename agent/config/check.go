@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -184,7 +185,7 @@ func (c *checker) extensions(entries []Extension) []Extension {
 		e.Where = here.where()
 		c.need("package: /etc/edgehold/extensions/generic.zip", "extensions", at, "package")
 		c.need("configuration: /etc/edgehold/extensions/generic.json", "extensions", at, "configuration")
-		if name, version, ok := installed(e.Package); ok {
+		if name, version, ok := installed(e.Package); ok && !exists(absolute(c.base, e.Package)) {
 			e.Name, e.Version = name, version
 		} else {
 			e.Package = c.file(e.Package, "extensions", at, "package")
@@ -201,6 +202,11 @@ func (c *checker) extensions(entries []Extension) []Extension {
 		}
 	}
 	return sound
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // serverName is a host or address, with a port or without one.

@@ -302,6 +302,7 @@ func TestInstalledPackages(t *testing.T) {
 		{"rack", "", ""},
 		{"rack.zip", "", ""},
 		{"custom:rack.zip", "", ""},
+		{"switch@1.0.zip", "", ""},
 		{"./rack@1", "", ""},
 		{"/etc/custom:rack", "", ""},
 		{"custom:rack@", "", ""},
@@ -313,5 +314,29 @@ func TestInstalledPackages(t *testing.T) {
 		if name != tt.name || version != tt.version || ok != (tt.name != "") {
 			t.Errorf("%q: %q at %q, %v", tt.text, name, version, ok)
 		}
+	}
+}
+
+// A file of that name is a path, whatever its name looks like.
+func TestAFileIsNoInstalledPackage(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	write("switch@1.0", "x")
+	path := write("e.yaml", "site: s\nuplink: {otlp: {url: \"http://127.0.0.1:9\"}}\nextensions:\n- {package: switch@1.0, configuration: c.json}\n- {package: rack@1.0, configuration: c.json}\n")
+	cfg, _, err := Load(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := cfg.Extensions[0]; e.Name != "" || e.Package != filepath.Join(dir, "switch@1.0") {
+		t.Errorf("a file: %+v", e)
+	}
+	if e := cfg.Extensions[1]; e.Name != "rack" || e.Version != "1.0" {
+		t.Errorf("no file: %+v", e)
 	}
 }

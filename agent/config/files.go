@@ -74,7 +74,7 @@ func readFiles(path string) (fileSet, []Error) {
 }
 
 func readSource(path string) (source, *Error) {
-	data, err := ReadRegular(path, maxFile)
+	data, err := readRegular(path, maxFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return source{}, &Error{File: path, Found: "no such file", Mend: "write one that holds at least `site:` and `uplink:`, or name another with --config FILE"}

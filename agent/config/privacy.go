@@ -51,7 +51,7 @@ func (c *checker) privacy(path string) Privacy {
 	if file == "" {
 		return Privacy{}
 	}
-	data, err := ReadRegular(file, maxFile)
+	data, err := readRegular(file, maxFile)
 	if err != nil {
 		e := Error{Found: file + " cannot be read (" + reason(err) + ")", Mend: "let the agent's user read it"}
 		if errors.Is(err, fs.ErrNotExist) {

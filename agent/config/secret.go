@@ -61,7 +61,7 @@ func ReadSecretFile(path string) (probes.Secret, error) {
 	if err := CheckPrivate(path); err != nil {
 		return probes.Secret{}, err
 	}
-	data, err := ReadRegular(path, maxSecret)
+	data, err := readRegular(path, maxSecret)
 	if errors.Is(err, fs.ErrPermission) {
 		return probes.Secret{}, fmt.Errorf("read %s: this user may not read it; run: chown %s %s", path, userName(), quoted(path))
 	}
@@ -96,9 +96,9 @@ func secretOf(text string) (probes.Secret, error) {
 	return probes.NewSecret(text), nil
 }
 
-// ReadRegular reads a regular file of at most limit bytes. It never waits, as
+// readRegular reads a regular file of at most limit bytes. It never waits, as
 // opening a pipe would.
-func ReadRegular(path string, limit int64) ([]byte, error) {
+func readRegular(path string, limit int64) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err

@@ -71,10 +71,20 @@ func (c *checker) trust(doc Trust) Trust {
 	return doc
 }
 
+const categoryRule = "at most 64 letters, digits and _ . -"
+
+// CheckCategoryName refuses names that no category of a configuration may have.
+func CheckCategoryName(name string) error {
+	if !categoryName.MatchString(name) {
+		return fmt.Errorf("%q is not the name of a category; give %s, as under trust.categories", name, categoryRule)
+	}
+	return nil
+}
+
 func (c *checker) category(name string, doc Category) Category {
 	at := []string{"trust", "categories", name}
 	if !categoryName.MatchString(name) {
-		c.fault(Error{Found: "not the name of a category", Expected: "at most 64 letters, digits and _ . -"}, at...)
+		c.fault(Error{Found: "not the name of a category", Expected: categoryRule}, at...)
 		return doc
 	}
 	here, _ := c.locate(at)
@@ -149,7 +159,7 @@ func installed(text string) (name, version string, ok bool) {
 	if m == nil || m[2] == "" && !strings.HasPrefix(text, "custom:") && !strings.HasPrefix(text, "com.dynatrace.extension.") {
 		return "", "", false
 	}
-	if m[2] == "" && strings.HasSuffix(text, ".zip") {
+	if strings.HasSuffix(text, ".zip") {
 		return "", "", false
 	}
 	return m[1], m[2], true

@@ -243,7 +243,7 @@ func checkCertificates(path string) error {
 	if path == "" {
 		return nil
 	}
-	data, err := ReadRegular(path, maxFile)
+	data, err := readRegular(path, maxFile)
 	if err != nil {
 		return fmt.Errorf("cannot be read (%s)", reason(err))
 	}

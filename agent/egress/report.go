@@ -2,6 +2,8 @@ package egress
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"sort"
 	"time"
 )
@@ -24,7 +26,7 @@ type Report struct {
 type Destination struct {
 	Purpose      string `json:"purpose"`
 	Protocol     string `json:"protocol"` // tcp, udp
-	Address      string `json:"address"`  // ADDRESS:PORT
+	Address      string `json:"address"`  // ADDRESS:PORT; "" of a name that nothing went to, and so was not looked up
 	Name         string `json:"name"`     // that led there, "" for none
 	BytesOut     int64  `json:"bytes_out"`
 	BytesIn      int64  `json:"bytes_in"`
@@ -41,6 +43,22 @@ func (d *Destination) add(more Destination) {
 	d.Connections += more.Connections
 	d.DatagramsOut += more.DatagramsOut
 	d.DatagramsIn += more.DatagramsIn
+}
+
+// Configured adds a destination that is configured, of which the audit has seen
+// nothing.
+func (r *Report) Configured(purpose, protocol, host, port string) {
+	d := Destination{Purpose: purpose, Protocol: protocol, Name: host}
+	if _, err := netip.ParseAddr(host); err == nil {
+		d.Address, d.Name = net.JoinHostPort(host, port), ""
+	}
+	for _, seen := range r.Destinations {
+		if seen.Purpose == purpose && (d.Name != "" && seen.Name == d.Name || d.Name == "" && seen.Address == d.Address) {
+			return
+		}
+	}
+	r.Destinations = append(r.Destinations, d)
+	sort.Slice(r.Destinations, func(i, j int) bool { return r.Destinations[i].before(&r.Destinations[j]) })
 }
 
 // Source is what one package or probe has handed over to be sent.

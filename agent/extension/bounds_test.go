@@ -20,7 +20,7 @@ func TestManifestBombs(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{
 			"a map merged again and again",
-			head + oneMetric + "a: &a {" + repeat("k%d: 1,", 1000) + "}\nb:\n" + strings.Repeat("  <<: *a\n", 100_000),
+			head + oneMetric + "a: &a {" + repeat("k%d: 1,", 1000) + "}\nb:\n  <<: [" + strings.Repeat("*a,", 100_000) + "]\n",
 			"the anchors of the file blow it up beyond reason",
 		},
 		{

@@ -253,7 +253,7 @@ func TestManifestErrors(t *testing.T) {
 		{"interval zero", "name: x\nversion: 1\nsnmp: [{group: g, interval: {minutes: 0}}]\n", "p/extension.yaml:3:39: snmp[0].interval.minutes: found 0, expected a whole number from 1 to 2880"},
 		{"interval without minutes", "name: x\nversion: 1\nsnmp: [{group: g, interval: {}}]\n", "p/extension.yaml:3:29: snmp[0].interval.minutes: missing, expected a whole number from 1 to 2880"},
 		{"interval text", "name: x\nversion: 1\nsnmp: [{group: g, interval: soon}]\n", "p/extension.yaml:3:29: snmp[0].interval: found a text, expected {minutes: N}, or a text such as 1m"},
-		{"key twice", "name: x\nname: y\nversion: 1\nsnmp: []\n", "p/extension.yaml:2:1: name: this key is given twice"},
+		{"key twice", "name: x\nname: y\nversion: 1\nsnmp: []\n", `p/extension.yaml:2:1: the key "name" is given twice, on line 1 and on line 2; leave one of them`},
 		{"constant filter", "name: x\nversion: 1\nsnmp: [{group: g, dimensions: [{key: k, value: 'const:1', filter: 'const:$is(1)'}]}]\n", "p/extension.yaml:3:67: snmp[0].dimensions[0].filter: filter at position 1: unknown function $is, expected $eq, $prefix, $suffix, $contains, $and, $or or $not"},
 		{"plain filter", "name: x\nversion: 1\nsnmp: [{group: g, dimensions: [{key: k, value: 'const:1', filter: '$eq(1)'}]}]\n", "p/extension.yaml:3:67: snmp[0].dimensions[0].filter: found \"$eq(1)\", expected var: or const:"},
 		{"endless anchor", "name: &a [*a]\nsnmp: []\n", "p/extension.yaml:1:7: the anchor contains itself"},

@@ -315,3 +315,57 @@ func TestHTTPEndpointErrors(t *testing.T) {
 		t.Errorf("a configuration without http: %v, %v", none, err)
 	}
 }
+
+// FuzzHTTPManifest compiles whatever is taken: every path and condition of the
+// plan reads back, every metric has a key, and the limits hold.
+func FuzzHTTPManifest(f *testing.F) {
+	f.Add(httpGroups)
+	f.Add("  - group: g\n    items: path:[]\n    metrics: [{key: m, value: path:a}]\n")
+	f.Add("  - {group: g, carrier: log, properties: [{key: a, value: this:key}], subgroups: [{subgroup: s, metrics: [{key: k, type: state, value: 'path:a[b=c]'}]}]}\n")
+	f.Add("  - &a {group: g, metrics: [{key: m, value: const:1}]}\n  - *a\n")
+	f.Fuzz(func(t *testing.T, groups string) {
+		m, _, err := ParseManifest(fstest.MapFS{"extension.yaml": {Data: []byte(httpHead + groups)}}, "package")
+		if err != nil || m.HTTP == nil {
+			return
+		}
+		all, err := ParseConfiguration([]byte(httpConfig(`"all"`, `"low":"1"`)), "c.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, _, err := Compile(m, all[0], CompileOptions{})
+		if err != nil || p.Documents == nil {
+			return
+		}
+		if len(p.Documents.Blocks) > maxGroups*(1+maxSubgroups)*maxLevelMetrics {
+			t.Fatalf("%d blocks", len(p.Documents.Blocks))
+		}
+		for i := range p.Documents.Blocks {
+			checkDocBlock(t, &p.Documents.Blocks[i])
+		}
+	})
+}
+
+func checkDocBlock(t *testing.T, b *plan.DocBlock) {
+	t.Helper()
+	if b.Interval < time.Second || b.Request.Method != "GET" && b.Request.Method != "POST" {
+		t.Fatalf("block %+v", b)
+	}
+	for _, p := range []plan.DocPath{b.Outer, b.Inner} {
+		if p == nil {
+			continue
+		}
+		if again, err := plan.ParseDocPath(p.String()); len(p.String()) < 1000 && (err != nil || again.String() != p.String()) {
+			t.Fatalf("%s: %v", p, err)
+		}
+	}
+	for _, m := range b.Metrics {
+		if m.Key == "" || m.Type == 0 || m.Value.Kind == plan.DocFromVar || m.Value.Kind == 0 && !m.Parts {
+			t.Fatalf("metric %+v", m)
+		}
+	}
+	for _, e := range b.Events {
+		if e.Condition == nil || e.Timeout < time.Minute || e.Timeout > 6*time.Hour || len(e.Title) == 0 {
+			t.Fatalf("event %+v", e)
+		}
+	}
+}

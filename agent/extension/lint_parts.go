@@ -39,6 +39,7 @@ var grouped = []groupedSource{
 	{"snmp", maxGroups, maxSubgroups, maxLevelDims, maxMetrics},
 	{"snmptraps", maxGroups, 0, 5, maxMetrics},
 	{"prometheus", 0, 0, maxLevelDims, 1000},
+	{"http", maxGroups, maxSubgroups, maxLevelDims, maxMetrics},
 }
 
 // isDataSource tells a field of the root that collects something. One that

@@ -26,7 +26,7 @@ var sensitiveWords = []struct {
 	{reasonSecret, []string{"password", "passwd", "passphrase", "community", "secret", "token", "apikey", "credential"}},
 	{reasonPerson, []string{
 		"user", "username", "login", "account", "owner", "subscriber", "person", "employee", "customer", "email", "mail",
-		"phone", "mobile", "msisdn", "imsi", "firstname", "lastname", "surname", "principal",
+		"phone", "mobile", "msisdn", "imsi", "firstname", "lastname", "surname", "principal", "signer",
 	}},
 	{reasonSerial, []string{"serial", "serialnumber", "serialnum", "serialno", "imei", "iccid", "asset", "assettag", "assetid", "uuid"}},
 	{reasonMAC, []string{"mac", "macaddress", "macaddr", "bssid", "physaddress", "physaddr", "chassisid"}},

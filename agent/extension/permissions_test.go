@@ -293,7 +293,7 @@ func numeric(text string) bool {
 
 func TestSensitive(t *testing.T) {
 	sensitive := map[string]string{
-		"user": reasonPerson, "user.name": reasonPerson, "hr.users": reasonPerson, "ownerEmail": reasonPerson,
+		"user": reasonPerson, "user.name": reasonPerson, "hr.users": reasonPerson, "ownerEmail": reasonPerson, "package.signer": reasonPerson,
 		"serial": reasonSerial, "chassis_serial_number": reasonSerial, "entPhysicalSerialNum": reasonSerial,
 		"device.address": reasonAddress, "host_ip": reasonAddress, "srcip": reasonAddress, "nextHop": reasonAddress, "ipv6.addresses": reasonAddress,
 		"mac": reasonMAC, "if.mac_address": reasonMAC, "ifPhysAddress": reasonMAC,

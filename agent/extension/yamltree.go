@@ -1,6 +1,7 @@
 package extension
 
 import (
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -111,6 +112,7 @@ func (c *yamlConverter) list(n *node, y *yaml.Node) *fault {
 func (c *yamlConverter) object(n *node, y *yaml.Node) *fault {
 	n.kind = kindMap
 	var merged []*node
+	lines := make(map[string]int, len(y.Content)/2)
 	for i := 0; i+1 < len(y.Content); i += 2 {
 		key := y.Content[i]
 		value, err := c.convert(y.Content[i+1])
@@ -119,13 +121,23 @@ func (c *yamlConverter) object(n *node, y *yaml.Node) *fault {
 			return err
 		case key.Kind != yaml.ScalarNode:
 			return placed(key.Line, key.Column, "found a key that is not a text")
+		case lines[key.Value] > 0:
+			return twice(key, lines[key.Value])
 		case key.ShortTag() == "!!merge":
 			merged = append(append(merged, value), value.items...)
 		default:
 			n.fields = append(n.fields, field{key.Value, value, key.Line, key.Column})
 		}
+		lines[key.Value] = key.Line
 	}
 	return n.merge(merged)
+}
+
+// twice refuses a key that others may read the other value of.
+func twice(key *yaml.Node, first int) *fault {
+	f := placed(key.Line, key.Column, fmt.Sprintf("the key %q is given twice, on line %d and on line %d; leave one of them", key.Value, first, key.Line))
+	f.rule = ruleYAML
+	return f
 }
 
 // merge adds the fields of others whose keys n does not have yet.

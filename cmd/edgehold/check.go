@@ -126,13 +126,13 @@ func printCheck(cmd *cobra.Command, doc checkDocument, asJSON bool) error {
 
 func printCheckText(cmd *cobra.Command, doc checkDocument) {
 	for _, w := range doc.Warnings {
-		fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
+		fmt.Fprintln(cmd.ErrOrStderr(), "warning:", plainText(w))
 	}
 	for _, e := range doc.Errors {
-		fmt.Fprintln(cmd.ErrOrStderr(), "error:", e)
+		fmt.Fprintln(cmd.ErrOrStderr(), "error:", plainText(e))
 	}
 	if !doc.OK {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s; nothing was changed\n", doc.File, counted(len(doc.Errors), "error"))
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s; nothing was changed\n", oneLine(doc.File), counted(len(doc.Errors), "error"))
 		return
 	}
 	printPackages(cmd.OutOrStdout(), doc.Packages)

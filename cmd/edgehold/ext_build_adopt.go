@@ -21,8 +21,9 @@ type adoptFlags struct {
 	signerFlags
 	outputFlags
 	stateFlag
-	config string
-	yes    bool
+	trustFlags
+	yes       bool
+	forceLint bool
 }
 
 func newExtAdopt() *cobra.Command {
@@ -35,18 +36,21 @@ with a certificate of this site: for packages of the vendor where its root is no
 at hand, and for those of other sites.
 
 The review shows who signed it, what lint finds, what the package asks for, and
-how manifest and requests differ from the version that is installed here. Then
+how manifest and requests differ from the highest version installed here. Then
 it asks; where nobody can answer, --yes is needed.
 
-A package whose signature does not fit its content is refused with exit code 3.`,
+A package whose signature does not fit its content is refused with exit code 3, and
+so is one that lint finds errors in, unless --force-lint is given, and a --cert
+that the site of --config or --roots has revoked or denied.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
 	}
 	f.signerFlags.add(cmd, "cert")
 	f.outputFlags.add(cmd, "NAME-VERSION.zip beside BUNDLE")
-	addConfigFlag(cmd, &f.config)
+	f.trustFlags.add(cmd)
 	f.stateFlag.add(cmd)
 	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVar(&f.forceLint, "force-lint", false, "sign although lint finds errors")
 	return cmd
 }
 
@@ -72,15 +76,21 @@ func (f *adoptFlags) run(cmd *cobra.Command, path string) error {
 		return err
 	}
 	w := newScreen(cmd.OutOrStdout())
-	printReview(w, x, signers)
+	faults := printReview(w, x, signers)
 	if err := errors.Join(f.compare(w, s, x), w.done()); err != nil {
 		return err
+	}
+	if faults > 0 && !f.forceLint {
+		return exitCode{exitCheck, fmt.Errorf("%s is refused: lint finds %s; have its author mend them, or sign it all the same with --force-lint", path, plural(faults, "error", "errors"))}
 	}
 	if err := f.confirm(cmd); err != nil {
 		return err
 	}
 	key, err := f.signerFlags.load(cmd.Context())
 	if err != nil {
+		return err
+	}
+	if err := f.fitSigner(cmd, key); err != nil {
 		return err
 	}
 	if err := f.signAs(cmd, key, x, parts.Inner); err != nil {
@@ -111,7 +121,8 @@ func hasHistory(s *store.Store) bool {
 	return false
 }
 
-func printReview(w io.Writer, x *examined, signers []certificateReport) {
+// printReview gives the number of errors that lint finds.
+func printReview(w io.Writer, x *examined, signers []certificateReport) (faults int) {
 	fmt.Fprintf(w, "package    %s %s\nfile       %s, %s\ndigest     %s\n", oneLine(x.name), oneLine(x.version), oneLine(x.path), bytesText(int64(len(x.bundle))), x.pkg.Digest)
 	if len(signers) == 0 {
 		fmt.Fprintln(w, "signer     NOBODY: who wrote it is not known")
@@ -129,11 +140,18 @@ func printReview(w io.Writer, x *examined, signers []certificateReport) {
 		fmt.Fprintf(w, "  warning: %s\n", oneLine(found.String()))
 	}
 	printPermissions(w, x.permissions)
+	return len(report.Errors)
 }
 
-// compare shows how the package differs from the one that is installed.
+// compare shows how the package differs from the highest version that is
+// installed, and whether what was here before stands against it.
 func (f *adoptFlags) compare(w io.Writer, s *store.Store, x *examined) error {
-	entry, path, err := s.Find(x.name, "")
+	var refused *sign.Refusal
+	err := s.Admissible(store.Admission{Name: x.name, Version: x.version, Digest: x.pkg.Digest, Signer: "who adopts it"})
+	if errors.As(err, &refused) {
+		fmt.Fprintf(w, "NOTE: it could not be used here as it is: %s\n", oneLine(refused.Error()))
+	}
+	entry, path, err := highest(s, x.name)
 	if errors.Is(err, store.ErrNotInstalled) || errors.Is(err, fs.ErrPermission) {
 		fmt.Fprintln(w, "no version of it is installed here to compare with")
 		return nil
@@ -153,6 +171,21 @@ func (f *adoptFlags) compare(w io.Writer, s *store.Store, x *examined) error {
 	}
 	printPermissionChanges(w, before.permissions, x.permissions)
 	return printFileChanges(w, before.pkg.FS, x.pkg.FS)
+}
+
+// highest finds the highest version of an extension that is installed.
+func highest(s *store.Store, name string) (store.Entry, string, error) {
+	entries, err := s.List()
+	if err != nil {
+		return store.Entry{}, "", err
+	}
+	number := ""
+	for _, e := range entries {
+		if e.Name == name && (number == "" || sign.CompareVersions(e.Version, number) > 0) {
+			number = e.Version
+		}
+	}
+	return s.Find(name, number)
 }
 
 func printPermissionChanges(w io.Writer, before, after extension.Permissions) {

@@ -140,13 +140,13 @@ func newExtCAList() *cobra.Command {
 }
 
 func addAuthorityFlag(cmd *cobra.Command, dir *string) {
-	cmd.Flags().StringVar(dir, "ca", "", "folder of the authority, as `edgehold ext ca` made it")
+	cmd.Flags().StringVar(dir, "ca", "", "folder of the authority, as 'edgehold ext ca' made it")
 	cmd.MarkFlagsOneRequired("ca")
 }
 
 func printIssued(cmd *cobra.Command, s *ca.Summary) error {
 	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s, valid until %s (%d days), %s\nfingerprint %s\nlast CRL %s, last deny list %s\n\n",
-		s.Name, s.NotAfter.Format(time.DateOnly), s.DaysLeft, s.State, s.Fingerprint, numberOf(s.CRLNumber), numberOf(s.DenyNumber))
+		oneLine(s.Name), s.NotAfter.Format(time.DateOnly), s.DaysLeft, s.State, s.Fingerprint, numberOf(s.CRLNumber), numberOf(s.DenyNumber))
 	if err != nil {
 		return written(err)
 	}
@@ -158,7 +158,7 @@ func printIssued(cmd *cobra.Command, s *ca.Summary) error {
 		} else if c.RenewedBy != "" {
 			state += " (renewed)"
 		}
-		rows = append(rows, []string{c.Serial, c.Name, c.Category, c.NotAfter.Format(time.DateOnly), strconv.Itoa(c.DaysLeft), state})
+		rows = append(rows, []string{oneLine(c.Serial), oneLine(c.Name), oneLine(c.Category), c.NotAfter.Format(time.DateOnly), strconv.Itoa(c.DaysLeft), oneLine(state)})
 	}
 	return printColumns(cmd.OutOrStdout(), rows)
 }

@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/edgehold/edgehold/agent/config"
+	"github.com/edgehold/edgehold/sign"
 	"github.com/edgehold/edgehold/sign/ca"
 )
 
@@ -71,12 +71,17 @@ key. The category is written into the certificate as organizational unit.`,
 			if csr == "" && r.Name == "" {
 				return usage(cmd, fmt.Errorf("give --name, or a request that has one with --csr"))
 			}
+			if err := config.CheckCategoryName(r.Category); err != nil {
+				return usage(cmd, fmt.Errorf("--category: %w", err))
+			}
 			a, err := openAuthority(cmd.Context(), f.authority, f.passFile)
 			if err != nil {
 				return err
 			}
 			if csr == "" {
-				err = f.makesKey(cmd, r.Name)
+				if err = a.CheckPlace(f.out.Dir, r.Name); err == nil {
+					err = f.makesKey(cmd, r.Name)
+				}
 			} else {
 				r.CSR, err = readRequest(csr)
 			}
@@ -107,12 +112,7 @@ key. The category is written into the certificate as organizational unit.`,
 
 // readRequest reads a CSR of sane size.
 func readRequest(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("read CSR: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	data, err := sign.ReadRegular(path, 1<<20)
 	if err != nil {
 		return nil, fmt.Errorf("read CSR: %w", err)
 	}

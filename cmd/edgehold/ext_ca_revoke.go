@@ -41,7 +41,7 @@ Without --cert and --serial the list is written again with a later end.`,
 	flags := cmd.Flags()
 	flags.StringVar(&passFile, "pass-file", "", "file with the pass phrase of the root key")
 	flags.StringVar(&v.CertFile, "cert", "", "the certificate to revoke")
-	flags.StringVar(&v.Serial, "serial", "", "its serial number, as `edgehold ext ca list` shows it")
+	flags.StringVar(&v.Serial, "serial", "", "its serial number, as 'edgehold ext ca list' shows it")
 	flags.StringVar(&v.Reason, "reason", "unspecified", "one of "+strings.Join(ca.Reasons(), ", "))
 	flags.IntVar(&v.Days, "days", ca.CRLDays, "days until the next list is due")
 	flags.StringVar(&v.Out, "crl", "", "where to put a copy of the list (it is ca.crl in the authority's folder)")

@@ -41,14 +41,16 @@ func (f *stateFlag) packages(configPath string) (*store.Store, error) {
 	return s, nil
 }
 
-// userName is who sits at the keyboard, as far as the environment knows.
+// userName is who runs this: the number, which nobody chooses for himself, and
+// the name that the environment gives, which says who sits at the keyboard.
 func userName() string {
+	number := fmt.Sprintf("uid %d", os.Getuid())
 	for _, key := range []string{"SUDO_USER", "USER", "LOGNAME"} {
 		if name := os.Getenv(key); name != "" {
-			return name
+			return number + ", " + key + "=" + oneLine(name)
 		}
 	}
-	return fmt.Sprintf("uid %d", os.Getuid())
+	return number
 }
 
 // say prints what the store found wrong with its files.

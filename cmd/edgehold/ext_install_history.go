@@ -34,7 +34,8 @@ removed, put in or moved is found by --verify. Whether the end was cut off is
 told by the index, and for sure by a hash that is kept on another machine:
 --verify prints it, and a later --head HASH looks for it.
 
-The exit code of --verify is 3 where the record is not what was written.`,
+The exit code of --verify is 3 where the record is not what was written, and
+where there is none.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
@@ -93,7 +94,7 @@ func (f *extHistoryFlags) run(cmd *cobra.Command, args []string) error {
 type historyVerdict struct {
 	OK      bool   `json:"ok"`
 	Records int    `json:"records"`
-	Head    string `json:"head"`           // hash of the last record
+	Head    string `json:"head,omitempty"` // hash of the last record
 	Torn    bool   `json:"torn,omitempty"` // the last line was not written to its end, as when the power goes
 	Reason  string `json:"reason,omitempty"`
 }
@@ -107,6 +108,9 @@ func (f *extHistoryFlags) check(cmd *cobra.Command, s *store.Store) error {
 	}
 	if err != nil {
 		v.Reason = err.Error()
+	}
+	if err == nil && n == 0 {
+		v = historyVerdict{Reason: "there is no history here: name the state folder with --state-dir, or the configuration with --config"}
 	}
 	if v.OK && f.head != "" && !hasRecord(s, strings.ToLower(strings.TrimSpace(f.head))) {
 		v.OK, v.Reason = false, fmt.Sprintf("no record has the hash %s: the end of the history was cut off, or it was written anew", f.head)
@@ -133,6 +137,10 @@ func hasRecord(s *store.Store, hash string) bool {
 
 func (v *historyVerdict) print(cmd *cobra.Command) error {
 	w := newScreen(cmd.OutOrStdout())
+	if !v.OK && v.Records == 0 && v.Head == "" {
+		fmt.Fprintln(w, v.Reason)
+		return w.done()
+	}
 	if !v.OK {
 		fmt.Fprintf(w, "NOT as it was written: %s\n%s; find out who changed the file: nothing here can mend it\n", oneLine(v.Reason), plural(v.Records, "record", "records"))
 		return w.done()

@@ -127,8 +127,7 @@ func claimedSigners(bundle []byte) (state string, signers []certificateReport) {
 		return err.Error(), signers
 	}
 	for _, v := range verified {
-		c := sign.Describe(v.Certificate)
-		signers = append(signers, certificateReport{c.Subject, c.Issuer, c.Serial, c.Fingerprint, c.NotBefore, c.NotAfter})
+		signers = append(signers, certificateOf(sign.Describe(v.Certificate)))
 	}
 	return "intact", signers
 }

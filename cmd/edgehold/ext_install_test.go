@@ -308,7 +308,10 @@ func TestExtHistory(t *testing.T) {
 		return run(append([]string{"ext", "history", "--state-dir", w.in("state")}, more...)...)
 	}
 	history().want(t, exitOK, "nothing is recorded", "")
-	history("--verify").want(t, exitOK, "0 records", "")
+	history("--verify").want(t, exitCheck, "there is no history here", "")
+	if s := run("ext", "history", "--verify", "--json", "--state-dir", w.in("none")); s.code != exitCheck || strings.Contains(s.out, "head") || !strings.Contains(s.out, "there is no history here") {
+		t.Errorf("exit %d: %s", s.code, s.out)
+	}
 	w.install(w.bundle("1.0.0", "uptime", "anna")).want(t, exitOK, "", "")
 	var v historyVerdict
 	if err := json.Unmarshal([]byte(history("--verify", "--json").out), &v); err != nil || !v.OK || v.Records != 1 || len(v.Head) != 64 {

@@ -9,10 +9,13 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/edgehold/edgehold/sign"
 )
 
 type resignFlags struct {
 	signerFlags
+	trustFlags
 	old      string
 	noBackup bool
 	asJSON   bool
@@ -37,11 +40,13 @@ replaced by ` + "`edgehold ext install`" + ` of the new bundle, which is the sam
   edgehold ext resign --old leaked.pem --new new.pem --key new.key packages/
   edgehold ext revoke --ca ca --cert leaked.pem
 
-The exit code is 3 where something could not be signed again.`,
+Nothing is signed with a certificate that the site of --config or --roots refuses.
+The exit code is 3 then, and where something could not be signed again.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
 	f.signerFlags.add(cmd, "new")
+	f.trustFlags.add(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.old, "old", "", "certificate whose signatures are replaced")
 	flags.BoolVar(&f.noBackup, "no-backup", false, "do not keep the old files as FILE.old")
@@ -78,6 +83,9 @@ func (f *resignFlags) run(cmd *cobra.Command, folders []string) error {
 	}
 	if old.Equal(next.cert) {
 		return usage(cmd, errors.New("--old and --new are the same certificate"))
+	}
+	if err := f.fitSigner(cmd, next); err != nil {
+		return err
 	}
 	if sameKey(old, next.cert) {
 		warn(cmd, "the new certificate has the key of the old one: where that has leaked, make one with a new key")
@@ -138,7 +146,7 @@ func (r *resignReport) printSums(w io.Writer) {
 
 // readCertificateFile reads the first certificate of a PEM or DER file.
 func readCertificateFile(path string) (*x509.Certificate, error) {
-	data, err := readUpTo(path, 1<<20)
+	data, err := sign.ReadRegular(path, 1<<20)
 	if err != nil {
 		return nil, err
 	}

@@ -107,7 +107,7 @@ func (r *resigner) one(c candidate) {
 // resign gives the new content of a file: of the bundle, or of the signature
 // beside extension.zip. Nil is none: the old certificate has not signed it.
 func (r *resigner) resign(path string) (target string, made []byte, err error) {
-	data, err := readUpTo(path, sign.DefaultLimits().PackageBytes)
+	data, err := sign.ReadRegular(path, sign.DefaultLimits().PackageBytes)
 	if err != nil {
 		return "", nil, err
 	}
@@ -119,7 +119,7 @@ func (r *resigner) resign(path string) (target string, made []byte, err error) {
 	beside := parts.Signature == nil
 	if beside {
 		target = path + ".sig"
-		parts.Signature, err = readUpTo(target, 1<<20)
+		parts.Signature, err = sign.ReadRegular(target, 1<<20)
 		if errors.Is(err, fs.ErrNotExist) {
 			r.report.Unsigned++
 			return "", nil, nil

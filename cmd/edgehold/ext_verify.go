@@ -71,6 +71,7 @@ type verdictReport struct {
 	Expires     time.Time              `json:"expires,omitzero"`
 	DaysLeft    *int                   `json:"days_left,omitempty"`
 	Permissions *extension.Permissions `json:"permissions,omitempty"`
+	Notes       []string               `json:"notes,omitempty"` // what was not looked at
 }
 
 type certificateReport struct {
@@ -78,8 +79,13 @@ type certificateReport struct {
 	Issuer      string    `json:"issuer"`
 	Serial      string    `json:"serial"`
 	Fingerprint string    `json:"fingerprint"`
+	Units       []string  `json:"units,omitempty"`
 	NotBefore   time.Time `json:"not_before"`
 	NotAfter    time.Time `json:"not_after"`
+}
+
+func certificateOf(c sign.Certificate) certificateReport {
+	return certificateReport{c.Subject, c.Issuer, c.Serial, c.Fingerprint, c.Units, c.NotBefore, c.NotAfter}
 }
 
 func (j *judge) verify(cmd *cobra.Command, path string, asJSON bool) error {
@@ -99,6 +105,7 @@ func (j *judge) verify(cmd *cobra.Command, path string, asJSON bool) error {
 		return exitCode{code: exitCheck}
 	}
 	report := x.report(j.at.Time)
+	report.Notes = j.notes
 	if asJSON {
 		return printDocument(cmd.OutOrStdout(), report)
 	}
@@ -119,7 +126,7 @@ func (x *examined) report(now time.Time) verdictReport {
 	}
 	r.Vendor, r.StampedAt, r.Expires, r.Categories = v.Vendor, v.StampedAt, v.Expires, categoryNames(v)
 	for _, c := range v.Chain {
-		r.Chain = append(r.Chain, certificateReport{c.Subject, c.Issuer, c.Serial, c.Fingerprint, c.NotBefore, c.NotAfter})
+		r.Chain = append(r.Chain, certificateOf(c))
 	}
 	if !v.Expires.IsZero() {
 		days := daysUntil(v.Expires, now)
@@ -158,10 +165,18 @@ func (r *verdictReport) print(w io.Writer) {
 		fmt.Fprintf(w, "timestamp  %s: the certificates were good then, and that counts\n", r.StampedAt.Format(time.DateTime))
 	}
 	if !r.Unsigned {
-		fmt.Fprintf(w, "category   %s\n", textOr(strings.Join(r.Categories, ", "), "none"))
+		fmt.Fprintf(w, "unit       %s\n", textOr(oneLine(strings.Join(r.Chain[0].Units, ", ")), "none"))
+		category := "none"
+		if len(r.Notes) > 0 {
+			category = "not known, see below"
+		}
+		fmt.Fprintf(w, "category   %s\n", textOr(strings.Join(r.Categories, ", "), category))
 		fmt.Fprintf(w, "trusted    %s\n", r.until())
 	}
 	printPermissions(w, *r.Permissions)
+	for _, note := range r.Notes {
+		fmt.Fprintf(w, "note       %s\n", note)
+	}
 }
 
 func (r *verdictReport) until() string {

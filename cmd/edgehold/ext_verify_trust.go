@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -36,6 +35,7 @@ type judge struct {
 	trust         *sign.Trust
 	at            sign.Moment
 	allowUnsigned bool
+	notes         []string // what a verdict leaves out
 }
 
 // load reads the trust settings and says what is wrong with the files they name.
@@ -53,6 +53,11 @@ func (f *trustFlags) load(cmd *cobra.Command) (*judge, error) {
 		options, j.allowUnsigned = trustOptions(cfg), cfg.Trust.AllowUnsigned
 	} else if _, err := os.ReadDir(f.roots); err != nil {
 		return nil, fmt.Errorf("--roots: %w", err)
+	} else {
+		j.notes = []string{
+			"categories are those of a configuration: name it with --config in place of --roots",
+			"only the CRLs and deny lists in the folder count: those that the agent remembers are not consulted",
+		}
 	}
 	var warnings []string
 	var err error
@@ -68,8 +73,36 @@ func (f *trustFlags) load(cmd *cobra.Command) (*judge, error) {
 	return j, nil
 }
 
+// fitSigner refuses to sign with a certificate that the site at hand has taken
+// back. Where it is told which site, it must trust the certificate; the site of
+// this machine, if it is one, may be another one than the packages are for.
+func (f *trustFlags) fitSigner(cmd *cobra.Command, s *signer) error {
+	told := f.roots != "" || cmd.Flags().Changed("config")
+	if _, err := os.Stat(f.config); !told && errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	j, err := f.load(cmd)
+	if err != nil && told {
+		return err
+	}
+	if err != nil {
+		warn(cmd, fmt.Sprintf("whether this site trusts the signer is not known: %v", err))
+		return nil
+	}
+	var refused *sign.Refusal
+	switch err := j.trust.JudgeSigner(s.cert, j.at); {
+	case !errors.As(err, &refused):
+		return err
+	case told || refused.Rule == sign.RuleRevoked || refused.Rule == sign.RuleDenied:
+		return exitCode{exitCheck, fmt.Errorf("nothing was signed: %s, so what it signs is refused by the rule %s; make another certificate with `edgehold ext cert` and sign with that",
+			refused.Text, refused.Rule)}
+	}
+	warn(cmd, "this machine would not trust what is signed: "+refused.Error())
+	return nil
+}
+
 func warn(cmd *cobra.Command, text string) {
-	fmt.Fprintln(cmd.ErrOrStderr(), "warning:", harmless(text, "\n", !utf8Locale(os.Getenv)))
+	fmt.Fprintln(cmd.ErrOrStderr(), "warning:", plainText(text))
 }
 
 // wallMoment is now as this machine's clock has it. One before the time of the
@@ -155,11 +188,14 @@ type examined struct {
 // beside it, and makes a bundle of that.
 func readPackageFile(path string) ([]byte, error) {
 	limits := sign.DefaultLimits()
-	data, err := readUpTo(path, limits.PackageBytes)
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("read package: %s is a folder; give bundle.zip or extension.zip, of a folder `edgehold ext build` makes one", path)
+	}
+	data, err := sign.ReadRegular(path, limits.PackageBytes)
 	if err != nil {
 		return nil, fmt.Errorf("read package: %w", err)
 	}
-	signature, err := readUpTo(path+".sig", 1<<20)
+	signature, err := sign.ReadRegular(path+".sig", 1<<20)
 	if errors.Is(err, fs.ErrNotExist) {
 		return data, nil
 	}
@@ -171,22 +207,6 @@ func readPackageFile(path string) ([]byte, error) {
 		return data, nil // whoever judges it says what is wrong
 	}
 	return sign.WriteBundle(data, signature), nil
-}
-
-func readUpTo(path string, most int64) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(err, fmt.Errorf("%s is not a file; give bundle.zip or extension.zip, of a folder `edgehold ext build` makes one", path))
-	}
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(data)) > most {
-		err = fmt.Errorf("%s is larger than %d bytes", path, most)
-	}
-	return data, err
 }
 
 // examine reads the file at path once and judges it. Whoever is not trusted is

@@ -26,6 +26,7 @@ type pollFlags struct {
 	profiles      string
 	featureSets   []string
 	pkg           string
+	untrusted     bool
 	configuration string
 	wait          time.Duration
 	timing        bool
@@ -48,6 +49,10 @@ points it makes a day. Nothing is stored or sent.
 
 With a package or a configuration file, DEVICE chooses among their devices.
 
+A package that has no signature, or one by somebody who is not known here, is
+polled with a warning. One with a bad signature, that is revoked or that has
+expired is refused, with exit code 3; --untrusted polls it all the same.
+
 Counters are sent as what they grew by between two polls, so they show only
 with --wait, which polls twice and prints the second poll.`,
 		RunE: func(cmd *cobra.Command, devices []string) error {
@@ -60,6 +65,7 @@ with --wait, which polls twice and prints the second poll.`,
 	cmd.Flags().StringVar(&f.profiles, "profiles", "", "folder with profiles of your own")
 	cmd.Flags().StringSliceVar(&f.featureSets, "feature-sets", nil, "feature sets beside what is always read; all for all")
 	cmd.Flags().StringVar(&f.pkg, "package", "", "extension package: a folder, zip or bundle")
+	cmd.Flags().BoolVar(&f.untrusted, "untrusted", false, textUntrusted)
 	cmd.Flags().StringVar(&f.configuration, "configuration", "", "monitoring configuration (JSON) for --package")
 	cmd.Flags().DurationVar(&f.wait, "wait", 0, "poll twice, this far apart, so that counters show; e.g. 10s")
 	cmd.Flags().BoolVar(&f.timing, "timing", false, "tell what each table cost, on standard error")
@@ -75,6 +81,9 @@ with --wait, which polls twice and prints the second poll.`,
 }
 
 func poll(cmd *cobra.Command, f pollFlags, devices []string) error {
+	if f.untrusted && f.pkg == "" {
+		return usage(cmd, errors.New("--untrusted needs --package"))
+	}
 	if f.wait < 0 {
 		return usage(cmd, fmt.Errorf("--wait is %v, expected a duration such as 10s", f.wait))
 	}
@@ -82,7 +91,7 @@ func poll(cmd *cobra.Command, f pollFlags, devices []string) error {
 	if err != nil {
 		return err
 	}
-	once := agent.Once{Config: cfg, Kinds: kinds(), Wait: f.wait, Log: pollLog(cmd), Built: buildTime(), Named: f.pkg != ""}
+	once := agent.Once{Config: cfg, Kinds: kinds(), Wait: f.wait, Log: pollLog(cmd), Built: buildTime(), Named: f.pkg != "", Anyway: f.untrusted}
 	once.Tell = func(text string) { fmt.Fprintln(cmd.ErrOrStderr(), text) }
 	if f.config != "" || f.pkg != "" {
 		once.Devices = devices
@@ -95,8 +104,13 @@ func poll(cmd *cobra.Command, f pollFlags, devices []string) error {
 	if printErr := printPolled(cmd, polled, f.asJSON); printErr != nil {
 		return errors.Join(err, printErr)
 	}
+	if f.pkg != "" {
+		return refusedPackage(f.pkg, err)
+	}
 	return err
 }
+
+const textUntrusted = "poll the package also where it is tampered with, revoked or expired"
 
 func pollLog(cmd *cobra.Command) zerolog.Logger {
 	w := zerolog.ConsoleWriter{Out: cmd.ErrOrStderr(), NoColor: true, PartsExclude: []string{zerolog.TimestampFieldName}}

@@ -64,12 +64,12 @@ func report(stderr io.Writer, err error) int {
 	var list config.Errors
 	if errors.As(err, &list) {
 		for _, e := range list {
-			fmt.Fprintln(stderr, "edgehold:", e.Error())
+			fmt.Fprintln(stderr, "edgehold:", plainText(e.Error()))
 		}
 		return exitConfig
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintln(stderr, "edgehold:", text)
+		fmt.Fprintln(stderr, "edgehold:", plainText(text))
 	}
 	var code exitCode
 	if errors.As(err, &code) {
@@ -77,6 +77,10 @@ func report(stderr io.Writer, err error) int {
 	}
 	return exitError
 }
+
+// plainText makes a text with words from outside harmless for a terminal. Its line
+// breaks stay.
+func plainText(text string) string { return harmless(text, "\n", !utf8Locale(os.Getenv)) }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{

@@ -23,6 +23,7 @@ import (
 type replayFlags struct {
 	recording     string
 	pkg           string
+	untrusted     bool
 	configuration string
 	profile       string
 	profiles      string
@@ -50,13 +51,16 @@ The profile, the tables and the points per day go to standard error.
   edgehold snmp test --recording switch.snmprec --package P [--configuration C.json]
 
 With --package the devices of --configuration are replaced by the recording;
-without it all feature sets of the package are on.`,
+without it all feature sets of the package are on. A package with a bad
+signature, that is revoked or that has expired is refused, with exit code 3;
+--untrusted polls it all the same.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.recording, "recording", "", "the recording (.snmprec)")
 	flags.StringVar(&f.pkg, "package", "", "extension package: a folder, zip or bundle")
+	flags.BoolVar(&f.untrusted, "untrusted", false, textUntrusted)
 	flags.StringVar(&f.configuration, "configuration", "", "monitoring configuration (JSON) for --package")
 	flags.StringVar(&f.profile, "profile", "auto", "profile, or auto")
 	flags.StringVar(&f.profiles, "profiles", "", "folder with profiles of your own")
@@ -75,6 +79,9 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 	}
 	if f.configuration != "" && f.pkg == "" {
 		return usage(cmd, errors.New("--configuration needs --package"))
+	}
+	if f.untrusted && f.pkg == "" {
+		return usage(cmd, errors.New("--untrusted needs --package"))
 	}
 	mib, problems, err := snmptest.LoadRecording(f.recording)
 	if err != nil {
@@ -95,13 +102,16 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer remove()
-	once := agent.Once{Config: cfg, Kinds: kinds(), Wait: replayGap, Log: pollLog(cmd), Built: buildTime(), Named: f.pkg != "", Between: func() {
+	once := agent.Once{Config: cfg, Kinds: kinds(), Wait: replayGap, Log: pollLog(cmd), Built: buildTime(), Named: f.pkg != "", Anyway: f.untrusted, Between: func() {
 		mib.Bump(snmptest.MustOID("1.3"), func(snmptest.OID) uint64 { return 1000 })
 	}}
 	once.Tell = func(text string) { fmt.Fprintln(cmd.ErrOrStderr(), text) }
 	polled, err := once.Poll(cmd.Context())
 	printErr := printPolled(cmd, polled, f.asJSON)
 	printSummary(cmd.ErrOrStderr(), polled, summaryOptions{tables: true, counters: true})
+	if f.pkg != "" {
+		err = refusedPackage(f.pkg, err)
+	}
 	return errors.Join(err, printErr)
 }
 

@@ -58,7 +58,7 @@ func printStatus(w io.Writer, st control.Status, v view) {
 	for _, c := range st.Configurations {
 		fmt.Fprintf(w, "  %-24s %s: %s\n", c.Status, c.Name, c.Message)
 		for _, warning := range c.Warnings {
-			fmt.Fprintf(w, "  %-24s   left out: %s\n", "", warning)
+			fmt.Fprintf(w, "  %-24s   warning: %s\n", "", warning)
 		}
 	}
 	if len(st.Packages) > 0 {

@@ -39,6 +39,10 @@ func rankOf(d control.Device) int {
 // and what mends it.
 func printDevices(w io.Writer, st control.Status, v view) {
 	fmt.Fprintf(w, "\ndevices")
+	if len(st.Devices) == 0 && len(st.Packages) > 0 {
+		fmt.Fprintln(w, "\n  none: nothing that is configured runs; see `packages` and `configurations` below")
+		return
+	}
 	if len(st.Devices) == 0 {
 		fmt.Fprintf(w, "\n  none: add entries under `extensions` or `probes` in %s\n", st.Config.Path)
 		return

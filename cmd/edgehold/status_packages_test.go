@@ -63,6 +63,36 @@ func signedPackage(t *testing.T) (bundle, roots string) {
 	return bundle, roots
 }
 
+// tamperedPackage is a bundle with other content than what was signed.
+func tamperedPackage(t *testing.T, bundle string) string {
+	t.Helper()
+	data, err := os.ReadFile(bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts, err := sign.Split(data, sign.DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := os.ReadFile("../../agent/testdata/rack/extension.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "extension.yaml"), append(manifest, "# other\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	inner, err := sign.Build(dir, sign.DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "tampered.zip")
+	if err := os.WriteFile(path, sign.WriteBundle(inner, parts.Signature), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // check says what is thought of each package, and what breaks a limit; poll of a
 // package by name says aloud that nobody vouches for it.
 func TestCheckAndPollTellOfSignatures(t *testing.T) {
@@ -100,7 +130,29 @@ func TestCheckAndPollTellOfSignatures(t *testing.T) {
 	run("check", "--config", file).want(t, exitConfig, "", bundle)
 	run("poll", "--config", file).want(t, exitError, "", bundle)
 	run("poll", "--package", bundle, "--configuration", configuration).want(t, exitOK, "rack.uptime", "UNVERIFIED")
+	tampered := []string{"--package", tamperedPackage(t, bundle), "--configuration", configuration}
+	run(append([]string{"poll"}, tampered...)...).want(t, exitCheck, "", "--untrusted")
+	run(append([]string{"poll", "--untrusted"}, tampered...)...).want(t, exitOK, "rack.uptime", "UNVERIFIED")
+	run("poll", "--untrusted", "--config", file).want(t, exitUsage, "", "--untrusted needs --package")
+	tampered = append(tampered, "--recording", "../../agent/testdata/rack.snmprec")
+	run(append([]string{"snmp", "test"}, tampered...)...).want(t, exitCheck, "", "refused by the rule tampered")
+	run(append([]string{"snmp", "test", "--untrusted"}, tampered...)...).want(t, exitOK, "rack.uptime", "UNVERIFIED")
 	if _, err := os.Stat(filepath.Join(dir, "state")); err == nil {
 		t.Error("a look has written to state_dir")
+	}
+}
+
+// Where everything that is configured is refused, nobody is told to configure
+// something.
+func TestNoDeviceOfRefusedPackages(t *testing.T) {
+	for want, packages := range map[string][]control.Package{
+		"none: nothing that is configured runs; see `packages`": {{Package: "p", State: control.PackageRefused}},
+		"none: add entries under `extensions`":                  nil,
+	} {
+		var out strings.Builder
+		printDevices(&out, control.Status{Packages: packages}, view{})
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%d packages: %q", len(packages), out.String())
+		}
 	}
 }

@@ -132,16 +132,7 @@ func (s *state) marshal() ([]byte, error) {
 	}
 	for b, bs := range s.blocks {
 		for _, r := range bs.rows {
-			for i, kept := range r.counters {
-				if kept.cell.Kind != plan.Absent {
-					c.Counters = append(c.Counters, s.save(counterSum(b, i, r.key), kept))
-				}
-			}
-			for i, open := range r.open {
-				if open != nil {
-					c.Events = append(c.Events, s.saveEvent(blockSum(b), eventSum(b, i, r.key), open))
-				}
-			}
+			s.saveRow(&c, b, r)
 		}
 	}
 	data, err := json.Marshal(c)
@@ -149,6 +140,19 @@ func (s *state) marshal() ([]byte, error) {
 		return nil, fmt.Errorf("write the counter baselines: %w", err)
 	}
 	return data, nil
+}
+
+func (s *state) saveRow(c *checkpoint, b *plan.DocBlock, r *row) {
+	for i, kept := range r.counters {
+		if kept.cell.Kind != plan.Absent {
+			c.Counters = append(c.Counters, s.save(counterSum(b, i, r.key), kept))
+		}
+	}
+	for i, open := range r.open {
+		if open != nil {
+			c.Events = append(c.Events, s.saveEvent(blockSum(b), eventSum(b, i, r.key), open))
+		}
+	}
 }
 
 func (s *state) save(sum uint64, c counter) savedCounter {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -439,5 +440,33 @@ func TestNextLink(t *testing.T) {
 		if got := nextLink(http.Header{"Link": {line}}); got != want {
 			t.Errorf("%s: %q, want %q", line, got, want)
 		}
+	}
+}
+
+// TestConnectionsEnd leaves no connection behind a poll.
+func TestConnectionsEnd(t *testing.T) {
+	var open atomic.Int32
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, one) }))
+	closed := make(chan struct{}, 10)
+	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		switch s {
+		case http.StateNew:
+			open.Add(1)
+		case http.StateClosed:
+			open.Add(-1)
+			closed <- struct{}{}
+		}
+	}
+	server.Start()
+	defer server.Close()
+	if _, err := pollAt(t, simple(t), server.URL, nil); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+	}
+	if n := open.Load(); n != 0 {
+		t.Errorf("%d connections are open", n)
 	}
 }

@@ -96,20 +96,20 @@ func (d *document) scan() error {
 			d.values[last].to, d.values[last].next = uint32(at), uint32(len(d.values))
 			open, key = open[:len(open)-1], false
 		default:
-			if len(d.values) == maxValues {
-				return errMany
-			}
 			v := value{from: uint32(at), kind: kindOf(c), next: uint32(len(d.values) + 1)}
 			if len(open) > 0 {
 				v.parent = open[len(open)-1]
 			}
-			if v.kind == kindList || v.kind == kindObject {
-				if len(open) == maxDepth {
-					return errDeep
-				}
+			nests := v.kind == kindList || v.kind == kindObject
+			switch {
+			case len(d.values) == maxValues:
+				return errMany
+			case nests && len(open) == maxDepth:
+				return errDeep
+			case nests:
 				open = append(open, uint32(len(d.values)))
 				at++
-			} else {
+			default:
 				at = d.end(at, v.kind)
 			}
 			v.to = uint32(at)

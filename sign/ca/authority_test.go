@@ -437,3 +437,47 @@ func TestCSR(t *testing.T) {
 	_, err = a.Issue(fused)
 	mustFail(t, err, "--fused")
 }
+
+// A renewal with the key of a revoked certificate says what to do, and leaves
+// nothing behind.
+func TestRenewalOfARevokedKey(t *testing.T) {
+	a := newRoot(t)
+	m := issue(t, a, request(t.TempDir(), "anna"))
+	if _, err := a.Revoke(Revocation{CertFile: m.CertFile, Reason: "keyCompromise", Days: 1}); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "next")
+	_, err := a.Renew(Renewal{CertFile: m.CertFile, Output: Output{Dir: out}})
+	mustFail(t, err, "revoked on", "--new-key")
+	if _, err := os.Stat(out); !os.IsNotExist(err) {
+		t.Errorf("%s was left: %v", out, err)
+	}
+	if _, err := a.Renew(Renewal{CertFile: m.CertFile, NewKey: true, Output: Output{Dir: out, Kind: P256}}); err != nil {
+		t.Error(err)
+	}
+}
+
+// What is wrong with a folder is found before a key is made.
+func TestCheckPlace(t *testing.T) {
+	a := newRoot(t)
+	dir := t.TempDir()
+	m := issue(t, a, request(dir, "anna"))
+	for _, c := range []struct{ dir, name, want string }{
+		{dir, "anna", "exists already"},
+		{filepath.Join(a.Dir(), "sub"), "bert", "folder of the root key"},
+		{m.CertFile, "bert", "is a file"},
+		{filepath.Join(m.CertFile, "sub"), "bert", "not a directory"},
+	} {
+		err := a.CheckPlace(c.dir, c.name)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.dir, err, c.want)
+		}
+	}
+	out := filepath.Join(dir, "a", "b")
+	if err := a.CheckPlace(out, "bert"); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Dir(out)); !os.IsNotExist(err) {
+		t.Errorf("looking made a folder: %v", err)
+	}
+}

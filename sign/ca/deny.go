@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -33,6 +34,9 @@ type Denied struct {
 	List sign.DenyList
 	File string
 }
+
+// maxNumberStep is how far the number of a list may be above the one before.
+const maxNumberStep = 1_000_000
 
 // Deny changes the authority's deny list, and signs it with the root key under a
 // higher number than the one before.
@@ -105,7 +109,7 @@ func (a *Authority) changeOf(d Denial) (*denial, error) {
 		if serial == root.Serial {
 			return nil, errors.New("that is the root itself; take it off the machines that trust it")
 		}
-		c.Certificates = append(c.Certificates, sign.DeniedCertificate{Serial: serial, Issuer: root.Fingerprint})
+		c.Certificates = append(c.Certificates, sign.DeniedCertificate{Serial: serial, IssuerKey: root.Key})
 	}
 	for _, text := range d.Packages {
 		digest := strings.ToLower(text)
@@ -118,6 +122,9 @@ func (a *Authority) changeOf(d Denial) (*denial, error) {
 		name, version, _ := strings.Cut(text, "@")
 		if name == "" || version == "" {
 			return nil, fmt.Errorf("version %q: want NAME@VERSION, such as custom:pumps@1.2.0", text)
+		}
+		if err := sign.CheckIdentity(name, version); err != nil && !d.Withdraw {
+			return nil, fmt.Errorf("version %q: %w", text, err)
 		}
 		c.Versions = append(c.Versions, sign.DeniedVersion{Name: name, Version: version})
 	}
@@ -135,13 +142,24 @@ func (c *denial) apply(list *sign.DenyList, withdraw bool) error {
 	return err
 }
 
+// words is an item of a list as its user named it.
+func words(item any) string {
+	switch one := item.(type) {
+	case sign.DeniedCertificate:
+		return "the certificate with the serial number " + one.Serial
+	case sign.DeniedVersion:
+		return "version " + one.Version + " of " + one.Name
+	}
+	return fmt.Sprintf("the package with the digest %v", item)
+}
+
 // changed puts items on a list or takes them off it.
 func changed[T comparable](list, items []T, withdraw bool, err error) ([]T, error) {
 	for _, item := range items {
 		i := slices.Index(list, item)
 		switch {
 		case withdraw && i < 0:
-			err = fmt.Errorf("%v is not on the deny list; nothing was changed", item)
+			err = fmt.Errorf("%s is not on the deny list; nothing was changed", words(item))
 		case withdraw:
 			list = slices.Delete(list, i, i+1)
 		case i < 0:
@@ -173,8 +191,14 @@ func (a *Authority) denyList(r *Record) (sign.DenyList, error) {
 
 func (a *Authority) writeDenyList(r *Record, done *Denied, number int64) error {
 	last := max(r.DenyNumber, done.List.Number)
+	if last > math.MaxInt64-maxNumberStep {
+		return fmt.Errorf("the last list has number %d, after which none can follow; make a new root with `edgehold ext ca`", last)
+	}
 	if number == 0 {
 		number = last + 1
+	}
+	if number > last+maxNumberStep {
+		return fmt.Errorf("number %d: the last list has number %d, and after a number far above no list could follow; give %d at most", number, last, last+maxNumberStep)
 	}
 	if number <= last {
 		return fmt.Errorf("number %d: the last list has number %d, and agents take higher ones only", number, last)

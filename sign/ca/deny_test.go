@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,7 +37,7 @@ func TestDeny(t *testing.T) {
 			if first.List.Number != 1 || second.List.Number != 2 {
 				t.Errorf("numbers %d, %d", first.List.Number, second.List.Number)
 			}
-			want := sign.DeniedCertificate{Serial: serial, Issuer: fingerprint(a.Certificate.Raw)}
+			want := sign.DeniedCertificate{Serial: serial, IssuerKey: fingerprint(a.Certificate.RawSubjectPublicKeyInfo)}
 			if !slices.Equal(list.Certificates, []sign.DeniedCertificate{want}) || !slices.Equal(list.Packages, []string{digest}) ||
 				!slices.Equal(list.Versions, []sign.DeniedVersion{{Name: "custom:pumps", Version: "1.2.0"}}) || list.Reason != "key on a lost laptop" {
 				t.Errorf("list %+v", list)
@@ -94,7 +95,13 @@ func TestDenyRefuses(t *testing.T) {
 		"no name":        {Denial{Versions: []string{"@1.0"}}, []string{"NAME@VERSION"}},
 		"lower number":   {Denial{Packages: []string{digest}, Number: 4}, []string{"number 4", "number 5"}},
 		"same number":    {Denial{Packages: []string{digest}, Number: 5}, []string{"number 5"}},
-		"not listed":     {Denial{Versions: []string{"a@1"}, Withdraw: true}, []string{"not on the deny list"}},
+		"not listed":     {Denial{Versions: []string{"a@1"}, Withdraw: true}, []string{"version 1 of a is not on the deny list"}},
+		"serial not on":  {Denial{Serials: []string{"0a"}, Withdraw: true}, []string{"the certificate with the serial number a is not on"}},
+		"digest not on":  {Denial{Packages: []string{strings.Repeat("cd", 32)}, Withdraw: true}, []string{"the package with the digest cdcd"}},
+		"far number":     {Denial{Packages: []string{digest}, Number: 1_000_006}, []string{"number 1000006", "give 1000005 at most"}},
+		"last number":    {Denial{Packages: []string{digest}, Number: math.MaxInt64}, []string{"give 1000005 at most"}},
+		"short version":  {Denial{Versions: []string{"custom:pumps@1.0"}}, []string{"three numbers"}},
+		"odd name":       {Denial{Versions: []string{"custom:../x@1.0.0"}}, []string{"name of an extension"}},
 		"the root":       {Denial{Serials: []string{serialText(a.Certificate)}}, []string{"root itself"}},
 		"name of file":   {Denial{Packages: []string{digest}, Out: filepath.Join(folder, "list.json")}, []string{"deny-plant-root.json"}},
 		"over a file":    {Denial{Packages: []string{digest}, Out: other}, []string{other, "no list of this authority"}},

@@ -11,10 +11,13 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Request asks for a developer certificate.
@@ -147,7 +150,7 @@ func (a *Authority) issue(j job) (*Made, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := a.checkApart(j.Dir)
+	dir, err := a.checkPlace(j)
 	if err != nil {
 		return nil, err
 	}
@@ -157,17 +160,69 @@ func (a *Authority) issue(j job) (*Made, error) {
 		}
 		j.public = j.key.Public()
 	}
+	return a.certify(j, dir, validity{start, end, shortened})
+}
+
+// validity is the term of a certificate.
+type validity struct {
+	start, end time.Time
+	shortened  bool
+}
+
+// CheckPlace tells what is wrong with a folder for the files of name, before
+// anything is made.
+func (a *Authority) CheckPlace(dir, name string) error {
+	_, err := a.checkPlace(job{Output: Output{Dir: dir}, file: fileName(name)})
+	return err
+}
+
+// checkPlace gives the folder of the files, which need not be there. A key that
+// is given must not be one that was taken back.
+func (a *Authority) checkPlace(j job) (dir string, err error) {
+	if dir, err = a.checkApart(j.Dir); err != nil {
+		return "", err
+	}
+	if files := taken(filepath.Join(dir, j.file)); len(files) > 0 && j.renews == nil {
+		return "", existsError(files[0])
+	}
+	there := dir
+	for _, err = os.Stat(there); errors.Is(err, fs.ErrNotExist); _, err = os.Stat(there) {
+		there = filepath.Dir(there)
+	}
+	if err == nil {
+		err = unix.Access(there, unix.W_OK|unix.X_OK)
+	}
+	if err != nil {
+		return "", fmt.Errorf("the folder %s cannot be written to: %w; give another --out", there, err)
+	}
+	if j.public == nil {
+		return dir, nil
+	}
+	r, err := readRecord(a.dir)
+	if err != nil {
+		return "", err
+	}
+	return dir, r.checkKey(j)
+}
+
+func (a *Authority) certify(j job, dir string, v validity) (_ *Made, err error) {
 	template := &x509.Certificate{
-		SerialNumber: newSerial(), RawSubject: j.subject, NotBefore: start, NotAfter: end,
+		SerialNumber: newSerial(), RawSubject: j.subject, NotBefore: v.start, NotAfter: v.end,
 		KeyUsage: x509.KeyUsageDigitalSignature,
 	}
 	if template.SubjectKeyId, err = keyID(j.public); err != nil {
 		return nil, err
 	}
+	_, before := os.Stat(dir)
 	if err := os.MkdirAll(dir, privateFolder); err != nil {
 		return nil, fmt.Errorf("make folder: %w", err)
 	}
-	made := &Made{Shortened: shortened}
+	defer func() {
+		if err != nil && errors.Is(before, fs.ErrNotExist) {
+			os.Remove(dir) // which stays where something is in it
+		}
+	}()
+	made := &Made{Shortened: v.shortened}
 	err = a.update(func(r *Record) (err error) {
 		if made.Certificate, err = signCertificate(template, a.Certificate, j.public, a.key); err != nil {
 			return err
@@ -229,7 +284,7 @@ func (a *Authority) term(days int) (start, end time.Time, shortened bool, err er
 // deliver records the certificate and writes its files. The key comes first and
 // the certificate last, so that what is there can be used.
 func (a *Authority) deliver(r *Record, j job, base string, made *Made) error {
-	if err := r.checkKey(made.Certificate.RawSubjectPublicKeyInfo); err != nil {
+	if err := r.checkKey(j); err != nil {
 		return err
 	}
 	if files := taken(base); len(files) > 0 {

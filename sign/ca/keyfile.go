@@ -11,8 +11,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"os"
+
+	"github.com/edgehold/edgehold/sign"
 )
 
 // maxFile is far above any key, certificate or record.
@@ -60,19 +61,8 @@ func LoadSigner(certFile, keyFile string, pass func() ([]byte, error)) (*x509.Ce
 	return nil, nil, fmt.Errorf("the key in %s is not the one of the certificate in %s; give the two that were made together", keyFile, certFile)
 }
 
-// readFile reads a whole file of sane size.
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%s is larger than %d bytes", path, maxFile)
-	}
-	return data, err
-}
+// readFile reads a whole file of sane size, and never waits.
+func readFile(path string) ([]byte, error) { return sign.ReadRegular(path, maxFile) }
 
 func readCertificates(path string) ([]*x509.Certificate, error) {
 	data, err := readFile(path)
@@ -114,7 +104,20 @@ func readKey(path string, pass func() ([]byte, error)) (crypto.Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read key %s: %w", path, err)
 	}
-	return key, nil
+	return key, checkPrivate(path)
+}
+
+// checkPrivate refuses the file of a key that others than its owner and group
+// may reach, encrypted or not, as the agent does with secrets.
+func checkPrivate(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("check permissions of the key: %w", err)
+	}
+	if mode := info.Mode().Perm(); mode&0o007 != 0 {
+		return fmt.Errorf("the key %s is readable by others (mode %04o); if it leaked revoke its certificate, else run: chmod o-rwx %s", path, mode, path)
+	}
+	return nil
 }
 
 // keyReader finds the private key in a file.

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -277,4 +278,31 @@ func foundPlainly(data []byte, key crypto.Signer) bool {
 		}
 	}
 	return false
+}
+
+// A key that others may read is refused, encrypted or not.
+func TestLooseKeysAreRefused(t *testing.T) {
+	m := issue(t, newRoot(t), request(t.TempDir(), "anna"))
+	if err := os.Chmod(m.KeyFile, 0o604); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := LoadSigner(m.CertFile, m.KeyFile, nil)
+	mustFail(t, err, m.KeyFile, "mode 0604", "chmod o-rwx")
+	if err := os.Chmod(m.KeyFile, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	load(t, m.CertFile, m.KeyFile, "")
+}
+
+// A pipe in place of a certificate, a key or a request makes nothing wait.
+func TestPipesAreRefused(t *testing.T) {
+	m := issue(t, newRoot(t), request(t.TempDir(), "anna"))
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := LoadSigner(pipe, m.KeyFile, nil)
+	mustFail(t, err, pipe, "not a regular file")
+	_, _, err = LoadSigner(m.CertFile, pipe, nil)
+	mustFail(t, err, pipe, "not a regular file")
 }

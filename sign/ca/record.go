@@ -86,12 +86,20 @@ func (r *Record) findOrAdd(c *x509.Certificate) *Entry {
 }
 
 // checkKey refuses the key of a revoked certificate.
-func (r *Record) checkKey(spki []byte) error {
+func (r *Record) checkKey(j job) error {
+	spki, err := x509.MarshalPKIXPublicKey(j.public)
+	if err != nil {
+		return fmt.Errorf("encode public key: %w", err)
+	}
+	mend := "make a new key"
+	if j.renews != nil {
+		mend = "make a new key with --new-key"
+	}
 	key := fingerprint(spki)
 	for _, e := range r.Certificates {
 		if e.Key == key && !e.Revoked.IsZero() {
-			return fmt.Errorf("the key is the one of certificate %s (%s), which was revoked on %s; make a new key",
-				e.Serial, e.Name, e.Revoked.Format(time.DateOnly))
+			return fmt.Errorf("the key is the one of certificate %s (%s), which was revoked on %s; %s",
+				e.Serial, e.Name, e.Revoked.Format(time.DateOnly), mend)
 		}
 	}
 	return nil

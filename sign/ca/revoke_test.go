@@ -169,7 +169,7 @@ func TestRevokeRefuses(t *testing.T) {
 		"unknown":       {Revocation{Serial: "1234", Reason: "unspecified", Days: 1}, []string{"1234", "ext ca list"}},
 		"the root":      {Revocation{CertFile: filepath.Join(a.Dir(), certName), Reason: "unspecified", Days: 1}, []string{"root itself"}},
 		"over the key":  {Revocation{Reason: "unspecified", Days: 1, Out: own}, []string{own, "plant-root.crl"}},
-		"over a folder": {Revocation{Reason: "unspecified", Days: 1, Out: folder}, []string{"directory"}},
+		"over a folder": {Revocation{Reason: "unspecified", Days: 1, Out: folder}, []string{"not a regular file"}},
 		"over a file":   {Revocation{Reason: "unspecified", Days: 1, Out: file}, []string{file, "no list of this authority"}},
 		"over another":  {Revocation{Reason: "unspecified", Days: 1, Out: foreign}, []string{foreign, "no list of this authority"}},
 	} {

@@ -272,6 +272,9 @@ func (s *Store) Admissible(a Admission) error {
 }
 
 func (v *view) admitted(a Admission) (bool, error) {
+	if err := sign.CheckIdentity(a.Name, a.Version); err != nil {
+		return false, err
+	}
 	known := v.find(a.Name, a.Version)
 	if known != nil && known.Digest != a.Digest {
 		return false, otherBytes(*known, a.Digest)

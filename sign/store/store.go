@@ -211,6 +211,16 @@ func (s *Store) change(do func(*view) error) error {
 	return do(v)
 }
 
+// Stamp is another text once something was installed, removed or recorded. It
+// looks at the index file without reading it.
+func (s *Store) Stamp() string {
+	info, err := os.Stat(s.path(indexFile))
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprint(info.ModTime().UnixNano(), info.Size())
+}
+
 func (s *Store) save(v *view) error {
 	line, _, err := seal(v.index)
 	if err != nil {

@@ -454,3 +454,20 @@ func TestOwner(t *testing.T) {
 		t.Errorf("%d files, %v", files, err)
 	}
 }
+
+// One version has one spelling: others never get in, and are found as the same.
+func TestVersionsHaveOneSpelling(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	one := packageOf(t, name, "1.0.0", "")
+	install(t, s, signed(one, name, "1.0.0", "aa"))
+	for _, odd := range []string{"1.0", "1", "1.0.00", "01.0.0", "1.0.0.0", "1.0.0/.."} {
+		_, err := s.Install(signed(packageOf(t, name, odd, "x"), name, odd, "aa"))
+		mustRefuse(t, err, sign.RuleIdentity)
+		mustRefuse(t, s.Admit(admission(odd, one, "")), sign.RuleIdentity)
+	}
+	_, err := s.Install(signed(packageOf(t, "custom:a/../b", "1.0.0", "x"), "custom:a/../b", "1.0.0", "aa"))
+	mustRefuse(t, err, sign.RuleIdentity)
+	if e, _, err := s.Find(name, "1.0"); err != nil || e.Version != "1.0.0" {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
