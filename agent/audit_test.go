@@ -226,10 +226,10 @@ func TestDiscoveryIsCounted(t *testing.T) {
 		}
 	})
 	q := r.Requests()
-	if len(report.Destinations) != 1 {
+	if len(report.Destinations) != 2 || report.Destinations[0].Purpose != egress.Uplink { // which is configured
 		t.Fatalf("destinations %+v", report.Destinations)
 	}
-	d := report.Destinations[0]
+	d := report.Destinations[1]
 	if d.Purpose != egress.Discovery || d.Address != r.Addr() || d.DatagramsOut != int64(q.Get+q.GetNext+q.GetBulk) || d.DatagramsIn != int64(q.Replies) || d.BytesOut == 0 {
 		t.Errorf("got %+v, the device %+v", d, q)
 	}

@@ -169,7 +169,9 @@ func readKeys(n any, found map[string][2]string) {
 			}
 			for _, m := range metrics {
 				name := m.(map[string]any)["key"].(string)
-				found[name] = found[name]
+				if _, described := found[name]; !described {
+					found[name] = [2]string{}
+				}
 			}
 		}
 	}

@@ -149,8 +149,10 @@ func (e entryState) attributes(status string) []probes.Dimension {
 	name, version := e.extensionName()
 	var out []probes.Dimension
 	for _, d := range []probes.Dimension{
-		{Key: "dt.extension.name", Value: name}, {Key: "dt.extension.version", Value: version},
-		{Key: "dt.extension.config.id", Value: e.Name}, {Key: "dt.extension.ds", Value: strings.Join(e.Sources, ",")},
+		{Key: "dt.extension.name", Value: name},
+		{Key: "dt.extension.version", Value: version},
+		{Key: "dt.extension.config.id", Value: e.Name},
+		{Key: "dt.extension.ds", Value: strings.Join(e.Sources, ",")},
 		{Key: "dt.extension.status", Value: status},
 	} {
 		if d.Value != "" {

@@ -72,8 +72,10 @@ func sentTraps() []sentTrap {
 		down("snmptrap", "3", append(v3[:len(v3):len(v3)], "-e", "0x8000000001020304", "ADDRESS")...),
 		down("snmpinform", "3", append(v3[:len(v3):len(v3)], "ADDRESS")...),
 		{
-			"snmptrap", []string{"-v1", "-c", "hall-word", "ADDRESS", "1.3.6.1.4.1.99999.7", "192.0.2.77", "6", "42", "5", "1.3.6.1.4.1.99999.7.1.0", "u", "9"},
-			"1", "SNMPv2-SMI::enterprises.99999.7.0.42", ".1.3.6.1.4.1.99999.7.0.42", map[string]string{
+			"snmptrap",
+			[]string{"-v1", "-c", "hall-word", "ADDRESS", "1.3.6.1.4.1.99999.7", "192.0.2.77", "6", "42", "5", "1.3.6.1.4.1.99999.7.1.0", "u", "9"},
+			"1", "SNMPv2-SMI::enterprises.99999.7.0.42", ".1.3.6.1.4.1.99999.7.0.42",
+			map[string]string{
 				"DISMAN-EVENT-MIB::sysUpTimeInstance": "5", "SNMPv2-MIB::snmpTrapEnterprise": ".1.3.6.1.4.1.99999.7",
 				"SNMP-COMMUNITY-MIB::snmpTrapAddress": "192.0.2.77", "SNMPv2-SMI::enterprises.99999.7.1.0": "9",
 			},

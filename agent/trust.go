@@ -365,7 +365,7 @@ func (w *warden) admit(j *judged) error {
 		return fmt.Errorf("package %s: %w", j.Package, err)
 	}
 	if err != nil { // it runs all the same: a full disk must not stop it
-		w.storeErr = fmt.Errorf("remember package %s: %w", j.Package, err)
+		w.storeErr = fmt.Errorf("hold package %s against the history of packages: %w", j.Package, err)
 	}
 	return nil
 }

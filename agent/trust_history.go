@@ -53,7 +53,9 @@ func (c trustChange) event(now probes.Stamp) probes.Event {
 	}
 	for _, d := range []probes.Dimension{
 		{Key: "edgehold.limit", Value: strings.Join(c.limits, ", ")},
-		{Key: "edgehold.extension", Value: c.pkg.Name}, {Key: "edgehold.extension.version", Value: c.pkg.Version}, {Key: "edgehold.extension.digest", Value: c.pkg.Digest},
+		{Key: "edgehold.extension", Value: c.pkg.Name},
+		{Key: "edgehold.extension.version", Value: c.pkg.Version},
+		{Key: "edgehold.extension.digest", Value: c.pkg.Digest},
 	} {
 		if d.Value != "" {
 			e.Properties = append(e.Properties, d)

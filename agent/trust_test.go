@@ -410,8 +410,14 @@ func TestInstalledPackages(t *testing.T) {
 		}
 	}
 	for _, tt := range []struct{ name, version, pin, want string }{
-		{"custom:rack", "", "", "1.2.4"}, {"custom:rack", "", "1.2.4", "1.2.4"}, {"custom:rack", "", "1.2.3", "1.2.3"}, {"custom:rack", "", "9.9.9", ""},
-		{"custom:rack", "1.2.3", "1.2.3", "1.2.3"}, {"custom:rack", "1.2.3", "1.2.4", ""}, {"custom:rack", "9", "", ""}, {"custom:none", "", "", ""},
+		{"custom:rack", "", "", "1.2.4"},
+		{"custom:rack", "", "1.2.4", "1.2.4"},
+		{"custom:rack", "", "1.2.3", "1.2.3"},
+		{"custom:rack", "", "9.9.9", ""},
+		{"custom:rack", "1.2.3", "1.2.3", "1.2.3"},
+		{"custom:rack", "1.2.3", "1.2.4", ""},
+		{"custom:rack", "9", "", ""},
+		{"custom:none", "", "", ""},
 	} {
 		s.pin(tt.pin)
 		cfg.Extensions[0].Package, cfg.Extensions[0].Name, cfg.Extensions[0].Version = strings.TrimSuffix(tt.name+"@"+tt.version, "@"), tt.name, tt.version
@@ -529,7 +535,7 @@ func TestExpiryAlarms(t *testing.T) {
 		if !ok || expiryMark(days) != tt.mark {
 			t.Errorf("%v left: %d days, mark %d", tt.left, days, expiryMark(days))
 		}
-		var st = statusOf(entries, at)
+		st := statusOf(entries, at)
 		if got := strings.Join(trustAlarms(st), "\n"); (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
 			t.Errorf("%v left: alarms %q, want %q", tt.left, got, tt.want)
 		}

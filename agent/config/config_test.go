@@ -193,8 +193,10 @@ log: {level: debug, format: json}
 			t.Errorf("credential %s: version %d, community %q", name, got.Version, got.Community.Reveal())
 		}
 	}
-	wantExt := []Extension{{Package: filepath.Join(here, "pkg.zip"), Configuration: "/x/c.json", Interval: probes.Duration(10 * time.Second), Where: "edgehold.yaml:22:5"},
-		{Package: "custom:rack@1.2.3", Name: "custom:rack", Version: "1.2.3", Configuration: "/x/c.json", Identity: "site", Where: "edgehold.yaml:23:5"}}
+	wantExt := []Extension{
+		{Package: filepath.Join(here, "pkg.zip"), Configuration: "/x/c.json", Interval: probes.Duration(10 * time.Second), Where: "edgehold.yaml:22:5"},
+		{Package: "custom:rack@1.2.3", Name: "custom:rack", Version: "1.2.3", Configuration: "/x/c.json", Identity: "site", Where: "edgehold.yaml:23:5"},
+	}
 	wantTrust := Trust{
 		Roots: filepath.Join(here, "roots"), VendorRoots: filepath.Join(here, "vendor"), TimestampRoots: "/ts",
 		AllowUnsigned: true, RequireCategory: true,

@@ -134,8 +134,12 @@ func (c *checker) limits(doc Category, at []string) {
 		key string
 		n   int
 	}{
-		{"certificates", len(doc.Certificates)}, {"units", len(doc.Units)}, {"data_sources", len(doc.DataSources)},
-		{"addresses", len(doc.Addresses)}, {"oids", len(doc.OIDs)}, {"hosts", len(doc.Hosts)},
+		{"certificates", len(doc.Certificates)},
+		{"units", len(doc.Units)},
+		{"data_sources", len(doc.DataSources)},
+		{"addresses", len(doc.Addresses)},
+		{"oids", len(doc.OIDs)},
+		{"hosts", len(doc.Hosts)},
 	} {
 		if l.n == 0 && c.given(under(at, l.key)...) {
 			c.fault(Error{Found: "the list is empty, which would limit nothing", Mend: "remove the key, or name what is allowed"}, under(at, l.key)...)

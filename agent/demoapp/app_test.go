@@ -64,8 +64,10 @@ func TestShape(t *testing.T) {
 			if got := keysOf(w.Body.String()); !slices.Equal(got, want) {
 				t.Errorf("keys %q, want %q", got, want)
 			}
-			for _, part := range []string{`[{"name":"My Group 01","` + c.list + `":[{"name":"` + c.device + ` 01","ip":"192.168.0.1","stats":{"version":"1.001","random":`,
-				`"counter":4,"state":"`, `{"name":"` + c.device + ` 02","ip":"192.168.0.2"`} {
+			for _, part := range []string{
+				`[{"name":"My Group 01","` + c.list + `":[{"name":"` + c.device + ` 01","ip":"192.168.0.1","stats":{"version":"1.001","random":`,
+				`"counter":4,"state":"`, `{"name":"` + c.device + ` 02","ip":"192.168.0.2"`,
+			} {
 				if !strings.Contains(w.Body.String(), part) {
 					t.Errorf("%q is not in %s", part, w.Body)
 				}
@@ -154,7 +156,7 @@ func TestSeed(t *testing.T) {
 		app := New(o)
 		return asked(t, app, "GET", "/topology").Body.String() + asked(t, app, "GET", "/topology").Body.String()
 	}
-	if text(7) != text(7) {
+	if first, second := text(7), text(7); first != second {
 		t.Error("one seed, two answers")
 	}
 	if text(7) == text(8) {

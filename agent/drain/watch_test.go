@@ -58,7 +58,8 @@ func TestWatcher(t *testing.T) {
 	l.mu.Unlock()
 	client.CloseIdleConnections()
 	server.Close()
-	if _, err := client.Get(server.URL); err == nil {
+	if answer, err := client.Get(server.URL); err == nil {
+		_ = answer.Body.Close()
 		t.Fatal("the server is gone and answers")
 	}
 	l.mu.Lock()

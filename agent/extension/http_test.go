@@ -237,16 +237,31 @@ func TestHTTPEndpoints(t *testing.T) {
 		secret   string
 	}{
 		{`{"url":"https://h.example/api/"}`, plan.DocEndpoint{URL: "https://h.example/api", Host: "h.example", Port: 443, Auth: "none", Timeout: 10 * time.Second}, ""},
-		{`{"url":"http://[2001:db8::1]:81","authentication":{"scheme":"none"},"advanced":{"timeoutSecs":3,"retries":2}}`,
-			plan.DocEndpoint{URL: "http://[2001:db8::1]:81", Host: "2001:db8::1", Port: 81, Auth: "none", Timeout: 3 * time.Second, Retries: 2}, ""},
-		{`{"url":"https://h","authentication":{"scheme":"basic","username":"u","password":"pp","skipVerifyHttps":"true"}}`,
-			plan.DocEndpoint{URL: "https://h", Host: "h", Port: 443, Auth: "basic", User: "u", SkipVerify: true, Timeout: 10 * time.Second}, "pp"},
-		{`{"url":"http://127.0.0.1:8769","authentication":{"scheme":"basic","username":"u","password":"{{user}}"}}`,
-			plan.DocEndpoint{URL: "http://127.0.0.1:8769", Host: "127.0.0.1", Port: 8769, Auth: "basic", User: "u", Timeout: 10 * time.Second}, "pass-phrase"},
-		{`{"url":"https://h","authentication":{"scheme":"bearer","token":"{{api}}","ca":"certs/ca.pem"}}`,
-			plan.DocEndpoint{URL: "https://h", Host: "h", Port: 443, Auth: "bearer", CA: "/etc/x/certs/ca.pem", Timeout: 10 * time.Second}, "from-file"},
-		{`{"url":"https://h","authentication":{"scheme":"apiToken","token":"tt","header":"X-Api-Key"}}`,
-			plan.DocEndpoint{URL: "https://h", Host: "h", Port: 443, Auth: "apiToken", Header: "X-Api-Key", Timeout: 10 * time.Second}, "tt"},
+		{
+			`{"url":"http://[2001:db8::1]:81","authentication":{"scheme":"none"},"advanced":{"timeoutSecs":3,"retries":2}}`,
+			plan.DocEndpoint{URL: "http://[2001:db8::1]:81", Host: "2001:db8::1", Port: 81, Auth: "none", Timeout: 3 * time.Second, Retries: 2},
+			"",
+		},
+		{
+			`{"url":"https://h","authentication":{"scheme":"basic","username":"u","password":"pp","skipVerifyHttps":"true"}}`,
+			plan.DocEndpoint{URL: "https://h", Host: "h", Port: 443, Auth: "basic", User: "u", SkipVerify: true, Timeout: 10 * time.Second},
+			"pp",
+		},
+		{
+			`{"url":"http://127.0.0.1:8769","authentication":{"scheme":"basic","username":"u","password":"{{user}}"}}`,
+			plan.DocEndpoint{URL: "http://127.0.0.1:8769", Host: "127.0.0.1", Port: 8769, Auth: "basic", User: "u", Timeout: 10 * time.Second},
+			"pass-phrase",
+		},
+		{
+			`{"url":"https://h","authentication":{"scheme":"bearer","token":"{{api}}","ca":"certs/ca.pem"}}`,
+			plan.DocEndpoint{URL: "https://h", Host: "h", Port: 443, Auth: "bearer", CA: "/etc/x/certs/ca.pem", Timeout: 10 * time.Second},
+			"from-file",
+		},
+		{
+			`{"url":"https://h","authentication":{"scheme":"apiToken","token":"tt","header":"X-Api-Key"}}`,
+			plan.DocEndpoint{URL: "https://h", Host: "h", Port: 443, Auth: "apiToken", Header: "X-Api-Key", Timeout: 10 * time.Second},
+			"tt",
+		},
 	} {
 		all, err := ParseConfiguration([]byte(one(c.endpoint)), "/etc/x/c.json")
 		if err != nil {

@@ -46,13 +46,16 @@ func (l *linter) names(parts []*part) {
 		if p.source.name != "snmp" {
 			continue
 		}
-		for _, list := range [][]entry{p.dims, p.metrics} {
-			for i := range list {
-				list[i].resolve(resolve)
-				if strings.HasPrefix(list[i].value, "index:") {
-					l.warn(list[i].valueAt, ruleOwn, "index: is understood by Edgehold alone", "leave it out of a package that has to run elsewhere too")
-				}
-			}
+		l.named(p.dims, resolve)
+		l.named(p.metrics, resolve)
+	}
+}
+
+func (l *linter) named(list []entry, number func(*entry, string) (string, bool)) {
+	for i := range list {
+		list[i].resolve(number)
+		if strings.HasPrefix(list[i].value, "index:") {
+			l.warn(list[i].valueAt, ruleOwn, "index: is understood by Edgehold alone", "leave it out of a package that has to run elsewhere too")
 		}
 	}
 }

@@ -83,7 +83,7 @@ func (l *linter) part(p *part) {
 	l.metricKeys(p)
 	l.dimensionKeys(p)
 	for _, m := range p.metrics {
-		l.metricKey(p, m)
+		l.metricKey(m)
 		l.counter(p, m)
 	}
 	for _, d := range p.dims {
@@ -116,7 +116,7 @@ func (l *linter) partLimits(p *part) {
 	l.limit(p.metricsAt, "metrics in "+p.title(), len(p.metrics), 1)
 }
 
-func (l *linter) metricKey(p *part, m entry) {
+func (l *linter) metricKey(m entry) {
 	switch {
 	case m.key == "":
 	case len(m.key) > maxMetricKey:

@@ -56,7 +56,7 @@ func readRecording(t *testing.T, file string) recording {
 			}
 			if tag == "64" {
 				b, _ := hex.DecodeString(value)
-				value = strings.Trim(strings.Join(strings.Fields(fmt.Sprint([]byte(b))), "."), "[]")
+				value = strings.Trim(strings.Join(strings.Fields(fmt.Sprint(b)), "."), "[]")
 			}
 		case tag == "4":
 			value = hex.EncodeToString([]byte(value))

@@ -120,8 +120,12 @@ func TestBeyond(t *testing.T) {
 		want    []string // the beginnings
 	}{
 		{"no limit", asking, Limits{}, target("192.0.2.1"), nil},
-		{"data source", asking, Limits{DataSources: []string{"prometheus", "snmptraps"}}, nil,
-			[]string{"p/extension.yaml:3:1: the data source snmp is beyond the limit, which is prometheus, snmptraps"}},
+		{
+			"data source", asking,
+			Limits{DataSources: []string{"prometheus", "snmptraps"}},
+			nil,
+			[]string{"p/extension.yaml:3:1: the data source snmp is beyond the limit, which is prometheus, snmptraps"},
+		},
 		{"data source within", asking, Limits{DataSources: []string{"snmp"}}, nil, nil},
 		{"oids", asking, Limits{OIDs: []string{"1.3.6.1.2.1.1.", ".1.3.6.1.2.1.1", "1.3.6.1.4.1.9.2.1.4"}}, nil, []string{
 			"p/extension.yaml:14:29: reads 1.3.6.1.4.1.9.2.1.3, beyond",
@@ -196,7 +200,7 @@ func TestPermissionsOfPublicPackages(t *testing.T) {
 		}
 		m, _, err := ParseManifest(os.DirFS(filepath.Dir(p)), "p")
 		if err != nil {
-			return nil // of another data source, or a template
+			return nil //nolint:nilerr // of another data source, or a template
 		}
 		packages++
 		permissions := PermissionsOf(m)

@@ -14,8 +14,10 @@ func TestAppendMetadata(t *testing.T) {
 		m    probes.Metadata
 		want string // "": an error
 	}{
-		{probes.Metadata{Key: "rack.load", Type: probes.Gauge, Unit: "%", DisplayName: "Load", Description: "of one minute"},
-			`#rack.load gauge dt.meta.displayName="Load",dt.meta.description="of one minute",dt.meta.unit="%"`},
+		{
+			probes.Metadata{Key: "rack.load", Type: probes.Gauge, Unit: "%", DisplayName: "Load", Description: "of one minute"},
+			`#rack.load gauge dt.meta.displayName="Load",dt.meta.description="of one minute",dt.meta.unit="%"`,
+		},
 		{probes.Metadata{Key: "rack.bytes", Type: probes.Count, Unit: "Byte"}, `#rack.bytes count dt.meta.unit="Byte"`},
 		{probes.Metadata{Key: "rack load", Type: probes.Gauge, Unit: "x"}, `#rack_load gauge dt.meta.unit="x"`},
 		{probes.Metadata{Key: "a.b", Type: probes.Gauge, DisplayName: "a \"b\" \\ c\nd\xff"}, `#a.b gauge dt.meta.displayName="a \"b\" \\ c d "`},

@@ -43,11 +43,24 @@ func TestMatch(t *testing.T) {
 		glob, text string
 		want       bool
 	}{
-		{"site", "site", true}, {"site", "sites", false}, {"site", "Site", true}, {"SITE", "site", true},
-		{"*", "", true}, {"*", "any", true}, {"", "", true}, {"", "a", false},
-		{"device.*", "device.address", true}, {"device.*", "device", false}, {"*.address", "device.address", true},
-		{"*user*", "if.userName", true}, {"if.?lias", "if.alias", true}, {"if.?lias", "if.lias", false},
-		{"a*b*c", "aXbXbXc", true}, {"a*b*c", "aXcXb", false}, {"**a", "a", true}, {"a?", "a", false},
+		{"site", "site", true},
+		{"site", "sites", false},
+		{"site", "Site", true},
+		{"SITE", "site", true},
+		{"*", "", true},
+		{"*", "any", true},
+		{"", "", true},
+		{"", "a", false},
+		{"device.*", "device.address", true},
+		{"device.*", "device", false},
+		{"*.address", "device.address", true},
+		{"*user*", "if.userName", true},
+		{"if.?lias", "if.alias", true},
+		{"if.?lias", "if.lias", false},
+		{"a*b*c", "aXbXbXc", true},
+		{"a*b*c", "aXcXb", false},
+		{"**a", "a", true},
+		{"a?", "a", false},
 		{"a.b", "axb", false},
 	} {
 		if got := Match(c.glob, c.text); got != c.want {

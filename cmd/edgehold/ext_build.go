@@ -117,8 +117,11 @@ func (f *outputFlags) build(cmd *cobra.Command, dir string) error {
 		return exitCode{exitCheck, fmt.Errorf("%s: %s, so nothing was built", dir, plural(n, "error", "errors"))}
 	}
 	name, version, err := extension.Identity(pkg.FS, dir)
+	if err == nil {
+		err = sign.CheckIdentity(name, version)
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", dir, err)
 	}
 	whole, err := filepath.Abs(dir)
 	if err != nil {

@@ -115,8 +115,8 @@ func (f *adoptFlags) record(cmd *cobra.Command, s *store.Store, x *examined, key
 }
 
 func hasHistory(s *store.Store) bool {
-	for range s.History() {
-		return true
+	for _, err := range s.History() {
+		return err == nil
 	}
 	return false
 }

@@ -128,6 +128,9 @@ func (f *signFlags) run(cmd *cobra.Command, path string) error {
 
 // signAs writes the bundle that s signs.
 func (f *outputFlags) signAs(cmd *cobra.Command, s *signer, x *examined, inner []byte) error {
+	if err := sign.CheckIdentity(x.name, x.version); err != nil {
+		return exitCode{exitCheck, fmt.Errorf("%s: %w", x.path, err)} // it could be installed nowhere
+	}
 	signature, err := s.sign(inner)
 	if err != nil {
 		return err

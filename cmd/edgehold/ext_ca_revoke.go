@@ -52,7 +52,7 @@ Without --cert and --serial the list is written again with a later end.`,
 func printRevoked(cmd *cobra.Command, a *ca.Authority, done *ca.Revoked) error {
 	what := "nothing new is revoked"
 	if e := done.Entry; e != nil {
-		what = fmt.Sprintf("revoked %s (%s, category %s)", e.Serial, e.Name, e.Category)
+		what = fmt.Sprintf("revoked %s (%s, category %s)", oneLine(e.Serial), oneLine(e.Name), oneLine(e.Category))
 		if done.Already {
 			what += fmt.Sprintf(", as it was since %s", e.Revoked.Format(time.DateOnly))
 		}

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/edgehold/edgehold/sign"
 )
@@ -63,9 +62,9 @@ func TestErrorsHoldNoEscapes(t *testing.T) {
 func TestFlagsHaveNoBackQuotes(t *testing.T) {
 	var look func(*cobra.Command)
 	look = func(cmd *cobra.Command) {
-		cmd.Flags().VisitAll(func(f *pflag.Flag) {
-			if strings.Contains(f.Usage, "`") {
-				t.Errorf("%s --%s: %s", cmd.CommandPath(), f.Name, f.Usage)
+		each(cmd.Flags().VisitAll, func(flag string) {
+			if strings.Contains(flag, "`") {
+				t.Errorf("%s: %s", cmd.CommandPath(), flag)
 			}
 		})
 		for _, c := range cmd.Commands() {
@@ -73,6 +72,11 @@ func TestFlagsHaveNoBackQuotes(t *testing.T) {
 		}
 	}
 	look(newRoot())
+}
+
+// each gives the flags with all their fields, as text.
+func each[F any](visitAll func(func(F)), look func(flag string)) {
+	visitAll(func(f F) { look(fmt.Sprintf("%+v", f)) })
 }
 
 // A pipe or a device in place of a file is refused at once.
@@ -239,4 +243,20 @@ func TestHistoryTellsTheRealUser(t *testing.T) {
 	if by := userName(); by != fmt.Sprintf("uid %d, SUDO_USER=anna", os.Getuid()) {
 		t.Error(by)
 	}
+}
+
+// A version that has another spelling gets in nowhere.
+func TestVersionsOfAnotherSpelling(t *testing.T) {
+	w := newWorkshop(t)
+	dir := w.pack("switch", "01.0.0", "uptime", sysUpTime)
+	run("ext", "build", dir).want(t, exitError, "", "three numbers without leading zeros")
+	inner, err := sign.Build(dir, sign.DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	zip := w.file("odd.zip", string(inner))
+	run("ext", "sign", zip, "--cert", w.in("anna/anna.pem"), "--key", w.in("anna/anna.key")).want(t, exitCheck, "", "three numbers without leading zeros")
+	path := w.configuration("allow_unsigned: true")
+	run("ext", "install", zip, "--config", path).want(t, exitCheck, "", "refused by the rule identity")
+	run("ext", "verify", zip, "--config", path).want(t, exitCheck, "", "refused by the rule identity")
 }

@@ -204,7 +204,7 @@ func readPackageFile(path string) ([]byte, error) {
 	}
 	parts, err := sign.Split(data, limits)
 	if err != nil || parts.Signature != nil {
-		return data, nil // whoever judges it says what is wrong
+		return data, nil //nolint:nilerr // whoever judges it says what is wrong
 	}
 	return sign.WriteBundle(data, signature), nil
 }
@@ -227,6 +227,9 @@ func (j *judge) examine(path string) (*examined, error) {
 	}
 	if err := x.describe(); err != nil {
 		return nil, err
+	}
+	if err := sign.CheckIdentity(x.name, x.version); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if err := j.trust.Denied(x.pkg.Digest, x.name, x.version); err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -192,7 +193,7 @@ func TestCancelled(t *testing.T) {
 	defer server.Close()
 	p := &plan.Plan{Documents: &plan.Documents{Blocks: []plan.DocBlock{simple(t)}}}
 	task := Tasks(p, []plan.DocEndpoint{endpointOf(t, server.URL)}, TaskOptions{}, probes.Deps{Clock: newClock()})[0]
-	if _, err := task.Probe.Poll(ctx); err != context.Canceled {
+	if _, err := task.Probe.Poll(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 }

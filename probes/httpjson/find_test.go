@@ -260,7 +260,8 @@ func (n *naive) step(s plan.DocStep, root *naive) []*naive {
 func (n *naive) has(field []string, text string) bool {
 	v := n.v
 	for _, name := range field {
-		m, ok := v.(map[string]any)
+		m, _ := v.(map[string]any)
+		var ok bool
 		if v, ok = m[name]; !ok {
 			return false
 		}

@@ -245,8 +245,10 @@ func (m measured) parts(metric *plan.DocMetric, about *metricTally, sum *probes.
 		number *plan.Conversion
 		to     *float64
 	}{
-		{&metric.Min, &metric.Number, &sum.Min}, {&metric.Max, &metric.Number, &sum.Max},
-		{&metric.Sum, &metric.Number, &sum.Sum}, {&metric.Count, &plain, &count},
+		{&metric.Min, &metric.Number, &sum.Min},
+		{&metric.Max, &metric.Number, &sum.Max},
+		{&metric.Sum, &metric.Number, &sum.Sum},
+		{&metric.Count, &plain, &count},
 	} {
 		cell := m.scope.cell(part.value)
 		value, none, ok := part.number.Gauge(cell)

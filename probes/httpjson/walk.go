@@ -48,8 +48,8 @@ type tally struct {
 }
 
 type metricTally struct {
-	found, used bool
-	wrong       string // a value that is no number, or no state that is listed
+	found bool
+	wrong string // a value that is no number, or no state that is listed
 }
 
 func newTally(b *plan.DocBlock) *tally {

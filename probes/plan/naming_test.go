@@ -79,7 +79,8 @@ func TestNamesAreFit(t *testing.T) {
 // A change of what tells the kind alone makes another series, and one that
 // could not be read makes no point.
 func TestNamingByAColumn(t *testing.T) {
-	b := &Block{Interval: time.Minute, Table: true,
+	b := &Block{
+		Interval: time.Minute, Table: true,
 		Dims:    []Dim{{Key: "addr", Source: Source{Kind: FromColumn, OID: "1.2", Naming: Naming{By: "1.1", Kinds: map[int64]NameKind{1: NameIP, 3: NameText}}}}},
 		Metrics: []Metric{{Key: "m", Type: probes.Gauge, Source: Source{Kind: FromColumn, OID: "1.3"}}},
 	}

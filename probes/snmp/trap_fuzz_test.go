@@ -64,8 +64,10 @@ func FuzzTrapPDU(f *testing.F) {
 			t.Fatalf("read %+v, want %s at %d; %x", n, oid, ticks, message)
 		}
 		want := []plan.Cell{
-			{Kind: plan.Integer, Int: int64(int32(number))}, {Kind: plan.Octets, Text: string(octets)},
-			{Kind: plan.Text, Text: name}, {Kind: plan.Counter64, Uint: uint64(number)},
+			{Kind: plan.Integer, Int: int64(int32(number))},
+			{Kind: plan.Octets, Text: string(octets)},
+			{Kind: plan.Text, Text: name},
+			{Kind: plan.Counter64, Uint: uint64(number)},
 		}
 		if v1 {
 			want = append(want, plan.Cell{Kind: plan.Text, Text: "192.0.2.77"}, plan.Cell{Kind: plan.Text, Text: name})

@@ -159,8 +159,8 @@ func (t *trapSource) begin(now time.Duration) {
 	defer t.mu.Unlock()
 	t.told = now
 	t.counts, t.next = nil, nil
-	select { // what an earlier run did not hear of
-	case <-t.broken:
+	select {
+	case <-t.broken: //nolint:errcheck // what an earlier run did not hear of
 	default:
 	}
 	for _, c := range t.plan.Counts {

@@ -174,7 +174,8 @@ func TestTrapsMalformed(t *testing.T) {
 	conn := dialTraps(t, b.at)
 	good := trapOf(berTrap, "canary", 5, linkDownBytes)
 	bad := [][]byte{
-		{0}, []byte("hello"), good[:len(good)-1], good[:20],
+		{0},
+		[]byte("hello"), good[:len(good)-1], good[:20],
 		trapOf(berGet, "canary", 5, linkDownBytes),
 		trapOf(berTrap, "canary", 5, []byte{0x2b, 0x80}),
 		tlv(0x30, tlv(2, []byte{1}), tlv(4, []byte("canary")), tlv(berTrap, tlv(2, []byte{1}), tlv(2, []byte{0}), tlv(2, []byte{0}), tlv(0x30))),

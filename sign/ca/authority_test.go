@@ -481,3 +481,17 @@ func TestCheckPlace(t *testing.T) {
 		t.Errorf("looking made a folder: %v", err)
 	}
 }
+
+// Where something goes wrong at the very end, no empty folder is left.
+func TestNoEmptyFolderIsLeft(t *testing.T) {
+	a := newRoot(t)
+	if err := os.Remove(filepath.Join(a.Dir(), recordName)); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "anna")
+	_, err := a.Issue(request(out, "anna"))
+	mustFail(t, err, recordName, "is missing")
+	if _, err := os.Stat(out); !os.IsNotExist(err) {
+		t.Errorf("%s was left: %v", out, err)
+	}
+}

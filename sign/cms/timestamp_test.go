@@ -2,7 +2,6 @@ package cms_test
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/x509"
 	"encoding/asn1"
 	"math/rand/v2"
@@ -322,7 +321,7 @@ func (p *party) twin(t *testing.T, id identity) *x509.Certificate {
 			c.ExtraExtensions = append(c.ExtraExtensions, e)
 		}
 	}
-	cert, err := m.issue(c, crypto.PublicKey(id.key.Public()), nil)
+	cert, err := m.issue(c, id.key.Public(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -158,11 +158,8 @@ func (s *SignedData) checkBare(content []byte) *Error {
 		return nil
 	}
 	list := r.into(tagSet, "the content").attributes(true)
-	if r.err() != nil {
-		return nil
-	}
 	for _, a := range list {
-		if a.oid.Equal(oidMessageDigest) {
+		if r.err() == nil && a.oid.Equal(oidMessageDigest) {
 			return refuse(RuleAttributes, "the content is a set of signed attributes")
 		}
 	}

@@ -67,7 +67,10 @@ func TestHistory(t *testing.T) {
 	if fmt.Sprint(all[0]) != fmt.Sprint(want) {
 		t.Errorf("record %+v, want %+v", all[0], want)
 	}
-	for range s.History() {
+	for _, err := range s.History() {
+		if err != nil {
+			t.Error(err)
+		}
 		break // a reader may stop
 	}
 	// By hand: the hash of a line without its hash.

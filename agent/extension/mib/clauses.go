@@ -32,7 +32,7 @@ func (p *parser) definition() {
 // before.
 func (p *parser) clauses(d *definition) bool {
 	for {
-		if p.startsDefinition(0) {
+		if p.startsDefinition() {
 			return false
 		}
 		t := p.peek(0)
@@ -110,7 +110,7 @@ func (p *parser) value(d *definition) {
 	braced := p.accept("{")
 	for len(d.parts) <= maxArcs {
 		t := p.peek(0)
-		if t.kind == atEnd || t.is("::=") || p.startsDefinition(0) || (!braced && len(d.parts) == 2) {
+		if t.kind == atEnd || t.is("::=") || p.startsDefinition() || (!braced && len(d.parts) == 2) {
 			return
 		}
 		p.advance()

@@ -196,7 +196,7 @@ func (p *parser) statement() bool {
 		p.skipTo("END")
 	case p.peek(1).is("::="):
 		p.typeAssignment()
-	case p.startsDefinition(0):
+	case p.startsDefinition():
 		p.definition()
 	default:
 		return false
@@ -205,19 +205,19 @@ func (p *parser) statement() bool {
 }
 
 // startsDefinition says whether a name and what makes a definition of it come
-// n tokens ahead.
-func (p *parser) startsDefinition(n int) bool {
-	if t := p.peek(n); t.kind != word || macros[t.text] || clauses[t.text] {
+// next.
+func (p *parser) startsDefinition() bool {
+	if t := p.peek(0); t.kind != word || macros[t.text] || clauses[t.text] {
 		return false
 	}
-	second := p.peek(n + 1)
+	second := p.peek(1)
 	if second.kind != word {
 		return false
 	}
 	if macros[second.text] {
-		return p.peek(n+2).kind == word && clauses[p.peek(n+2).text]
+		return p.peek(2).kind == word && clauses[p.peek(2).text]
 	}
-	return second.text == "OBJECT" && p.peek(n+2).is("IDENTIFIER") && p.peek(n+3).is("::=")
+	return second.text == "OBJECT" && p.peek(2).is("IDENTIFIER") && p.peek(3).is("::=")
 }
 
 // startsType says whether `Name ::=` comes next.
@@ -234,7 +234,7 @@ func (p *parser) imports() {
 		if t.kind == atEnd || t.is("END") {
 			return
 		}
-		if len(symbols) == 0 && (p.startsDefinition(0) || p.startsType() || p.peek(1).is("DEFINITIONS")) {
+		if len(symbols) == 0 && (p.startsDefinition() || p.startsType() || p.peek(1).is("DEFINITIONS")) {
 			return
 		}
 		p.advance()
@@ -283,7 +283,7 @@ func (p *parser) convention() *syntax {
 	hint := ""
 	for {
 		t := p.peek(0)
-		if t.kind == atEnd || t.is("END") || p.startsDefinition(0) || p.startsType() {
+		if t.kind == atEnd || t.is("END") || p.startsDefinition() || p.startsType() {
 			return nil
 		}
 		p.advance()
@@ -401,7 +401,7 @@ func (p *parser) skipGroup() {
 	depth := 0
 	for {
 		t := p.peek(0)
-		if t.kind == atEnd || t.is("::=") || p.startsDefinition(0) {
+		if t.kind == atEnd || t.is("::=") || p.startsDefinition() {
 			return
 		}
 		p.advance()
