@@ -219,7 +219,7 @@ func (s *statusTeller) change(e entryState, c control.Configuration, now probes.
 		Type: "CUSTOM_INFO", Title: fmt.Sprintf("Configuration %s: %s", e.Name, c.Status), Start: now, End: now,
 		Properties: append(e.attributes(c.Status),
 			probes.Dimension{Key: "edgehold.status.before", Value: before},
-			probes.Dimension{Key: "edgehold.reason", Value: c.Message}),
+			probes.Dimension{Key: "edgehold.endpoints", Value: fmt.Sprintf("OK: %d WARNING: %d ERROR: %d", c.OK, c.Warning, c.Error)}),
 	}
 	if severity(probes.Status(c.Status)) == 3 && !well {
 		event.Type = "ERROR_EVENT"

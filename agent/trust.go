@@ -210,10 +210,10 @@ func (w *warden) judge(e config.Extension) judged {
 	}
 	j.Name, j.Version = manifest.Name, manifest.Version
 	j.warnings = append(j.warnings, texts(warnings)...)
+	mibs, more := w.mibs.Of(pkg.FS, pkg.Digest)
+	j.mibs = mibs
 	if j.Err = w.bounds(&j, manifest, entry); j.Err == nil {
-		j.manifest = manifest
-		mibs, more := w.mibs.Of(pkg.FS, pkg.Digest)
-		j.mibs, j.warnings = mibs, append(j.warnings, more...)
+		j.manifest, j.warnings = manifest, append(j.warnings, more...)
 	}
 	return j
 }
@@ -379,7 +379,7 @@ func (w *warden) within(j *judged, m *extension.Manifest, targets []extension.Ta
 	var lines, limits []string
 	for _, c := range j.Verdict.Categories {
 		l := extension.Limits(c.Limits)
-		for _, v := range extension.PermissionsOf(m).Beyond(l, targets) {
+		for _, v := range extension.PermissionsOf(m).Resolve(mib.Join(j.mibs, mib.BuiltIn())).Beyond(l, targets) {
 			lines = append(lines, fmt.Sprintf("%s (category %s, %s)", v, c.Name, w.cfg.Trust.Categories[c.Name].Where))
 			if limit := c.Name + "." + v.Limit; !slices.Contains(limits, limit) {
 				limits = append(limits, limit)

@@ -10,7 +10,7 @@ import (
 
 var (
 	namePattern    = regexp.MustCompile(`^(custom:)*[a-z0-9-_.]+$`)
-	versionPattern = regexp.MustCompile(`^\d+\.\d+\.\d+$`)
+	versionPattern = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$`)
 	minimumPattern = regexp.MustCompile(`^\d+\.\d+(\.\d+)*$`)
 )
 

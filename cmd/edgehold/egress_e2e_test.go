@@ -182,8 +182,10 @@ func (r *watchedAgent) wantTraffic(report egress.Report) {
 			what            string
 			lo, counted, hi int64
 		}{
-			{"bytes out", lo.out, v.out, hi.out}, {"bytes in", lo.in, v.in, hi.in},
-			{"datagrams out", lo.datagramsOut, v.datagramsOut, hi.datagramsOut}, {"datagrams in", lo.datagramsIn, v.datagramsIn, hi.datagramsIn},
+			{"bytes out", lo.out, v.out, hi.out},
+			{"bytes in", lo.in, v.in, hi.in},
+			{"datagrams out", lo.datagramsOut, v.datagramsOut, hi.datagramsOut},
+			{"datagrams in", lo.datagramsIn, v.datagramsIn, hi.datagramsIn},
 		} {
 			if c.counted < c.lo || c.counted > c.hi {
 				t.Errorf("%v: %s: the audit says %d, the capture between %d and %d", at, c.what, c.counted, c.lo, c.hi)

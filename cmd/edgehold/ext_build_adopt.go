@@ -106,8 +106,10 @@ func (f *adoptFlags) record(cmd *cobra.Command, s *store.Store, x *examined, key
 		return nil // a machine that signs and runs nothing
 	}
 	c := sign.Describe(key.cert)
-	err := s.Append(store.Record{Kind: "adopt", Name: x.name, Version: x.version, Digest: x.pkg.Digest, Signer: c.Fingerprint,
-		Detail: "reviewed and signed by " + c.Subject})
+	err := s.Append(store.Record{
+		Kind: "adopt", Name: x.name, Version: x.version, Digest: x.pkg.Digest, Signer: c.Fingerprint,
+		Detail: "reviewed and signed by " + c.Subject,
+	})
 	if err != nil {
 		warn(cmd, fmt.Sprintf("the adoption is not in the history: %v", err))
 	}

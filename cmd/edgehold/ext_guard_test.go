@@ -30,17 +30,27 @@ func TestErrorsHoldNoEscapes(t *testing.T) {
 	}
 	config := w.file("evil.yaml", "extensions:\n  - \"\\e[2J\": 1\n    package: \"/none/\\e[2J\"\n")
 	for _, args := range [][]string{
-		{evil}, {"--" + evil}, {"check", "--config", evil}, {"check", "--config", config}, {"reload", "--config", config},
+		{evil},
+		{"--" + evil},
+		{"check", "--config", evil},
+		{"check", "--config", config},
+		{"reload", "--config", config},
 		{"ext", "verify", evil, "--roots", w.in("roots")},
 		{"ext", "verify", zip, "--roots", w.in("roots")},
 		{"ext", "install", zip, "--roots", w.in("roots"), "--state-dir", w.in("state")},
-		{"ext", "show", evil}, {"ext", "show", zip}, {"ext", "build", folder}, {"ext", "build", w.in("evil")},
-		{"ext", "sign", zip, "--cert", evil}, {"ext", "remove", evil, "--state-dir", w.in("state")},
+		{"ext", "show", evil},
+		{"ext", "show", zip},
+		{"ext", "build", folder},
+		{"ext", "build", w.in("evil")},
+		{"ext", "sign", zip, "--cert", evil},
+		{"ext", "remove", evil, "--state-dir", w.in("state")},
 		{"ext", "adopt", zip, "--cert", w.in("anna/anna.pem"), "--key", w.in("anna/anna.key")},
 		{"ext", "resign", evil, "--old", w.in("anna/anna.pem"), "--new", w.in("bert/bert.pem"), "--key", w.in("bert/bert.key")},
 		{"ext", "cert", "--ca", evil, "--category", "c", "--name", evil, "--out", evil, "--plain"},
 		{"ext", "deny", "--ca", w.in("ca"), "--version", evil + "@" + evil},
-		{"ext", "lint", folder}, {"status", "--config", evil}, {"history", evil, "--config", config},
+		{"ext", "lint", folder},
+		{"status", "--config", evil},
+		{"history", evil, "--config", config},
 	} {
 		s := run(args...)
 		if s.code == exitOK && args[1] != "show" {

@@ -267,8 +267,10 @@ func (f *listFlags) list(cmd *cobra.Command) error {
 		if r.Active {
 			active = "active"
 		}
-		rows = append(rows, []string{oneLine(r.Name), oneLine(r.Version), active, oneLine(r.signer), textOr(strings.Join(r.Categories, ", "), "-"),
-			r.Installed.Local().Format("2006-01-02 15:04"), r.trustWords()})
+		rows = append(rows, []string{
+			oneLine(r.Name), oneLine(r.Version), active, oneLine(r.signer), textOr(strings.Join(r.Categories, ", "), "-"),
+			r.Installed.Local().Format("2006-01-02 15:04"), r.trustWords(),
+		})
 	}
 	return printColumns(cmd.OutOrStdout(), rows)
 }

@@ -84,8 +84,10 @@ func (f *extHistoryFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	rows := [][]string{{"NUMBER", "TIME", "KIND", "NAME", "VERSION", "BY", "DETAIL"}}
 	for _, r := range records {
-		rows = append(rows, []string{strconv.Itoa(r.Number), r.Time.Local().Format(time.DateTime), oneLine(r.Kind), oneLine(r.Name),
-			oneLine(r.Version), oneLine(r.By), oneLine(r.Detail)})
+		rows = append(rows, []string{
+			strconv.Itoa(r.Number), r.Time.Local().Format(time.DateTime), oneLine(r.Kind), oneLine(r.Name),
+			oneLine(r.Version), oneLine(r.By), oneLine(r.Detail),
+		})
 	}
 	return printColumns(cmd.OutOrStdout(), rows)
 }

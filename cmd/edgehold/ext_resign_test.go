@@ -210,8 +210,10 @@ func TestExtAdopt(t *testing.T) {
 	author.file("next/alerts/a.json", "{}")
 	author.ok("ext", "build", author.in("next"))
 	s = adopt(author.in("custom_plant.switch-3.0.0.unsigned.zip"), "--out", w.in("next.zip"), "--yes")
-	for _, want := range []string{"signer     NOBODY", "against the installed version 2.0.0", "asks for more: OID          1.3.6.1.4.1.9.1.0", "no longer asks for: OID          " + sysUpTime,
-		"new file alerts/a.json", "- version: 2.0.0", "+ version: 3.0.0", "+       - {key: plant.contact", "lint       "} {
+	for _, want := range []string{
+		"signer     NOBODY", "against the installed version 2.0.0", "asks for more: OID          1.3.6.1.4.1.9.1.0", "no longer asks for: OID          " + sysUpTime,
+		"new file alerts/a.json", "- version: 2.0.0", "+ version: 3.0.0", "+       - {key: plant.contact", "lint       ",
+	} {
 		s.want(t, exitOK, want, "")
 	}
 	run("ext", "history", "--state-dir", w.in("state")).want(t, exitOK, "adopt", "")

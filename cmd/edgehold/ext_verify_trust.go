@@ -272,8 +272,10 @@ func (x *examined) withinLimits() error {
 	if len(lines) == 0 {
 		return nil
 	}
-	return &sign.Refusal{Rule: sign.RuleCategory, Text: strings.Join(lines, "\n"),
-		Mend: "change what the package does, have it signed for another category, or change trust.categories." + x.verdict.Categories[0].Name}
+	return &sign.Refusal{
+		Rule: sign.RuleCategory, Text: strings.Join(lines, "\n"),
+		Mend: "change what the package does, have it signed for another category, or change trust.categories." + x.verdict.Categories[0].Name,
+	}
 }
 
 // refusedPackage makes the error of a command of a refusal, and leaves others as

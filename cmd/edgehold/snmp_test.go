@@ -166,7 +166,7 @@ func TestSNMPRecordAndTest(t *testing.T) {
 	}
 	run("snmp", "test", "--recording", community).want(t, exitError, "", "holds no values")
 	run("snmp", "test").want(t, exitUsage, "", "recording")
-	run("snmp", "test", "--recording", file, "--profile", "nobody").want(t, exitError, "", "nobody")
+	run("snmp", "test", "--recording", file, "--profile", "nobody").want(t, exitError, "", "unknown profile, expected auto or one of")
 }
 
 func TestSNMPTestPackage(t *testing.T) {

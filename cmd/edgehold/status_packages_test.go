@@ -18,8 +18,10 @@ import (
 func TestPackagesTable(t *testing.T) {
 	days := 12
 	packages := []control.Package{
-		{Package: "/x/a.zip", Name: "custom:a", Version: "1.0.0", State: "trusted", Signer: "CN=Dev", Root: "CN=Root", Categories: []string{"network"},
-			Expires: time.Date(2027, 1, 2, 0, 0, 0, 0, time.UTC), DaysLeft: &days},
+		{
+			Package: "/x/a.zip", Name: "custom:a", Version: "1.0.0", State: "trusted", Signer: "CN=Dev", Root: "CN=Root", Categories: []string{"network"},
+			Expires: time.Date(2027, 1, 2, 0, 0, 0, 0, time.UTC), DaysLeft: &days,
+		},
 		{Package: "/x/b.zip", State: "refused", Rule: "revoked", Message: "e.yaml:3:1: package /x/b.zip: revoked\x1b[2J\ne.yaml:9:9: two"},
 		{Package: "/x/c", Name: "custom:c", Version: "2.0", State: "unsigned"},
 	}

@@ -145,8 +145,10 @@ func (s *scanner) read(line []byte, whole bool) error {
 	}
 	if err != nil && !whole {
 		s.last.torn, s.last.long = bytes.Clone(line), len(line) > longestTorn
-		return s.tell(&HistoryError{Line: s.line, Torn: true,
-			Text: fmt.Sprintf("its %d bytes are no whole record, as when the power goes while it is written; the next record mends it", len(line))})
+		return s.tell(&HistoryError{
+			Line: s.line, Torn: true,
+			Text: fmt.Sprintf("its %d bytes are no whole record, as when the power goes while it is written; the next record mends it", len(line)),
+		})
 	}
 	if err != nil {
 		return s.fault("%v", err)
@@ -235,6 +237,8 @@ func clip(text string, most int) string {
 
 // mend is the record that goes onto the line that was not written to its end.
 func (t tail) mend() Record {
-	return Record{Kind: kindMended, Digest: hashOf(t.torn),
-		Detail: strconv.Itoa(len(t.torn)) + " bytes of a record that was not written to its end stand before this one"}
+	return Record{
+		Kind: kindMended, Digest: hashOf(t.torn),
+		Detail: strconv.Itoa(len(t.torn)) + " bytes of a record that was not written to its end stand before this one",
+	}
 }

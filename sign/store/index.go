@@ -245,11 +245,15 @@ func (s *Store) addPackages(v *view) error {
 			return nil
 		}
 		before := v.active(name)
-		s.note(v, Record{Kind: KindInstall, Time: when, Name: name, Version: number, Digest: digest,
-			Detail: fmt.Sprintf("package %s %s was found; history.log has lost the record of its installation", name, number)})
+		s.note(v, Record{
+			Kind: KindInstall, Time: when, Name: name, Version: number, Digest: digest,
+			Detail: fmt.Sprintf("package %s %s was found; history.log has lost the record of its installation", name, number),
+		})
 		if before != nil && (!free[name] || sign.CompareVersions(before.Version, number) > 0) {
-			s.note(v, Record{Kind: KindActivate, Name: name, Version: before.Version, Digest: before.Digest,
-				Detail: fmt.Sprintf("package %s %s is the active one", name, before.Version)})
+			s.note(v, Record{
+				Kind: KindActivate, Name: name, Version: before.Version, Digest: before.Digest,
+				Detail: fmt.Sprintf("package %s %s is the active one", name, before.Version),
+			})
 		}
 		return nil
 	})

@@ -81,26 +81,32 @@ func (v *view) admissible(c Candidate, digest string) error {
 		return otherBytes(*known, digest)
 	}
 	if known != nil && known.Present && known.Signer != "" && c.Verdict == nil {
-		return &sign.Refusal{Rule: RuleUnsigned,
+		return &sign.Refusal{
+			Rule: RuleUnsigned,
 			Text: fmt.Sprintf("%s %s is installed with a signature, and this is the same package without one", c.Name, c.Version),
-			Mend: "give the signed bundle, or remove the installed one first"}
+			Mend: "give the signed bundle, or remove the installed one first",
+		}
 	}
 	if before := v.before(c.Name); before != nil && sign.CompareVersions(c.Version, before.Version) < 0 && !c.AllowDowngrade {
 		is := "was here before"
 		if before.Active {
 			is = "is the active version"
 		}
-		return &sign.Refusal{Rule: RuleDowngrade,
+		return &sign.Refusal{
+			Rule: RuleDowngrade,
 			Text: fmt.Sprintf("version %s of %s is lower than %s, which %s", c.Version, c.Name, before.Version, is),
-			Mend: "a lower version may bring back faults that were mended; --allow-downgrade installs it all the same"}
+			Mend: "a lower version may bring back faults that were mended; --allow-downgrade installs it all the same",
+		}
 	}
 	return nil
 }
 
 func otherBytes(known version, digest string) error {
-	return &sign.Refusal{Rule: RuleSameVersion,
+	return &sign.Refusal{
+		Rule: RuleSameVersion,
 		Text: fmt.Sprintf("%s %s is known with other content: extension.zip had the SHA-256 %s and now has %s", known.Name, known.Version, known.Digest, digest),
-		Mend: "give what was changed a new version"}
+		Mend: "give what was changed a new version",
+	}
 }
 
 // before is the version that a new one is held against: the active one, or else
@@ -290,15 +296,19 @@ func (v *view) admitted(a Admission) (bool, error) {
 		}
 		highest = one
 		if one.Signer != "" && a.Signer == "" {
-			return false, &sign.Refusal{Rule: RuleUnsigned,
+			return false, &sign.Refusal{
+				Rule: RuleUnsigned,
 				Text: fmt.Sprintf("%s %s has no signature, and version %s was here with one", a.Name, a.Version, one.Version),
-				Mend: "sign it, or give what is to run unsigned a name of its own"}
+				Mend: "sign it, or give what is to run unsigned a name of its own",
+			}
 		}
 	}
 	if highest != nil && sign.CompareVersions(a.Version, highest.Version) < 0 {
-		return false, &sign.Refusal{Rule: RuleDowngrade,
+		return false, &sign.Refusal{
+			Rule: RuleDowngrade,
 			Text: fmt.Sprintf("version %s of %s is lower than %s, which was here before", a.Version, a.Name, highest.Version),
-			Mend: "a lower version may bring back faults that were mended; `edgehold ext install --allow-downgrade` of this package allows it all the same"}
+			Mend: "a lower version may bring back faults that were mended; `edgehold ext install --allow-downgrade` of this package allows it all the same",
+		}
 	}
 	return known != nil && (known.Signer != "" || a.Signer == ""), nil
 }
