@@ -259,7 +259,7 @@ func TestHistoryTellsTheRealUser(t *testing.T) {
 func TestVersionsOfAnotherSpelling(t *testing.T) {
 	w := newWorkshop(t)
 	dir := w.pack("switch", "01.0.0", "uptime", sysUpTime)
-	run("ext", "build", dir).want(t, exitError, "", "three numbers without leading zeros")
+	run("ext", "build", dir).want(t, exitCheck, "", "so nothing was built")
 	inner, err := sign.Build(dir, sign.DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
