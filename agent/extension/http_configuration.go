@@ -1,7 +1,6 @@
 package extension
 
 import (
-	"errors"
 	"net/url"
 	"path/filepath"
 	"strconv"
@@ -141,20 +140,11 @@ func (c Configuration) HTTPEndpoints(credentials map[string]probes.Credential) (
 	if c.http == nil {
 		return nil, nil
 	}
-	var all []plan.DocEndpoint
-	var errs []error
-	for i := range c.http.endpoints {
-		e := &c.http.endpoints[i]
-		r := reader{file: c.Name}
+	return sound(c.Name, c.http.endpoints, func(r *reader, e *httpEntry) plan.DocEndpoint {
 		made := e.made
 		r.httpAuthenticate(e, &made, credentials)
-		if err := r.err(); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		all = append(all, made)
-	}
-	return all, errors.Join(errs...)
+		return made
+	})
 }
 
 // httpAuthenticate makes sense of an authentication.

@@ -237,13 +237,20 @@ func (c Configuration) ScrapeEndpoints(credentials map[string]probes.Credential)
 	if c.prometheus == nil {
 		return nil, nil
 	}
-	var all []plan.ScrapeEndpoint
-	var errs []error
-	for i := range c.prometheus.endpoints {
-		e := &c.prometheus.endpoints[i]
-		r := reader{file: c.Name}
+	return sound(c.Name, c.prometheus.endpoints, func(r *reader, e *scrapeEntry) plan.ScrapeEndpoint {
 		made := e.made
 		r.authenticate(e, &made, credentials)
+		return made
+	})
+}
+
+// sound makes an endpoint of each entry of a file; of those that cannot be made
+// the error has one each.
+func sound[E, M any](file string, entries []E, read func(*reader, *E) M) (all []M, err error) {
+	var errs []error
+	for i := range entries {
+		r := reader{file: file}
+		made := read(&r, &entries[i])
 		if err := r.err(); err != nil {
 			errs = append(errs, err)
 			continue
