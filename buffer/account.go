@@ -23,13 +23,17 @@ type Account struct {
 	Evicted      int64 `json:"evicted"`
 	Damaged      int64 `json:"damaged"`
 	Purged       int64 `json:"purged"`
+	// LateElsewhere and DeadElsewhere are of Late and of DeadLetter: at the relay
+	// that took them over, so no longer in the file.
+	LateElsewhere int64 `json:"late_elsewhere,omitempty"`
+	DeadElsewhere int64 `json:"dead_letter_elsewhere,omitempty"`
 }
 
 // Check reports whether the sum is right and no counter is below zero.
 func (a Account) Check() error {
 	states := []int64{a.Buffered, a.Delivered, a.Late, a.DeadLetter, a.Evicted, a.Damaged, a.Purged}
 	var sum int64
-	for _, n := range append(states, a.LateLogged, a.LateDropped, a.archived()) {
+	for _, n := range append(states, a.LateLogged, a.LateDropped, a.LateElsewhere, a.DeadElsewhere, a.archived(), a.letters()) {
 		if n < 0 {
 			return fmt.Errorf("account has a state below zero: %+v", a)
 		}
@@ -49,7 +53,10 @@ func (a Account) withSubStates() Account {
 }
 
 // archived is how many late points are open, and so in the file.
-func (a Account) archived() int64 { return a.Late - a.LateLogged - a.LateDropped }
+func (a Account) archived() int64 { return a.Late - a.LateLogged - a.LateDropped - a.LateElsewhere }
+
+// letters is how many dead letters are in the file.
+func (a Account) letters() int64 { return a.DeadLetter - a.DeadElsewhere }
 
 // held is the counter in which a record's open points are.
 func (a *Account) held(late bool) *int64 {

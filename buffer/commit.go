@@ -19,6 +19,7 @@ type work struct {
 	notes       map[string][]byte
 	series      int // how many the file has the names of afterwards
 	settlements []settlement
+	unclaimed   []ClaimID
 	damaged     map[uint64]bool
 	changes     []func(tx *bbolt.Tx, l *ledger, w *work) error
 	last        bool // before the store is closed
@@ -171,7 +172,7 @@ func (s *Store) begin(state map[string][]byte) error {
 			s.queue.finish(err)
 			return err
 		}
-		w.settlements, w.notes = s.holds.take(), s.takeNotes()
+		w.settlements, w.notes, w.unclaimed = s.holds.take(), s.takeNotes(), s.holds.takeUnclaimed()
 		s.running = w
 	}
 	w := s.running
@@ -315,6 +316,7 @@ func (s *Store) apply(tx *bbolt.Tx, l *ledger, w *work) error {
 	}{
 		{"give up damaged records", func() error { return giveUp(tx, l, w) }},
 		{"settle", func() error { return settleAll(tx, l, w) }},
+		{"delete claims", func() error { return dropClaims(tx, w.unclaimed) }},
 		{"write series", func() error { return putNames(tx, w.names) }},
 		{"add records", func() error { return add(tx, l, w) }},
 		{"change the buffer", func() error { return change(tx, l, w) }},
@@ -390,7 +392,9 @@ func settle(tx *bbolt.Tx, l *ledger, w *work, st settlement) error {
 		return err
 	}
 	delivered, refused := st.by[Delivered].count(), st.by[Refused].count()
-	*l.Account.held(m.late || st.record.number() < l.LateThrough) -= delivered + refused
+	late := m.late || st.record.number() < l.LateThrough
+	*l.Account.held(late) -= delivered + refused
+	l.Account.bookElsewhere(st.by, late)
 	l.Account.Delivered += delivered
 	l.Account.DeadLetter += refused
 	l.Account.LateLogged += st.by[Logged].count() // and stay late

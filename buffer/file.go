@@ -22,6 +22,7 @@ import (
 // Layout of the file, by bucket:
 //
 //	chunks       a bucket for each chunk of sealed records
+//	claims       epoch, sequence -> what a lease holds that outlives the process; made when there is one
 //	dead         number -> a refused line
 //	kept         name -> a small note of the agent; made when there is one
 //	marks        record number -> which of its points are settled, whether it is late
@@ -41,6 +42,7 @@ var (
 	bucketNames     = []byte("names")
 	bucketNamesCopy = []byte("names-copy")
 	bucketNotes     = []byte("kept")
+	bucketClaims    = []byte("claims")
 	bucketState     = []byte("state")
 	bucketLedger    = []byte("zledger")
 

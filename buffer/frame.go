@@ -21,6 +21,7 @@ const (
 	frameLetter frameKind = 'D'
 	frameState  frameKind = 'S'
 	frameNote   frameKind = 'K'
+	frameClaim  frameKind = 'C'
 
 	magicSize    = 4
 	maxFrameBody = 64 << 20

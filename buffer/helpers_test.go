@@ -132,7 +132,7 @@ func (r *rig) settle(l *Lease, each ...Settlement) {
 // account checks what the account says, at once and in the file.
 func (r *rig) account(want Account) {
 	r.t.Helper()
-	want.LateArchived = want.Late - want.LateLogged - want.LateDropped
+	want.LateArchived = want.Late - want.LateLogged - want.LateDropped - want.LateElsewhere
 	if got := r.Account(); got != want {
 		r.t.Fatalf("account\n got %+v\nwant %+v", got, want)
 	}

@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// maxHolds bounds the records that are remembered because of leases and
-// settlements; hurryHolds asks for a commit at once.
+// maxHolds bounds the records that are remembered because of settlements,
+// hurryHolds asks for a commit at once; maxLeased bounds those with leases too.
 const (
 	maxHolds   = 8192
 	hurryHolds = 1024
+	maxLeased  = 65_536
 )
 
 // holds is what is known in memory about records that are in use.
@@ -27,8 +28,12 @@ type holds struct {
 	backlog bool      // some of them are not of the freshest points
 	fresh   uint64    // first record of the last commit that added points
 	cutoffs cutoffs   // of the running or last commit: older points are late, or about to be
+	waiting int       // records with settlements that no commit has taken
 	damaged map[uint64]bool
 	broken  error // the file itself cannot be read
+
+	claims    map[ClaimID]claim // of earlier runs, not reclaimed
+	unclaimed []ClaimID         // to be deleted by the next commit
 }
 
 // hold is one record in use.
@@ -41,7 +46,7 @@ type hold struct {
 }
 
 // outcomes are points by what became of them; there are none at Later.
-type outcomes [Dropped + 1]spans
+type outcomes [lastOutcome + 1]spans
 
 func (o *outcomes) empty() bool {
 	for _, points := range o {
@@ -107,6 +112,9 @@ func (h *holds) settle(at position, n uint32, o Outcome) {
 	part := span{at.index, at.index + n}
 	r.leased = r.leased.remove(part)
 	if o != Later {
+		if r.by.empty() {
+			h.waiting++
+		}
 		r.by[o] = r.by[o].add(part)
 		h.touch(at.record < h.fresh)
 	}
@@ -131,6 +139,15 @@ func (h *holds) takeDamaged() map[uint64]bool {
 	return damaged
 }
 
+// takeUnclaimed moves the claims that are to go into the running commit.
+func (h *holds) takeUnclaimed() []ClaimID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	taken := h.unclaimed
+	h.unclaimed = nil
+	return taken
+}
+
 // take moves what is settled into the running commit.
 func (h *holds) take() (settlements []settlement) {
 	h.mu.Lock()
@@ -144,7 +161,7 @@ func (h *holds) take() (settlements []settlement) {
 		r.by, r.letters = outcomes{}, nil
 	}
 	sort.Slice(settlements, func(i, j int) bool { return settlements[i].record.number() < settlements[j].record.number() })
-	h.since, h.backlog = time.Time{}, false
+	h.since, h.backlog, h.waiting = time.Time{}, false, 0
 	if len(h.damaged) > 0 {
 		h.touch(true) // found since takeDamaged
 	}
@@ -200,7 +217,7 @@ func (h *holds) due(interval time.Duration) (time.Duration, bool) {
 	switch {
 	case h.since.IsZero():
 		return 0, false
-	case h.broken != nil || len(h.records) > hurryHolds:
+	case h.broken != nil || h.waiting > hurryHolds:
 		return 0, true
 	case h.backlog || interval == 0:
 		interval = time.Second
@@ -218,7 +235,8 @@ func (h *holds) moved(v *volume, emptied bool) {
 	}
 	h.records = make(map[uint64]*hold)
 	h.cursors, h.late, h.decoded, h.recent = [2]*cursor{newCursor(v.codec), newCursor(v.codec)}, nil, decoded{}, recent{}
-	h.damaged, h.broken, h.since, h.backlog, h.fresh = nil, nil, time.Time{}, false, 0
+	h.damaged, h.broken, h.since, h.backlog, h.fresh, h.waiting = nil, nil, time.Time{}, false, 0, 0
+	h.claims, h.unclaimed = nil, nil
 }
 
 // damage tells whether the file was found unreadable by a reader.

@@ -30,7 +30,7 @@ func (v *volume) crossCheck(l *ledger) error {
 			return err
 		}
 		a := l.Account
-		if t.buffered != a.Buffered+a.archived() || t.records != l.Records || t.segments != l.Segments || t.dead != a.DeadLetter || t.guesses != l.Guesses.total() || a.Check() != nil {
+		if t.buffered != a.Buffered+a.archived() || t.records != l.Records || t.segments != l.Segments || t.dead != a.letters() || t.guesses != l.Guesses.total() || a.Check() != nil {
 			return fmt.Errorf("the account says %d segments, %d records, %+v; the file holds %d segments, %d records, %d open points, %d dead letters: %w",
 				l.Segments, l.Records, a, t.segments, t.records, t.buffered, t.dead, errDamaged)
 		}

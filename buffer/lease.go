@@ -35,14 +35,22 @@ type Query struct {
 type Lease struct {
 	Points  []probes.Point
 	Entries []Entry
-	at      []position // of each point or entry
+	at      []position  // of each point or entry; nil: unloaded
+	runs    []leasedRun // of an unloaded one
+	entries bool
+	claim   *ClaimID // nil: there is none
 	late    bool
 	epoch   int
 	settled bool
 }
 
 // len is the number of points or entries.
-func (l *Lease) len() int { return len(l.at) }
+func (l *Lease) len() int {
+	if l.at == nil {
+		return pointsOf(l.runs)
+	}
+	return len(l.at)
+}
 
 // position is where in the file a point is.
 type position struct {
@@ -75,7 +83,10 @@ type Settlement struct {
 // come first.
 var ErrWaiting = errors.New("lease points: too many settlements wait for the disk")
 
-var errSettled = errors.New("settle lease: it is settled already")
+var (
+	errSettled  = errors.New("settle lease: it is settled already")
+	errUnloaded = errors.New("settle lease: it is unloaded, and what is refused needs its line")
+)
 
 // Lease gives points that are neither settled nor leased, record by record
 // from the oldest; nil if there are none. They are not late, or late where the
@@ -90,7 +101,7 @@ func (s *Store) Lease(q Query) (*Lease, error) {
 	if s.isClosed() {
 		return nil, fmt.Errorf("lease points: %w", ErrClosed)
 	}
-	if len(h.records) > maxHolds {
+	if h.waiting > maxHolds || len(h.records) > maxLeased {
 		return nil, ErrWaiting
 	}
 	v := s.volume()
@@ -170,7 +181,10 @@ func (l *byWall) Swap(i, j int) {
 // with the next commit; a crash before that gives the points out again.
 func (s *Store) Settle(l *Lease, each []Settlement) error {
 	if len(each) != 1 && len(each) != len(l.at) {
-		return fmt.Errorf("settle lease: %d settlements for %d points", len(each), len(l.at))
+		return fmt.Errorf("settle lease: %d settlements for %d points", len(each), l.len())
+	}
+	if l.at == nil && each[0].Outcome == Refused {
+		return errUnloaded
 	}
 	for i, e := range each {
 		if !l.allows(e.Outcome) {
@@ -180,15 +194,13 @@ func (s *Store) Settle(l *Lease, each []Settlement) error {
 	h := &s.holds
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if l.settled {
-		return errSettled
+	if current, err := s.end(l); err != nil || !current {
+		return err
 	}
-	if s.isClosed() {
-		return fmt.Errorf("settle lease: %w", ErrClosed)
-	}
-	l.settled = true
-	if l.epoch != h.epoch {
-		return nil // the file was replaced: what could be saved of it comes again
+	if l.at == nil {
+		for _, r := range l.runs {
+			h.settle(position{r.record, r.from}, r.to-r.from, each[0].Outcome)
+		}
 	}
 	now := s.o.Now()
 	for from := 0; from < len(l.at); {
@@ -202,6 +214,27 @@ func (s *Store) Settle(l *Lease, each []Settlement) error {
 	}
 	s.wakeUp()
 	return nil
+}
+
+// end makes the lease settled, and its claim go. It is not current where the
+// file was replaced since: what could be saved of that comes again.
+func (s *Store) end(l *Lease) (current bool, err error) {
+	if l.settled {
+		return false, errSettled
+	}
+	if s.isClosed() {
+		return false, fmt.Errorf("settle lease: %w", ErrClosed)
+	}
+	l.settled = true
+	h := &s.holds
+	if l.epoch != h.epoch {
+		return false, nil
+	}
+	if l.claim != nil {
+		h.unclaimed = append(h.unclaimed, *l.claim)
+		h.touch(false)
+	}
+	return true, nil
 }
 
 // allows tells whether the points may come to that: late ones are not

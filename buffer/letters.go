@@ -59,7 +59,7 @@ func mostLetters(quota int64) int64 { return min(maxDeadBytes, quota/16) }
 // capDead evicts the oldest dead letters beyond the limits.
 func capDead(tx *bbolt.Tx, l *ledger, most int64) error {
 	c := tx.Bucket(bucketDead).Cursor()
-	for l.Account.DeadLetter > maxDead || l.DeadBytes > most {
+	for l.Account.letters() > maxDead || l.DeadBytes > most {
 		key, value := c.First()
 		if key == nil {
 			return nil

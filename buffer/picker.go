@@ -24,7 +24,7 @@ type picker struct {
 }
 
 func newPicker(q Query, h *holds, cutoff int64) *picker {
-	p := &picker{q: q, holds: h, lease: &Lease{epoch: h.epoch, late: q.Late}, cutoff: cutoff}
+	p := &picker{q: q, holds: h, lease: &Lease{epoch: h.epoch, late: q.Late, entries: q.Entries}, cutoff: cutoff}
 	if old := q.Spare; old != nil && old.settled {
 		p.lease.Points, p.lease.at, old.Points, old.at = old.Points[:0], old.at[:0], nil, nil
 	}

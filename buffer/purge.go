@@ -83,8 +83,8 @@ func purgeRecords(tx *bbolt.Tx, l *ledger, w *work, p Purge) error {
 }
 
 func purgeLetters(tx *bbolt.Tx, l *ledger) error {
-	l.Account.Purged += l.Account.DeadLetter
-	l.Account.DeadLetter, l.DeadBytes = 0, 0
+	l.Account.Purged += l.Account.letters()
+	l.Account.DeadLetter, l.DeadBytes = l.Account.DeadElsewhere, 0
 	if err := tx.DeleteBucket(bucketDead); err != nil {
 		return err
 	}

@@ -42,6 +42,7 @@ type Ticket struct {
 	// change is what else the commit does, after it has added the points. It may
 	// be called again if the commit fails.
 	change func(tx *bbolt.Tx, l *ledger, w *work) error
+	quiet  bool  // the change may wait for a commit
 	err    error // final once done is closed
 	done   chan struct{}
 }
@@ -184,7 +185,7 @@ func (q *queue) insert(t *Ticket, offered, most int) {
 	q.tickets = append(q.tickets, t)
 	q.points += t.count()
 	q.waiting += weight
-	q.crowded = q.crowded || q.waiting > most/2 || t.change != nil
+	q.crowded = q.crowded || q.waiting > most/2 || t.change != nil && !t.quiet
 }
 
 // offer is put for points that are durable elsewhere: they drop no others, and

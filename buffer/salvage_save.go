@@ -157,10 +157,13 @@ func (x *rescue) adopt() error {
 	}
 	sure := x.index.ledger != nil && isNewest(filepath.Join(filepath.Dir(x.s.o.Path), x.sal.File), x.index.ledger.Commit)
 	return x.commit(func(_ *bbolt.Tx, l *ledger, _ int64) error {
-		missing := old.Buffered + old.archived() + old.DeadLetter
+		missing := old.Buffered + old.archived() + old.letters()
 		l.Account.Accepted += old.Accepted
 		l.Account.Delivered += old.Delivered
-		l.Account.Late += old.LateLogged + old.LateDropped
+		l.Account.Late += old.LateLogged + old.LateDropped + old.LateElsewhere
+		l.Account.LateElsewhere += old.LateElsewhere
+		l.Account.DeadLetter += old.DeadElsewhere
+		l.Account.DeadElsewhere += old.DeadElsewhere
 		l.Account.LateLogged += old.LateLogged
 		l.Account.LateDropped += old.LateDropped
 		l.Account.Evicted += old.Evicted
@@ -188,8 +191,8 @@ func (s *salvage) save(a *Account, n int64) (unknown int64) {
 // with the last numbers.
 func (x *rescue) saveLetters() error {
 	first := x.sal.Letter
-	if l := x.index.ledger; l != nil && l.Account.DeadLetter >= 0 {
-		first = max(first, l.NextDead-min(l.NextDead, uint64(l.Account.DeadLetter)))
+	if l := x.index.ledger; l != nil && l.Account.letters() >= 0 {
+		first = max(first, l.NextDead-min(l.NextDead, uint64(l.Account.letters())))
 	}
 	numbers := slices.Sorted(maps.Keys(x.index.letters))
 	numbers = numbers[max(0, len(numbers)-maxDead):]

@@ -65,7 +65,7 @@ func (s *Store) giveBackSpace(last bool) error {
 	s.renewAt = time.Now().Add(renewPause)
 	h := &s.holds
 	h.mu.Lock()
-	empty := l.Account.Buffered+l.Account.archived()+l.Account.DeadLetter == 0 && len(h.records) == 0
+	empty := l.Account.Buffered+l.Account.archived()+l.Account.letters() == 0 && len(h.records) == 0
 	v, err := s.copyFile(l, empty)
 	if err == nil && !empty {
 		defer h.mu.Unlock() // nobody leases until the new file is there

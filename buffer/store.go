@@ -157,6 +157,7 @@ func newStore(o Options) (*Store, error) {
 // adopt makes the volume the one of the store.
 func (s *Store) adopt(v *volume, l ledger) error {
 	var handedOut, notes map[string][]byte
+	var claims map[ClaimID]claim
 	s.leftover = nil
 	err := v.view(func(tx *bbolt.Tx) (err error) {
 		if handedOut, err = readState(tx); err != nil {
@@ -164,6 +165,13 @@ func (s *Store) adopt(v *volume, l ledger) error {
 		}
 		if notes, err = readNotes(tx); err != nil {
 			return err
+		}
+		bad := 0
+		if claims, bad, err = readClaims(tx); err != nil {
+			return err
+		}
+		if bad > 0 {
+			s.o.Log.Warn().Int("claims", bad).Str("path", s.o.Path).Msg("buffer: what was handed over cannot be read in part, those points may be sent twice")
 		}
 		return units(tx, 0, func(u unit) (bool, error) {
 			if l.settled.has(u.span()) {
@@ -182,6 +190,9 @@ func (s *Store) adopt(v *volume, l ledger) error {
 	s.written, s.pending, s.stale, s.swept = v.names.len(), nil, len(handedOut) > 0, 0
 	s.holds.moved(v, s.volume() == v)
 	s.holds.fresh = l.NextRecord // all that is there is backlog
+	if err := v.view(func(tx *bbolt.Tx) error { return s.holds.recall(tx, &l, claims) }); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	if s.vol == nil {
 		s.handedOut, s.notes = handedOut, notes // of the last run; what other files have is of this one

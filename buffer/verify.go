@@ -32,7 +32,7 @@ func (v *volume) verify(ctx context.Context, progress func(done, of int64)) (Acc
 		if l, err = readLedger(tx); err != nil {
 			return err
 		}
-		return errors.Join(l.Account.Check(), recount(tx, &l), v.checkNames(tx))
+		return errors.Join(l.Account.Check(), recount(tx, &l), v.checkNames(tx), checkClaims(tx))
 	})
 	if err == nil {
 		err = v.readAll(ctx, progress)
@@ -67,6 +67,15 @@ func (v *volume) checkNames(tx *bbolt.Tx) error {
 	return nil
 }
 
+// checkClaims reads all claims.
+func checkClaims(tx *bbolt.Tx) error {
+	_, bad, err := readClaims(tx)
+	if bad > 0 {
+		return fmt.Errorf("%d claims cannot be read: %w", bad, errDamaged)
+	}
+	return err
+}
+
 // totals is what a count of the file finds.
 type totals struct {
 	records, segments, buffered, late, dead, deadBytes, marks, guesses int64
@@ -83,7 +92,7 @@ func recount(tx *bbolt.Tx, l *ledger) error {
 		compare("segments", l.Segments, t.segments),
 		compare("points buffered", l.Account.Buffered, t.buffered),
 		compare("points late", l.Account.archived(), t.late),
-		compare("dead letters", l.Account.DeadLetter, t.dead),
+		compare("dead letters", l.Account.letters(), t.dead),
 		compare("bytes of dead letters", l.DeadBytes, t.deadBytes),
 		compare("records of guessed times", l.Guesses.total(), t.guesses),
 		compare("marks that belong to an open record", t.marks, int64(tx.Bucket(bucketMarks).Stats().KeyN)),
