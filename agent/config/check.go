@@ -99,11 +99,12 @@ func (c *checker) check(doc *document) *Config {
 		Buffer: doc.Buffer, Polling: doc.Polling, Log: doc.Log,
 	}
 	cfg.Dimensions = c.dimensions(doc)
-	cfg.Uplink = c.uplink(doc.Uplink)
+	cfg.Uplink = c.uplink(doc.Uplink, doc.Site)
+	cfg.Relay = c.relay(doc.Relay)
 	cfg.Clock = c.clock(doc.Clock)
 	cfg.Trust = c.trust(doc.Trust)
 	cfg.Credentials = c.credentials(doc.Credentials)
-	cfg.Discovery = c.discovery(doc.Discovery, namesOf(doc.Credentials))
+	cfg.Discovery = c.discovery(doc.Discovery, forSNMP(cfg.Credentials))
 	cfg.Extensions = c.extensions(doc.Extensions)
 	cfg.Probes = c.probes(doc.Probes)
 	cfg.Profiles = c.file(doc.Profiles, "profiles")

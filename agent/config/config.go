@@ -22,6 +22,7 @@ type Config struct {
 	StateDir      string
 	Socket        string
 	Uplink        Uplink
+	Relay         Relay
 	Clock         Clock
 	Buffer        Buffer
 	Trust         Trust
@@ -38,8 +39,9 @@ type Config struct {
 
 // Uplink is where points go, and at what cost.
 type Uplink struct {
-	Endpoint
-	Kind       string // dynatrace or otlp
+	Endpoint          // of dynatrace and otlp
+	MQTT       MQTT   // of mqtt
+	Kind       string // dynatrace, otlp or mqtt
 	Budget     Budget
 	TokenWhere string // file:line:column of the token's source
 }

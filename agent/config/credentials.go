@@ -8,7 +8,8 @@ import (
 	"github.com/edgehold/edgehold/probes"
 )
 
-// credential is one entry of `credentials`: a community, or a user of SNMP v3.
+// credential is one entry of `credentials`: a community, a user of SNMP v3, or a
+// password or token of an endpoint.
 type credential struct {
 	Version             snmpVersion `yaml:"version"`
 	CommunityFile       string      `yaml:"community_file"`
@@ -24,12 +25,20 @@ type credential struct {
 	PrivCredential      string      `yaml:"priv_credential"`
 	PrivEnv             string      `yaml:"priv_env"`
 	Context             string      `yaml:"context"`
+	PasswordFile        string      `yaml:"password_file"`
+	PasswordCredential  string      `yaml:"password_credential"`
+	PasswordEnv         string      `yaml:"password_env"`
+	TokenFile           string      `yaml:"token_file"`
+	TokenCredential     string      `yaml:"token_credential"`
+	TokenEnv            string      `yaml:"token_env"`
 }
 
 var (
 	communityKeys = []string{"community_file", "community_credential", "community_env"}
 	authKeys      = []string{"auth", "auth_file", "auth_credential", "auth_env"}
 	privKeys      = []string{"priv", "priv_file", "priv_credential", "priv_env"}
+	passwordKeys  = []string{"password_file", "password_credential", "password_env"}
+	tokenKeys     = []string{"token_file", "token_credential", "token_env"}
 	authWords     = []string{"SHA256", "SHA512", "SHA384", "SHA224", "SHA", "MD5"}
 	privWords     = []string{"AES", "AES192", "AES256", "AES192C", "AES256C", "DES"}
 )
@@ -69,6 +78,10 @@ func (c *checker) credentials(entries map[string]credential) map[string]probes.C
 		if c.inside[pathOf(at)] {
 			continue
 		}
+		if key := c.anyOf(at, slices.Concat(passwordKeys, tokenKeys)); key != "" {
+			out[name] = c.password(entries[name], key, at)
+			continue
+		}
 		switch version := c.snmpVersion(entries[name], at); version {
 		case 0:
 		case probes.SNMPv3:
@@ -78,6 +91,35 @@ func (c *checker) credentials(entries map[string]credential) map[string]probes.C
 		}
 	}
 	return out
+}
+
+// password reads the password or token of an endpoint.
+func (c *checker) password(e credential, key string, at []string) probes.Credential {
+	s := secretSource{name: "password", file: e.PasswordFile, credential: e.PasswordCredential, env: e.PasswordEnv}
+	others := slices.Concat([]string{"version", "user", "context"}, communityKeys, authKeys, privKeys)
+	if slices.Contains(tokenKeys, key) {
+		s = secretSource{name: "token", file: e.TokenFile, credential: e.TokenCredential, env: e.TokenEnv}
+	} else {
+		others = append(others, tokenKeys...)
+	}
+	if other := c.anyOf(at, others); other != "" {
+		c.fault(Error{
+			Found: key + " and " + other + " are given", Expected: "a password or a token alone, for endpoints of http and Prometheus",
+			Mend: "make two credentials of it",
+		}, under(at, other)...)
+	}
+	return probes.Credential{Name: at[len(at)-1], Password: c.secret(s, key+": /etc/edgehold/"+at[len(at)-1]+"."+s.name, at)}
+}
+
+// forSNMP lists the credentials that are no password of an endpoint.
+func forSNMP(all map[string]probes.Credential) []string {
+	var names []string
+	for _, name := range namesOf(all) {
+		if all[name].Password.IsZero() {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // snmpVersion is the version that is given, or that follows from the keys, 0

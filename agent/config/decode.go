@@ -11,14 +11,9 @@ import (
 	"strings"
 )
 
-// refused is the type of a field whose key is known but not taken; the field's
-// `refuse` tag says why and what to write instead.
-type refused struct{}
-
 var (
-	nodeType    = reflect.TypeFor[*node]()
-	refusedType = reflect.TypeFor[refused]()
-	textType    = reflect.TypeFor[encoding.TextUnmarshaler]()
+	nodeType = reflect.TypeFor[*node]()
+	textType = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
 // maxValues bounds the work that aliases of aliases can ask for.
@@ -155,29 +150,23 @@ func (d *decoder) structure(n *node, path string, out reflect.Value) {
 		}
 		return
 	}
-	said := map[string]bool{}
 	for _, f := range n.fields {
-		i, refusal := lookup(out.Type(), f.key)
-		switch {
-		case i < 0:
-			d.unknown(f, path, known(out.Type()))
-		case refusal == "":
+		if i := lookup(out.Type(), f.key); i >= 0 {
 			d.decode(f.value, join(path, f.key), out.Field(i))
-		case !said[refusal]:
-			said[refusal] = true
-			d.fail(f.at, join(path, f.key), Error{Found: refusal})
+			continue
 		}
+		d.unknown(f, path, known(out.Type()))
 	}
 }
 
 // lookup finds the field of a struct type with the yaml key, -1 for none.
-func lookup(t reflect.Type, key string) (index int, refusal string) {
+func lookup(t reflect.Type, key string) int {
 	for i := range t.NumField() {
-		if f := t.Field(i); keyOf(f) == key && key != "" {
-			return i, f.Tag.Get("refuse")
+		if keyOf(t.Field(i)) == key && key != "" {
+			return i
 		}
 	}
-	return -1, ""
+	return -1
 }
 
 func keyOf(f reflect.StructField) string {
@@ -192,7 +181,7 @@ func keyOf(f reflect.StructField) string {
 func known(t reflect.Type) []string {
 	var keys []string
 	for i := range t.NumField() {
-		if f := t.Field(i); keyOf(f) != "" && f.Type != refusedType {
+		if f := t.Field(i); keyOf(f) != "" {
 			keys = append(keys, keyOf(f))
 		}
 	}

@@ -25,7 +25,7 @@ edgehold.yaml:1:1: sitte: unknown key; did you mean "site"?
 edgehold.yaml:4:5: uplink.dynatrace.urll: unknown key; did you mean "url"?
 edgehold.yaml:5:5: uplink.dynatrace.token-file: unknown key; did you mean "token_file"?
 edgehold.yaml:6:1: bufer: unknown key; did you mean "buffer"?
-edgehold.yaml:7:1: zzz: unknown key, expected one of site, site_dimension, dimensions, state_dir, socket, uplink, clock, buffer, trust, credentials, extensions, probes, profiles, mibs, discovery, privacy_file, polling, log`},
+edgehold.yaml:7:1: zzz: unknown key, expected one of site, site_dimension, dimensions, state_dir, socket, uplink, relay, clock, buffer, trust, credentials, extensions, probes, profiles, mibs, discovery, privacy_file, polling, log`},
 	{"wrong types", site + target + `buffer: {max_size: 1 Gb, commit_interval: 10}
 trust: {allow_unsigned: yes}
 polling: {max_in_flight: "64"}
@@ -121,11 +121,11 @@ probes:
 edgehold.yaml:3:39: uplink.dynatrace.token: a secret must not stand in the configuration; put it into a file, run ` + "`chmod 600 FILE` and write `token_file: FILE`" + `
 edgehold.yaml:5:7: credentials.a.community: a secret must not stand in the configuration; put it into a file, run ` + "`chmod 600 FILE` and write `community_file: FILE`" + `
 edgehold.yaml:6:7: credentials.b.(key): a secret must not stand in the configuration; put it into a file, run ` + "`chmod 600 FILE` and write `community_file: FILE`" + `
-edgehold.yaml:7:7: credentials.c.(key): unknown key, expected one of version, community_file, community_credential, community_env, user, auth, auth_file, auth_credential, auth_env, priv, priv_file, priv_credential, priv_env, context
+edgehold.yaml:7:7: credentials.c.(key): unknown key, expected one of version, community_file, community_credential, community_env, user, auth, auth_file, auth_credential, auth_env, priv, priv_file, priv_credential, priv_env, context, password_file, password_credential, password_env, token_file, token_credential, token_env
 edgehold.yaml:8:7: credentials.d.community: a secret must not stand in the configuration; put it into a file, run ` + "`chmod 600 FILE` and write `community_file: FILE`" + `
 edgehold.yaml:9:7: credentials.e.auth_password: a secret must not stand in the configuration; put it into a file, run ` + "`chmod 600 FILE` and write `auth_file: FILE`" + `
 edgehold.yaml:10:6: credentials.f: found a list, expected a map (key: value)
-edgehold.yaml:11:7: credentials.g.(key): unknown key, expected one of version, community_file, community_credential, community_env, user, auth, auth_file, auth_credential, auth_env, priv, priv_file, priv_credential, priv_env, context
+edgehold.yaml:11:7: credentials.g.(key): unknown key, expected one of version, community_file, community_credential, community_env, user, auth, auth_file, auth_credential, auth_env, priv, priv_file, priv_credential, priv_env, context, password_file, password_credential, password_env, token_file, token_credential, token_env
 edgehold.yaml:11:19: credentials.g.(key): given twice, first in line 11; remove one of them
 edgehold.yaml:13:32: probes[0].community: a secret must not stand in the configuration; put it into a file that only the agent can read, name the file under ` + "`credentials:` at the top, and list that credential here in `credentials: [NAME]`" + `
 edgehold.yaml:14:24: probes[1].password: a secret must not stand in the configuration; put it into a file that only the agent can read (chmod 600 FILE)`},
@@ -150,8 +150,9 @@ edgehold.yaml:9:23: credentials.e.community_file: no such file; write the secret
 edgehold.yaml:10:23: credentials.f.community_file: no such file; write the secret into a file, run ` + "`chmod 600` on it and name it here" + `
 edgehold.yaml:11:16: credentials.g.version: found another version than 1, 2c and 3
 edgehold.yaml:12:23: credentials.h.community_file: found a number, expected a text; put it in quotes`},
-	{"uplinks of later versions", site + "uplink: {mqtt: {url: x}}\n", `
-edgehold.yaml:2:10: uplink.mqtt: not available in this version; write dynatrace: {url: ..., token_file: ...}`},
+	{"mqtt without what it needs", site + "uplink: {mqtt: {url: x}}\n", `
+edgehold.yaml:2:16: uplink.mqtt.brokers: missing; write e.g. brokers: [mqtts://broker.example.com:8883]
+edgehold.yaml:2:17: uplink.mqtt.url: unknown key, expected one of brokers, prefix, ca_file, cert_file, key_file, user, password_file, password_credential, password_env, block_size, codec`},
 	{"no uplink in uplink", site + "uplink: {}\n", `
 edgehold.yaml:2:9: uplink.dynatrace: missing; write e.g. uplink: {dynatrace: {url: https://abc12345.live.dynatrace.com, token_file: /etc/edgehold/token}}`},
 	{"empty uplink", site + "uplink: {dynatrace: {ca_file: ''}}\n", `

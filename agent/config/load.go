@@ -17,6 +17,7 @@ type document struct {
 	StateDir      string                `yaml:"state_dir"`
 	Socket        string                `yaml:"socket"`
 	Uplink        uplink                `yaml:"uplink"`
+	Relay         relay                 `yaml:"relay"`
 	Clock         Clock                 `yaml:"clock"`
 	Buffer        Buffer                `yaml:"buffer"`
 	Trust         Trust                 `yaml:"trust"`
@@ -34,7 +35,7 @@ type document struct {
 type uplink struct {
 	Dynatrace *environment `yaml:"dynatrace"`
 	OTLP      *Endpoint    `yaml:"otlp"`
-	MQTT      refused      `yaml:"mqtt" refuse:"not available in this version; write dynatrace: {url: ..., token_file: ...}"`
+	MQTT      *MQTT        `yaml:"mqtt"`
 	Profile   string       `yaml:"profile"`
 	Budget    Budget       `yaml:"budget"`
 }

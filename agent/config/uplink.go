@@ -18,10 +18,21 @@ const exampleURL = "https://abc12345.live.dynatrace.com"
 var examples = map[string]string{"dynatrace": exampleURL, "otlp": exampleURL + "/api/v2/otlp"}
 
 // uplink checks the one uplink that a configuration must have.
-func (c *checker) uplink(doc uplink) Uplink {
+func (c *checker) uplink(doc uplink, site string) Uplink {
 	out := Uplink{Kind: "dynatrace", Budget: c.budget(doc.Profile, doc.Budget)}
 	if c.given("uplink", "dynatrace") && c.given("uplink", "otlp") {
 		c.fault(Error{Found: "dynatrace and otlp are given", Expected: "one of them"}, "uplink", "otlp")
+	}
+	for _, other := range []string{"dynatrace", "otlp"} {
+		if c.given("uplink", "mqtt") && c.given("uplink", other) {
+			c.fault(Error{Found: other + " and mqtt are given", Expected: "one of them"}, "uplink", "mqtt")
+			return out
+		}
+	}
+	if c.given("uplink", "mqtt") && doc.MQTT != nil {
+		out.Kind, out.MQTT = "mqtt", c.mqttUplink(doc.MQTT, site)
+		out.TokenWhere = c.tokenWhere(out.Kind)
+		return out
 	}
 	e := doc.Dynatrace.endpoint()
 	if c.given("uplink", "otlp") && !c.given("uplink", "dynatrace") {
