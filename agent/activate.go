@@ -94,10 +94,24 @@ func (a activation) snmp(state *entryState, p *plan.Plan) error {
 	}
 	devices, err := a.configuration.Devices(a.deps.Credentials)
 	state.collects("snmp", snmp.Tasks(p, devices, snmp.TaskOptions{Config: a.name}, a.deps))
-	state.PerDay = func() (int, error) {
-		return len(devices) * extension.EstimatePoints(p, extension.AssumedInterfaces, a.slot).PerDay, nil
-	}
+	state.gives(&plan.Plan{Blocks: p.Blocks}, len(devices), a.slot)
 	return err
+}
+
+// gives adds about what devices or endpoints give in a day.
+func (s *entryState) gives(p *plan.Plan, devices int, slot time.Duration) {
+	before := s.PerDay
+	if text := extension.Assumptions(p); s.Assumed == "" {
+		s.Assumed = text
+	} else {
+		s.Assumed += "; " + text
+	}
+	s.PerDay = func() (perDay int, err error) {
+		if before != nil {
+			perDay, err = before()
+		}
+		return perDay + devices*extension.EstimatePoints(p, extension.AssumedInterfaces, slot).PerDay, err
+	}
 }
 
 func (a activation) prometheus(state *entryState, p *plan.Plan) error {
@@ -107,6 +121,7 @@ func (a activation) prometheus(state *entryState, p *plan.Plan) error {
 	endpoints, err := a.configuration.ScrapeEndpoints(a.deps.Credentials)
 	tasks, more := prometheus.Tasks(p, endpoints, prometheus.TaskOptions{Config: a.name}, a.deps)
 	state.collects("prometheus", tasks)
+	state.gives(&plan.Plan{Exposition: p.Exposition}, len(endpoints), a.slot)
 	return errors.Join(err, more)
 }
 
@@ -124,6 +139,7 @@ func (a activation) http(state *entryState, p *plan.Plan) error {
 		return nil
 	}
 	endpoints, err := a.configuration.HTTPEndpoints(a.deps.Credentials)
+	state.gives(&plan.Plan{Documents: p.Documents}, len(endpoints), a.slot)
 	state.collects("http", httpjson.Tasks(p, endpoints, httpjson.TaskOptions{Config: a.name}, a.deps))
 	return err
 }

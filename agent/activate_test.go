@@ -85,7 +85,7 @@ func somePage(t *testing.T) string {
 
 // buildMany makes entries whose tasks can be polled.
 func buildMany(cfg *config.Config) []entryState {
-	w := newWarden(cfg, wardenOptions{at: machineMoment(time.Time{})})
+	w := newWarden(cfg, wardenOptions{at: MachineMoment(time.Time{})})
 	return builder{deps: probes.Deps{Log: zerolog.Nop(), Clock: &handClock{at: time.Unix(1.7e9, 0)}}, warden: w}.Build(cfg)
 }
 

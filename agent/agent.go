@@ -143,6 +143,7 @@ func (a *Agent) prepare() error {
 		Resolver: a.resolver,
 		DNS:      a.meter.Resolver(),
 		Traffic:  a.meter.Line(egress.DevicePoll),
+		Memory:   probes.NewMemory(),
 	}}
 	a.schedule = newSchedule(a.cfg.Polling.MaxInFlight, a.take)
 	a.schedule.log = a.log.With().Str("part", "schedule").Logger()

@@ -33,6 +33,7 @@ type entryState struct {
 	Sources  []string            // the data sources that it collects with
 	Metadata []probes.Metadata   // of its metrics
 	PerDay   func() (int, error) // points that its devices give in a day, about; nil: not known
+	Assumed  string              // what PerDay rests on, for people
 	Kept     bool                // the new files are bad, so the tasks of the last good ones run on
 }
 
@@ -138,6 +139,7 @@ func (b builder) probe(cfg *config.Config, p config.Probe, deps probes.Deps) ent
 			state.Warnings = append(state.Warnings, p.Where+": "+p.Path+"."+w)
 		}
 		state.PerDay = func() (int, error) { return pointsPerDay(o, tasks, cfg) }
+		state.Assumed = extension.Assumptions(&plan.Plan{Blocks: make([]plan.Block, 1)})
 	}
 	return state
 }

@@ -15,7 +15,8 @@ type Entry struct {
 	Name     string
 	Devices  int
 	Tasks    int
-	PerDay   int // points that its devices give in a day, about: 24 interfaces each, sensors not counted
+	PerDay   int    // points that its devices give in a day, about
+	Assumed  string // what PerDay rests on, for people
 	Unsigned bool
 	Warnings []string
 	Err      error
@@ -33,7 +34,7 @@ type Checked struct {
 // Signatures are judged by this machine's clock, which is not believed before
 // built.
 func Check(cfg *config.Config, kinds []probes.Kind, built time.Time) Checked {
-	w := newWarden(cfg, wardenOptions{at: machineMoment(built)})
+	w := newWarden(cfg, wardenOptions{at: MachineMoment(built)})
 	b := builder{kinds: kinds, deps: probes.Deps{Log: zerolog.Nop()}, warden: w}
 	states := b.Build(cfg)
 	out := Checked{Packages: packageStatuses(states, w.at), Warnings: w.complaints(w.at)}
@@ -48,6 +49,7 @@ func Check(cfg *config.Config, kinds []probes.Kind, built time.Time) Checked {
 		}
 		if s.PerDay != nil && s.Err == nil {
 			e.PerDay, e.Err = s.PerDay()
+			e.Assumed = s.Assumed
 		}
 		out.Entries = append(out.Entries, e)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/edgehold/edgehold/buffer"
 	"github.com/edgehold/edgehold/probes"
 	"github.com/edgehold/edgehold/probes/catalog"
+	"github.com/edgehold/edgehold/probes/prometheus"
 	"github.com/edgehold/edgehold/probes/snmp"
 	"github.com/edgehold/edgehold/probes/snmp/snmptest"
 )
@@ -152,7 +153,7 @@ type countedProbe struct{}
 func (countedProbe) Poll(context.Context) (probes.Batch, error) { return probes.Batch{}, nil }
 func (countedProbe) PollStats() probes.PollStats                { return probes.PollStats{} }
 
-// selfBatch is what a gateway tells of itself, of two endpoints that fail and
+// selfBatch is what a gateway tells of itself, of three endpoints that fail and
 // of a package.
 func selfBatch(t *testing.T) probes.Batch {
 	t.Helper()
@@ -170,6 +171,7 @@ func selfBatch(t *testing.T) probes.Batch {
 		return []taskState{
 			{Task: probes.Task{Device: "192.0.2.1", Label: "192.0.2.1:161", Config: "snmp", Interval: time.Minute, Probe: countedProbe{}}, Last: last},
 			{Task: probes.Task{Device: "192.0.2.2", Label: "http://192.0.2.2/", Config: "http", Interval: time.Minute}, Last: last},
+			{Task: probes.Task{Device: "192.0.2.3:9100", Label: "http://192.0.2.3:9100/metrics x", Config: "http", Interval: time.Minute, Probe: &prometheus.Probe{}}, Last: last},
 		}
 	}
 	x := &judged{Name: "custom:x", Version: "1.0.0"}
@@ -350,8 +352,8 @@ func logRecords(t *testing.T) []fields {
 		}
 		all = append(all, recordFields(sent))
 	}
-	if len(all) != 4 {
-		t.Fatalf("%d records, want two of endpoints beside the others", len(all))
+	if len(all) != 5 {
+		t.Fatalf("%d records, want three of endpoints beside the others", len(all))
 	}
 	return all
 }

@@ -19,9 +19,9 @@ const (
 	mibsFolder    = "mibs" // in the state folder
 	packageMIBs   = "snmp" // in a package
 	mibSuffix     = ".mib"
-	mostMIBs      = 64 // compiled folders that are kept
-	mibWarnings   = 5  // of a folder that are told one by one
-	mostMIBsFiles = 2000
+	mostMIBs      = 64   // compiled folders that are kept
+	mibWarnings   = 5    // of a folder that are told one by one
+	mostMIBsFiles = 2000 // that are read of a folder
 )
 
 // MIBShelf reads MIB files: those of packages and of a folder of the site. What
@@ -73,7 +73,7 @@ func (s *MIBShelf) Of(files fs.FS, digest string) (*mib.Set, []string) {
 func (s *MIBShelf) Forget() { s.opened, s.siteSet, s.siteKey = false, nil, "" }
 
 // open reads what all packages share.
-func (s *MIBShelf) open() (warnings []string) {
+func (s *MIBShelf) open() []string {
 	if s.opened || s.site == "" {
 		return nil
 	}
@@ -83,19 +83,21 @@ func (s *MIBShelf) open() (warnings []string) {
 		return []string{fmt.Sprintf("read mibs: %v; give a folder of MIB files that the agent's user may read, or remove the key", err)}
 	}
 	s.siteKey = key
-	s.siteSet, warnings = s.compiled(key, os.DirFS(s.site), nil)
+	set, warnings := s.compiled(key, os.DirFS(s.site), nil)
+	s.siteSet = set.OfSite()
 	return warnings
 }
 
-// folderKey stands for the files of a folder as they are now.
+// folderKey stands for the files of a folder as they are now: as many as are
+// read of one.
 func folderKey(folder string) (string, error) {
 	parts := []string{"site", folder}
 	err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		if len(parts) > mostMIBsFiles {
-			return fmt.Errorf("more than %d files in %s", mostMIBsFiles, folder)
+		if len(parts) > 2+mostMIBsFiles {
+			return fs.SkipAll
 		}
 		info, err := d.Info()
 		if err != nil {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,5 +85,35 @@ func TestMIBShelf(t *testing.T) {
 	}
 	if n := kept(); n > mostMIBs {
 		t.Errorf("%d files are kept", n)
+	}
+}
+
+// The objects of the site are marked, those of a package are not: it is told
+// apart whose words a package's author knew.
+func TestMIBShelfTellsTheSiteApart(t *testing.T) {
+	site := t.TempDir()
+	write(t, filepath.Join(site, "tc.mib"), siteTC)
+	write(t, filepath.Join(site, "row.mib"), strings.NewReplacer("RACK-MIB", "ROW-MIB", "rack", "row", "99999", "99998").Replace(rackMIB))
+	files := fstest.MapFS{"snmp/rack.mib": {Data: []byte(rackMIB)}}
+	state := t.TempDir()
+	for range 2 { // compiled, then from the cache
+		set, warnings := NewMIBShelf(MIBShelfOptions{State: state, Writes: true, Site: site}).Of(files, "digest")
+		own, _, found := set.At("1.3.6.1.4.1.99999.1.0")
+		other, _, also := set.At("1.3.6.1.4.1.99998.1.0")
+		if !found || !also || own.OfSite || !other.OfSite || len(warnings) > 0 {
+			t.Errorf("%+v, %+v, %q", own, other, warnings)
+		}
+	}
+}
+
+// Of a folder with too many files as many are read as may be, and it is said once.
+func TestMIBShelfOfALargeFolder(t *testing.T) {
+	site := t.TempDir()
+	for i := range mostMIBsFiles + 3 {
+		write(t, filepath.Join(site, fmt.Sprintf("%05d.mib", i)), fmt.Sprintf("M%d DEFINITIONS ::= BEGIN a%d OBJECT IDENTIFIER ::= { enterprises %d } END", i, i, i))
+	}
+	set, warnings := NewMIBShelf(MIBShelfOptions{Site: site}).Of(fstest.MapFS{}, "x")
+	if len(warnings) != 1 || !strings.Contains(warnings[0], "too large") || set.Len() != mostMIBsFiles {
+		t.Errorf("%d objects, %q", set.Len(), warnings)
 	}
 }

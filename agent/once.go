@@ -52,7 +52,7 @@ func (o Once) Poll(ctx context.Context) ([]Polled, error) {
 	names.Go(func() { _ = resolver.Run(ctx) }) // ends with ctx, without an error
 	defer names.Wait()
 	defer stop()
-	all, problems := o.tasks(probes.Deps{Clock: clock, Log: o.Log, Resolver: resolver})
+	all, problems := o.tasks(probes.Deps{Clock: clock, Log: o.Log, Resolver: resolver, Memory: probes.NewMemory()})
 	tasks := slices.DeleteFunc(slices.Clone(all), func(t probes.Task) bool { return !o.wants(t) })
 	if len(tasks) == 0 {
 		if len(all) > 0 || len(problems) == 0 {
@@ -73,6 +73,25 @@ func (o Once) Poll(ctx context.Context) ([]Polled, error) {
 	return out, errors.Join(problems...)
 }
 
+// Silent lists the endpoints that answered and gave nothing, in their order.
+func Silent(polled []Polled) []string {
+	type endpoint struct{ config, label string }
+	gave := map[endpoint]bool{}
+	for _, p := range polled {
+		key := endpoint{p.Task.Config, p.Task.Label}
+		gave[key] = gave[key] || len(p.Points) > 0 || p.Err != nil
+	}
+	var out []string
+	for _, p := range polled {
+		key := endpoint{p.Task.Config, p.Task.Label}
+		if given, left := gave[key]; left && !given {
+			out = append(out, p.Task.Label)
+		}
+		delete(gave, key)
+	}
+	return out
+}
+
 // wants tells whether a task is of one of the devices that were asked for.
 func (o Once) wants(t probes.Task) bool {
 	address, _, _ := strings.Cut(t.Label, " ")
@@ -83,6 +102,9 @@ func (o Once) wants(t probes.Task) bool {
 
 // nothing says why there is no task, where no entry has said so.
 func (o Once) nothing(all []probes.Task) error {
+	if len(all) == 0 && o.Named {
+		return errors.New("nothing to poll: the monitoring configuration has no entry that is enabled and has a device or endpoint of which the package collects something; the warnings say which")
+	}
 	if len(all) == 0 {
 		return errors.New("nothing to poll: no entry under `extensions` or `probes` has a device and a metric; `edgehold check` tells more")
 	}
@@ -100,7 +122,7 @@ func (o Once) nothing(all []probes.Task) error {
 }
 
 func (o Once) tasks(deps probes.Deps) (tasks []probes.Task, problems []error) {
-	b := builder{kinds: o.Kinds, deps: deps, warden: newWarden(o.Config, wardenOptions{at: machineMoment(o.Built), named: o.Named, anyway: o.Anyway})}
+	b := builder{kinds: o.Kinds, deps: deps, warden: newWarden(o.Config, wardenOptions{at: MachineMoment(o.Built), named: o.Named, anyway: o.Anyway})}
 	states := b.Build(o.Config)
 	for _, j := range packagesOf(states) {
 		if o.Tell != nil && j.Verdict != nil {

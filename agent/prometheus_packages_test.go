@@ -328,7 +328,7 @@ func exposedTasks(t *testing.T, manifest []byte, url string) func(probes.Clock) 
 		t.Fatal(err)
 	}
 	configuration := fmt.Sprintf(`[{"scope": "ag_group-x", "value": {"enabled": true, "featureSets": ["all"], "prometheusRemote": {"endpoints": [
-		{"url": %q, "authentication": {"scheme": "none"}, "advanced": {"collectHistogramBuckets": true}}]}}}]`, url)
+		{"url": %q, "authentication": {"scheme": "none"}, "advanced": {"collectHistogramBuckets": true, "timeoutSecs": 50}}]}}}]`, url) // a busy machine may take longer than the usual ten
 	all, err := extension.ParseConfiguration([]byte(configuration), "c.json")
 	if err != nil {
 		t.Fatal(err)
@@ -359,9 +359,10 @@ func pollExposed(t *testing.T, tasks []probes.Task) []string {
 	t.Helper()
 	var lines []string
 	for _, task := range tasks {
+		began := time.Now()
 		batch, err := task.Probe.Poll(t.Context())
 		if err != nil {
-			t.Error(err)
+			t.Errorf("%s after %s: %s: %v; %+v", task.Label, time.Since(began), probes.StatusOf(err), err, task.Probe.(*prometheus.Probe).PollStats())
 		}
 		for _, p := range batch.Points {
 			line, err := mint.AppendLine(nil, p)

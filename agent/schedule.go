@@ -56,6 +56,7 @@ type result struct {
 	Sum      totals
 	Received uint64 // by a source that counts
 	Dropped  uint64 // so
+	Refused  uint64 // so
 }
 
 // totals add up over all polls of a task.
@@ -72,6 +73,7 @@ func (t *totals) add(s probes.PollStats) {
 type entry struct {
 	task    probes.Task
 	lane    *deviceLane
+	host    *deviceLane // of a task with a lane of its own; else nil
 	labels  *labeler
 	next    time.Time
 	place   int       // in the queue, -1 once it is removed
@@ -84,18 +86,28 @@ type entry struct {
 	source  *sourceRun // nil: it is polled
 }
 
-// deviceLane makes the tasks of one device take turns. It stays as long as a
-// task or a running poll, of a task that a reload has removed, uses it.
+// hostTurns is how many tasks of one package and device run at a time, of those
+// that have lanes of their own.
+const hostTurns = 4
+
+// laneKey names what takes turns: a device, or a lane of its own. What has such
+// lanes does not wait for another package.
+type laneKey struct{ share, device, lane string }
+
+// deviceLane makes the tasks of one device take turns, or those of a lane. It
+// stays as long as a task or a running poll, of a task that a reload has removed,
+// uses it.
 type deviceLane struct {
-	device string
-	turn   chan struct{}
-	users  int  // guarded by schedule.mu
-	dead   bool // its last two polls had no connection; guarded by schedule.mu
+	key   laneKey
+	turn  chan struct{}
+	users int  // guarded by schedule.mu
+	dead  bool // its last two polls had no connection; guarded by schedule.mu
 }
 
 // schedule starts each task on a grid of its interval. Starts are spread over
 // the interval by a hash of the device; a task that still runs when it is due
-// again is skipped, never queued; tasks of one device take turns; at most
+// again is skipped, never queued; tasks of one device take turns, or a few of
+// them run where they have lanes of their own; at most
 // `slots` polls run at a time, and beside them a few of devices that did not
 // answer twice in a row and those that have gone on for long, so that those never
 // hold up the others. Sources run beside the grid. All waiting is on the
@@ -116,7 +128,7 @@ type schedule struct {
 	ending   map[string]<-chan struct{} // by id, closed once the run of that source has ended
 	usage    map[string]*usage          // by package
 	queue    queue
-	lanes    map[string]*deviceLane
+	lanes    map[laneKey]*deviceLane
 	inFlight int
 	overruns uint64 // places on the grid that were skipped
 	lateness lateness
@@ -131,7 +143,7 @@ func newSchedule(maxInFlight int, emit func(*entry, probes.Batch)) *schedule {
 		origin:  time.Now(),
 		wake:    make(chan struct{}, 1),
 		entries: map[string]*entry{},
-		lanes:   map[string]*deviceLane{},
+		lanes:   map[laneKey]*deviceLane{},
 		ending:  map[string]<-chan struct{}{},
 		usage:   map[string]*usage{},
 	}
@@ -169,14 +181,34 @@ func (s *schedule) addLocked(t probes.Task, now time.Time) {
 		s.addSourceLocked(e)
 		return
 	}
-	lane := s.lanes[t.Device]
-	if lane == nil {
-		lane = &deviceLane{device: t.Device, turn: make(chan struct{}, 1)}
-		s.lanes[t.Device] = lane
+	if t.Lane == "" {
+		e.lane = s.laneLocked(laneKey{device: t.Device}, 1)
+	} else {
+		key := laneKey{shareOf(t), t.Device, t.Lane}
+		e.lane = s.laneLocked(key, 1)
+		key.lane = ""
+		e.host = s.laneLocked(key, hostTurns)
 	}
-	lane.users++
-	e.lane, e.next = lane, firstDue(s.origin, now, t)
+	e.joinLocked()
+	e.next = firstDue(s.origin, now, t)
 	heap.Push(&s.queue, e)
+}
+
+func (s *schedule) laneLocked(key laneKey, turns int) *deviceLane {
+	lane := s.lanes[key]
+	if lane == nil {
+		lane = &deviceLane{key: key, turn: make(chan struct{}, turns)}
+		s.lanes[key] = lane
+	}
+	return lane
+}
+
+// joinLocked notes one more user of the entry's lanes.
+func (e *entry) joinLocked() {
+	e.lane.users++
+	if e.host != nil {
+		e.host.users++
+	}
 }
 
 func (s *schedule) removeLocked(id string) {
@@ -190,13 +222,17 @@ func (s *schedule) removeLocked(id string) {
 		return
 	}
 	heap.Remove(&s.queue, e.place)
-	s.leaveLocked(e.lane)
+	s.leaveLocked(e)
 }
 
-func (s *schedule) leaveLocked(lane *deviceLane) {
-	lane.users--
-	if lane.users == 0 {
-		delete(s.lanes, lane.device)
+func (s *schedule) leaveLocked(e *entry) {
+	for _, lane := range []*deviceLane{e.lane, e.host} {
+		if lane == nil {
+			continue
+		}
+		if lane.users--; lane.users == 0 {
+			delete(s.lanes, lane.key)
+		}
 	}
 }
 
@@ -206,7 +242,7 @@ const maxTick = 500 * time.Millisecond
 
 // firstDue is the first moment on the task's grid that is not before now.
 func firstDue(origin, now time.Time, t probes.Task) time.Time {
-	h := sha256.Sum256([]byte(t.Device)) // simple hashes cluster on addresses of one subnet
+	h := sha256.Sum256([]byte(t.Device + t.Lane)) // simple hashes cluster on addresses of one subnet
 	offset := time.Duration(binary.BigEndian.Uint64(h[:]) % uint64(t.Interval))
 	due := origin.Add(offset.Truncate(min(maxTick, t.Interval/10)))
 	if now.After(due) {
@@ -264,12 +300,12 @@ func (s *schedule) startLocked(ctx context.Context, e *entry, now time.Time) {
 		return
 	}
 	e.running, e.due, e.missed = true, due, 0
-	e.lane.users++
+	e.joinLocked()
 	s.polls.Go(func() {
 		s.poll(ctx, e)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.leaveLocked(e.lane)
+		s.leaveLocked(e)
 	})
 }
 

@@ -21,6 +21,12 @@ func (s *schedule) poll(ctx context.Context, e *entry) {
 		return
 	}
 	defer func() { <-e.lane.turn }()
+	if e.host != nil {
+		if !take(ctx, e.host.turn) {
+			return
+		}
+		defer func() { <-e.host.turn }()
+	}
 	slots, share := s.slotsOf(e)
 	asked := time.Now()
 	if !slots.Take(ctx, share) {

@@ -134,7 +134,7 @@ func (t *taskState) watch() {
 	}
 	state := w.Watch()
 	t.Last.Status, t.Last.Message = cmp.Or(state.Status, probes.StatusOK), state.Message
-	t.Last.Received, t.Last.Dropped = state.Received, state.Dropped
+	t.Last.Received, t.Last.Dropped, t.Last.Refused = state.Received, state.Dropped, state.Refused
 	if t.Last.Status == probes.StatusOK && state.Received == 0 && t.Last.Polls == 0 {
 		t.Last.Status, t.Last.Message = probes.StatusPending, "it listens, and nothing has arrived yet"
 	}

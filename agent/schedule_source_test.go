@@ -169,12 +169,12 @@ func TestASourceTellsHowItFares(t *testing.T) {
 			want  probes.Status
 		}{
 			{probes.SourceState{}, probes.StatusPending},
-			{probes.SourceState{Status: probes.StatusOK, Received: 7, Dropped: 2}, probes.StatusOK},
+			{probes.SourceState{Status: probes.StatusOK, Received: 7, Dropped: 2, Refused: 3}, probes.StatusOK},
 			{probes.SourceState{Status: probes.StatusWarning, Message: "storm", Received: 9}, probes.StatusWarning},
 		} {
 			synctest.Wait()
 			*f.state = tt.state
-			if got := resultOf(t, s, "a"); got.Status != tt.want || got.Received != tt.state.Received || got.Dropped != tt.state.Dropped {
+			if got := resultOf(t, s, "a"); got.Status != tt.want || got.Received != tt.state.Received || got.Dropped != tt.state.Dropped || got.Refused != tt.state.Refused {
 				t.Errorf("%+v gave %+v", tt.state, got)
 			}
 		}

@@ -49,17 +49,20 @@ func (s *schedule) usageLocked(share string) *usage {
 	return u
 }
 
-// divideLocked gives each package its part of the slots, by how many devices it
-// has, and forgets packages that are long gone.
+// divideLocked gives each package its part of the slots, by how many devices, or
+// lanes of devices, it has, and forgets packages that are long gone.
 func (s *schedule) divideLocked(now time.Time) {
 	devices := map[string]int{}
-	seen := map[[2]string]bool{}
+	seen := map[laneKey]int{} // lanes, and how many a device has
 	for _, e := range s.entries {
-		share := shareOf(e.task)
-		if key := [2]string{share, e.task.Device}; e.source == nil && !seen[key] {
-			seen[key] = true
-			devices[share]++
+		lane := laneKey{shareOf(e.task), e.task.Device, e.task.Lane}
+		host := laneKey{share: lane.share, device: lane.device, lane: "\x00"}
+		if e.source != nil || seen[lane] > 0 || seen[host] == hostTurns {
+			continue
 		}
+		seen[lane]++
+		seen[host]++
+		devices[lane.share]++
 	}
 	for _, p := range []*pool{s.slots, s.dead, s.patient} {
 		p.Divide(devices)

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"github.com/edgehold/edgehold/probes"
+	"github.com/edgehold/edgehold/probes/httpjson"
+	"github.com/edgehold/edgehold/probes/prometheus"
 )
 
 // deviceTeller makes the points about tasks. It keeps their series and what was
@@ -19,6 +21,7 @@ type toldDevice struct {
 	round  uint64
 	polls  uint64
 	sum    totals
+	keys   *deviceKeys
 	dims   *probes.Dimensions
 	series [deviceSeries]*probes.Series
 }
@@ -36,7 +39,10 @@ const (
 	deviceSeries
 )
 
-var deviceSeriesKeys = [deviceSeries]string{
+// deviceKeys are the keys of those series.
+type deviceKeys [deviceSeries]string
+
+var snmpKeys = deviceKeys{
 	seriesPollDuration: "edgehold.poll.duration",
 	seriesUp:           "edgehold.snmp.up",
 	seriesDuration:     "edgehold.snmp.duration",
@@ -45,6 +51,27 @@ var deviceSeriesKeys = [deviceSeries]string{
 	seriesRetries:      "edgehold.snmp.retries",
 	seriesTimeouts:     "edgehold.snmp.timeouts",
 	seriesStrays:       "edgehold.snmp.strays",
+}
+
+// httpKeys are those of what is asked by HTTP, Prometheus endpoints included. No
+// stray answer can come there.
+var httpKeys = deviceKeys{
+	seriesPollDuration: "edgehold.poll.duration",
+	seriesUp:           "edgehold.http.up",
+	seriesDuration:     "edgehold.http.duration",
+	seriesRows:         "edgehold.http.rows",
+	seriesRequests:     "edgehold.http.requests",
+	seriesRetries:      "edgehold.http.retries",
+	seriesTimeouts:     "edgehold.http.timeouts",
+}
+
+// keysOf are the keys that fit a probe.
+func keysOf(p probes.Probe) *deviceKeys {
+	switch p.(type) {
+	case *prometheus.Probe, *httpjson.Probe:
+		return &httpKeys
+	}
+	return &snmpKeys
 }
 
 // begin starts a round with the constants of every series.
@@ -68,7 +95,7 @@ func (d *deviceTeller) tell(out *selfPoints, t taskState) {
 	}
 	known := d.of(deviceKey{t.Task.Label, t.Task.Device, t.Task.Config, t.Task.Interval.String()})
 	fresh := t.Last.Polls != known.polls // of a long interval there may be nothing new
-	known.polls = t.Last.Polls
+	known.polls, known.keys = t.Last.Polls, keysOf(t.Task.Probe)
 	if _, counts := t.Task.Probe.(probes.Measured); counts {
 		known.measured(out, t, fresh)
 		return
@@ -99,7 +126,7 @@ func (k *toldDevice) measured(out *selfPoints, t taskState, fresh bool) {
 		{seriesTimeouts, k.sum.Timeouts, sum.Timeouts},
 		{seriesStrays, k.sum.Strays, sum.Strays},
 	} {
-		if n := c.now - min(c.now, c.was); n > 0 || c.series == seriesRequests {
+		if n := c.now - min(c.now, c.was); k.keys[c.series] != "" && (n > 0 || c.series == seriesRequests) {
 			out.add(k.of(c.series), probes.Uint(n))
 		}
 	}
@@ -152,7 +179,7 @@ func (k *toldDevice) of(i int) *probes.Series {
 		if i >= seriesRequests {
 			typ = probes.Count
 		}
-		k.series[i] = probes.NewSeriesOf(deviceSeriesKeys[i], typ, k.dims)
+		k.series[i] = probes.NewSeriesOf(k.keys[i], typ, k.dims)
 	}
 	return k.series[i]
 }

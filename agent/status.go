@@ -42,10 +42,8 @@ func (a *Agent) Status() control.Status {
 	}
 	s.Buffer.Path = filepath.Join(a.atStart.StateDir, StoreFile)
 	s.Buffer.MaxBytes = int64(a.atStart.Buffer.MaxSize)
-	for _, t := range tasks {
-		s.Devices = append(s.Devices, deviceStatus(t))
-	}
 	endpoints := endpointsOf(tasks)
+	s.Devices = append(s.Devices, deviceStatuses(tasks, endpoints)...)
 	for _, e := range entries {
 		s.Configurations = append(s.Configurations, configurationStatus(e, endpoints[e.Name]))
 		if e.Unsigned != "" && len(e.Tasks) > 0 && !slices.Contains(s.UnsignedPackages, e.Unsigned) {

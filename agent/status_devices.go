@@ -17,6 +17,48 @@ func pollingStatus(p pace) control.Polling {
 	}
 }
 
+// textSince is of a task whose last poll came through to nobody, on an endpoint
+// that has answered another task since.
+const textSince = "the last poll of this part failed, and the device has answered since: "
+
+// deviceStatuses is the list of tasks. It says of each endpoint what its
+// configuration says of it: one that answers and gives nothing is not ok.
+func deviceStatuses(tasks []taskState, endpoints map[string][]endpoint) []control.Device {
+	type key struct{ config, label, device string }
+	known := map[key]endpoint{}
+	for _, list := range endpoints {
+		for _, e := range list {
+			known[key{e.Config, e.Label, e.Device}] = e
+		}
+	}
+	var out []control.Device
+	for _, t := range tasks {
+		k := key{t.Task.Config, t.Task.Label, t.Task.Device}
+		if t.Task.Source != nil {
+			k.device = ""
+		}
+		out = append(out, agreed(deviceStatus(t), known[k]))
+	}
+	return out
+}
+
+// agreed brings the status of a task and that of its endpoint together. A task
+// may be better than its endpoint, as one of two is, but not worse, and it is not
+// ok where nothing is collected.
+func agreed(d control.Device, e endpoint) control.Device {
+	own := probes.Status(d.Status)
+	switch {
+	case own == probes.StatusOK && (e.Message == textEmpty || e.Message == textFirst):
+		d.Status, d.Message = string(e.Status), e.Message
+	case severity(own) > severity(e.Status):
+		d.Status, d.Message = string(probes.StatusPending), textSince+d.Message
+	default:
+		return d
+	}
+	d.State = stateWord(result{Status: probes.Status(d.Status)})
+	return d
+}
+
 func deviceStatus(t taskState) control.Device {
 	stats := t.Last.Stats
 	d := control.Device{
@@ -50,7 +92,7 @@ func deviceStatus(t taskState) control.Device {
 		Tables:     make([]control.Table, len(stats.Tables)),
 	}
 	if t.Task.Source != nil {
-		d.IntervalS, d.Source = 0, &control.Source{Received: t.Last.Received, Dropped: t.Last.Dropped}
+		d.IntervalS, d.Source = 0, &control.Source{Received: t.Last.Received, Dropped: t.Last.Dropped, Refused: t.Last.Refused}
 	}
 	for i, x := range stats.Tables {
 		d.Tables[i] = control.Table{OID: x.OID, Rows: x.Rows, Requests: x.Requests, DurationMS: milliseconds(x.Took)}

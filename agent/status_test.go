@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -173,6 +175,49 @@ func TestGarbageIsBounded(t *testing.T) {
 	} {
 		if got := gcPercent(c.percent, c.share, c.live); got != c.want {
 			t.Errorf("%d %%, a share of %v, %d bytes in use: %d %%, want %d", c.percent, c.share, c.live, got, c.want)
+		}
+	}
+}
+
+// TestDevicesAgreeWithTheirConfiguration holds the list of devices against the
+// status of their configuration.
+func TestDevicesAgreeWithTheirConfiguration(t *testing.T) {
+	at := time.Unix(1e9, 0)
+	ok := result{Polls: 1, Status: probes.StatusOK, At: at, LastOK: at}
+	empty := result{Polls: 9, Status: probes.StatusOK, At: at, LastOK: at.Add(-time.Hour), Empty: emptyPolls}
+	first := result{Polls: 1, Status: probes.StatusOK, At: at, Empty: 1}
+	gone := result{Polls: 5, Status: probes.StatusDeviceConnectionError, Message: "no answer", At: at, Fails: 3}
+	back := result{Polls: 5, Status: probes.StatusOK, At: at.Add(time.Minute), LastOK: at.Add(time.Minute)}
+	half := result{Polls: 5, Status: probes.StatusWarning, Message: "half read", At: at, LastOK: at}
+	for _, tt := range []struct {
+		name  string
+		tasks []result
+		want  []string // state, status and message of each line
+	}{
+		{"well", []result{ok, ok}, []string{"ok OK ", "ok OK "}},
+		{"answers with nothing", []result{empty}, []string{"partial WARNING " + textEmpty}},
+		{"answers with nothing yet", []result{first}, []string{"pending PENDING " + textFirst}},
+		{"one of two gives nothing", []result{empty, ok}, []string{"ok OK ", "ok OK "}},
+		{"has come back", []result{gone, back}, []string{"pending PENDING " + textSince + "no answer", "ok OK "}},
+		{"is gone", []result{back, {Polls: 9, Status: probes.StatusDeviceConnectionError, Message: "no answer", At: at.Add(time.Hour), Fails: 2}}, []string{"ok OK ", "backing off DEVICE_CONNECTION_ERROR no answer"}},
+		{"half of it", []result{ok, half}, []string{"ok OK ", "partial WARNING half read"}},
+	} {
+		var tasks []taskState
+		for i, r := range tt.tasks {
+			tasks = append(tasks, taskOf("sw1", fmt.Sprint(i), r))
+		}
+		endpoints := endpointsOf(tasks)
+		var got []string
+		for _, d := range deviceStatuses(tasks, endpoints) {
+			got = append(got, d.State+" "+d.Status+" "+d.Message)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+		c := configurationStatus(entryState{Name: "c", Tasks: make([]probes.Task, len(tasks))}, endpoints["c"])
+		unwell := slices.ContainsFunc(got, func(line string) bool { return !strings.HasPrefix(line, "ok ") && !strings.HasPrefix(line, "pending ") })
+		if unwell != (c.Warning+c.Error > 0) {
+			t.Errorf("%s: the configuration is %s, the devices are %q", tt.name, c.Status, got)
 		}
 	}
 }

@@ -58,12 +58,8 @@ type wardenOptions struct {
 
 func newWarden(cfg *config.Config, o wardenOptions) *warden {
 	w := &warden{cfg: cfg, at: o.at, admits: o.state != "", named: o.named, anyway: o.anyway, known: map[string]judged{}}
-	options := sign.TrustOptions{
-		Roots: cfg.Trust.Roots, VendorRoots: cfg.Trust.VendorRoots, TimestampRoots: cfg.Trust.TimestampRoots,
-		Categories: categories(cfg.Trust), RequireCategory: cfg.Trust.RequireCategory,
-	}
 	folder := cmp.Or(o.state, cfg.StateDir)
-	options.State = filepath.Join(folder, trustFolder)
+	options := TrustOptions(cfg, folder)
 	if _, err := os.Stat(options.State); err != nil && !w.admits {
 		options.State = "" // a look makes no folders
 	}
@@ -99,6 +95,16 @@ func (w *warden) key() string {
 	}
 	t := w.cfg.Trust
 	return w.trust.Fingerprint() + fmt.Sprint(w.at.Trusted, t.AllowUnsigned, t.RequireCategory, categories(t))
+}
+
+// TrustOptions are what packages are held against. State is the folder of the
+// agent's state, where deny lists are remembered.
+func TrustOptions(cfg *config.Config, state string) sign.TrustOptions {
+	return sign.TrustOptions{
+		State: filepath.Join(state, trustFolder),
+		Roots: cfg.Trust.Roots, VendorRoots: cfg.Trust.VendorRoots, TimestampRoots: cfg.Trust.TimestampRoots,
+		Categories: categories(cfg.Trust), RequireCategory: cfg.Trust.RequireCategory,
+	}
 }
 
 func categories(t config.Trust) []sign.Category {
@@ -408,9 +414,9 @@ type beyond struct {
 
 func (b beyond) Unwrap() error { return b.Refusal }
 
-// machineMoment is now as the machine's own clock has it, for looks that are no
+// MachineMoment is now as the machine's own clock has it, for looks that are no
 // part of the agent. A clock before the time of the build is plainly wrong.
-func machineMoment(built time.Time) sign.Moment {
+func MachineMoment(built time.Time) sign.Moment {
 	now := time.Now()
 	return sign.Moment{Time: later(now, built), Trusted: !now.Before(built)}
 }

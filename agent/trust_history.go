@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/edgehold/edgehold/agent/config"
 	"github.com/edgehold/edgehold/agent/record"
@@ -22,6 +21,10 @@ const (
 	noteUntrusted     = "untrusted"
 	noteTrusted       = "trusted"
 )
+
+// guessedTime ends the words of a record that was made while the time was not
+// known.
+const guessedTime = " (its time is a guess)"
 
 // ledger is what the history said last. It is guarded by Agent.reloading.
 type ledger struct {
@@ -109,12 +112,13 @@ func (a *Agent) readLedger() {
 			a.historyFailed(fmt.Errorf("read the history: %w", err))
 			return
 		}
-		pkg, _, _ := strings.Cut(r.Detail, ": ")
+		detail := strings.TrimSuffix(r.Detail, guessedTime)
+		pkg, _, _ := strings.Cut(detail, ": ")
 		switch r.Kind {
 		case noteConfiguration:
 			a.ledger.hash = r.Digest
 		case noteUnsigned:
-			a.ledger.unsigned = r.Detail == onOff(true)
+			a.ledger.unsigned = detail == onOff(true)
 		case noteTrusted, noteUntrusted, noteRevoked:
 			a.ledger.refused[pkg] = r.Kind != noteTrusted
 		}
@@ -127,7 +131,10 @@ func (a *Agent) note(r store.Record) {
 	if s == nil {
 		return // the warden says why
 	}
-	r.Time = a.stampTime()
+	var known bool
+	if r.Time, known = a.time.Best(); !known {
+		r.Detail += guessedTime
+	}
 	err := s.Append(r)
 	for _, w := range s.Warnings() {
 		a.log.Warn().Str("part", "history").Msg(w)
@@ -137,12 +144,6 @@ func (a *Agent) note(r store.Record) {
 		return
 	}
 	a.history.Store(nil)
-}
-
-// stampTime is the best guess of the time.
-func (a *Agent) stampTime() time.Time {
-	t, _ := a.time.Best()
-	return t
 }
 
 func (a *Agent) historyFailed(err error) {

@@ -480,7 +480,7 @@ func TestNamedPackagesRunAloud(t *testing.T) {
 		words string
 	}{{good, ""}, {"testdata/rack", "UNVERIFIED"}, {s.bundle(s.signer(s.authority("other", 100), "network", 90), nil), "UNVERIFIED"}} {
 		cfg := s.config(tt.pkg)
-		w := newWarden(cfg, wardenOptions{at: machineMoment(time.Time{}), named: true})
+		w := newWarden(cfg, wardenOptions{at: MachineMoment(time.Time{}), named: true})
 		got := builder{warden: w}.Build(cfg)[0]
 		if got.Err != nil || len(got.Tasks) == 0 || !strings.Contains(strings.Join(got.Warnings, "\n"), tt.words) || tt.words == "" && got.Judged.Verdict == nil {
 			t.Errorf("%s: %v, warnings %q", tt.pkg, got.Err, got.Warnings)
@@ -503,11 +503,11 @@ func TestNamedPackagesThatAreRefused(t *testing.T) {
 	}{{revoked, sign.RuleRevoked}, {tampered, "tampered"}, {s.folder("custom:rack", "1.2.4"), sign.RuleDenied}} {
 		s.pin("")
 		cfg := s.config(tt.pkg)
-		got := builder{warden: newWarden(cfg, wardenOptions{at: machineMoment(time.Time{}), named: true})}.Build(cfg)[0]
+		got := builder{warden: newWarden(cfg, wardenOptions{at: MachineMoment(time.Time{}), named: true})}.Build(cfg)[0]
 		if r := got.refusal(); r == nil || r.Rule != tt.rule || len(got.Tasks) > 0 {
 			t.Errorf("want %s: %v", tt.rule, got.Err)
 		}
-		got = builder{warden: newWarden(cfg, wardenOptions{at: machineMoment(time.Time{}), named: true, anyway: true})}.Build(cfg)[0]
+		got = builder{warden: newWarden(cfg, wardenOptions{at: MachineMoment(time.Time{}), named: true, anyway: true})}.Build(cfg)[0]
 		if got.Err != nil || len(got.Tasks) == 0 || tt.rule != sign.RuleDenied && !strings.Contains(strings.Join(got.Warnings, "\n"), "UNVERIFIED") {
 			t.Errorf("%s all the same: %v, warnings %q", tt.rule, got.Err, got.Warnings)
 		}

@@ -26,6 +26,9 @@ missing_for_test() {
 	has promtool || echo prometheus
 	has prometheus-node-exporter || echo prometheus-node-exporter
 	has snmptrap || echo snmp
+	has mosquitto || echo mosquitto
+	has mosquitto_pub || echo mosquitto-clients
+	has rabbitmq-server || echo rabbitmq-server
 	[[ -d /usr/share/snmp/mibs ]] || echo libsnmp-base
 	[[ -d /usr/lib/python3/dist-packages/pysnmp_mibs ]] || echo python3-pysnmp4-mibs
 	has_race || printf 'gcc\nlibc6-dev\n'
@@ -84,7 +87,7 @@ provide() {
 	without_services install "$@" || refuse "$@"
 	# A service that this script brought must not start with the machine either.
 	local service
-	for service in snmpd prometheus; do
+	for service in snmpd prometheus mosquitto rabbitmq-server; do
 		if [[ " $* " == *" $service "* ]]; then
 			as_root update-rc.d "$service" disable 2>/dev/null || true
 		fi

@@ -75,7 +75,8 @@ type SourceState struct {
 	Status   Status
 	Message  string // of a status that is not OK
 	Received uint64 // messages taken in since the start
-	Dropped  uint64 // of those, the ones beyond a limit
+	Dropped  uint64 // beside them: messages that were more than it could take
+	Refused  uint64 // beside them: messages that were not for it, or not in order
 	Last     Stamp  // when the last one arrived; zero: none did
 }
 
@@ -89,7 +90,8 @@ type Watched interface {
 // until the task is removed; it has a Probe or a Source.
 type Task struct {
 	ID       string        // unique and stable over reloads; its hash spreads the starts
-	Device   string        // at most one task of a device runs at a time
+	Device   string        // at most one task of a device runs at a time, unless they have lanes
+	Lane     string        // tasks of one lane take turns, a few lanes of a device and package run at a time; "": the device's
 	Label    string        // for people, e.g. "192.0.2.10 snmp-generic-device"
 	Config   string        // the configuration entry it belongs to, for the summary status
 	Package  string        // whose tasks share polling slots with it; "": those of Config
@@ -112,6 +114,7 @@ type Deps struct {
 	Resolver    Resolver
 	DNS         *net.Resolver // for names that are configured; nil: the system's
 	Traffic     Traffic       // nil: nobody counts
+	Memory      Memory        // what answers may hold in the whole process
 	Credentials map[string]Credential
 	Profiles    string // folder of the site's own profiles, "" for none
 	// Constants go on every series, before a dimension of the same key. The
@@ -139,10 +142,11 @@ type Checker interface {
 
 // Credential is what a device is asked for before it answers: a community with
 // SNMP v1 and v2c, a user with v3, whose security level follows from what is
-// given.
+// given, or a password or token of an endpoint, which is not for SNMP.
 type Credential struct {
 	Name      string
-	Version   SNMPVersion
+	Password  Secret      // of an endpoint; nothing else is given then
+	Version   SNMPVersion // 0: not of SNMP
 	Community Secret
 
 	User     string // v3

@@ -214,7 +214,8 @@ type Uplink struct {
 }
 
 // Account says where every accepted point is: Accepted is the sum of all the
-// others but LateArchived, LateLogged and LateDropped, which are the parts of Late.
+// others but LateArchived, LateLogged, LateDropped and LateElsewhere, which are the
+// parts of Late, and DeadElsewhere, which is one of DeadLetter.
 type Account struct {
 	Accepted     int64 `json:"accepted"`
 	Buffered     int64 `json:"buffered"`
@@ -227,6 +228,9 @@ type Account struct {
 	Evicted      int64 `json:"evicted"`
 	Damaged      int64 `json:"damaged"`
 	Purged       int64 `json:"purged"`
+	// At the relay that took them over: parts of Late and of DeadLetter.
+	LateElsewhere int64 `json:"late_elsewhere,omitempty"`
+	DeadElsewhere int64 `json:"dead_letter_elsewhere,omitempty"`
 }
 
 // Memory is what the agent has of the machine's memory, in bytes.

@@ -63,7 +63,8 @@ type Device struct {
 // arrives. Its polls are the batches that it gave.
 type Source struct {
 	Received uint64 `json:"received"`
-	Dropped  uint64 `json:"dropped"` // of those, beyond a limit
+	Dropped  uint64 `json:"dropped"` // more than could be taken
+	Refused  uint64 `json:"refused"` // not for it, or not in order
 }
 
 // Table is what one table of the last poll cost.

@@ -16,10 +16,11 @@ import (
 // CompileOptions are the choices of the agent's own configuration.
 type CompileOptions struct {
 	Interval time.Duration // in place of all intervals of the package; 0: theirs
-	// MIBs are the objects of the package's MIB files and of the site's, nil for
-	// none: they answer for names in place of OIDs, and tell enumerations and
-	// display hints of dimensions. The built-in ones answer for names that are in
-	// none of them; what an OID shows never changes with those.
+	// MIBs are the objects of the package's MIB files and of the site's (marked
+	// with OfSite), nil for none: they answer for names in place of OIDs, and tell
+	// enumerations and display hints of dimensions. The built-in ones answer for
+	// names that are in none of them. What the number of a standard object shows
+	// changes with the package's files only.
 	MIBs *mib.Set
 	// Identity is "site" where device.address is to be Site/ADDRESS in all lines,
 	// "" where it stays as it is.
@@ -64,7 +65,8 @@ func nothing(m *Manifest) string {
 	if len(m.FeatureSets) == 0 {
 		return "nothing is collected: the package has no metric that this version can read"
 	}
-	return "nothing is collected with these feature sets, choose some of: all, " + strings.Join(m.FeatureSets, ", ")
+	names := slices.DeleteFunc(slices.Clone(m.FeatureSets), func(name string) bool { return name == "all" })
+	return "nothing is collected with these feature sets, choose some of: " + strings.Join(append([]string{"all"}, names...), ", ")
 }
 
 type compiler struct {
@@ -77,7 +79,7 @@ type compiler struct {
 	chosen        map[string]bool
 	all           bool
 	said          map[Warning]bool // of the package
-	builtIn       *mib.Set         // once there is a name
+	standards     standards
 	described     map[described]bool
 }
 

@@ -3,6 +3,7 @@ package extension
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -114,18 +115,47 @@ func TestMayMerge(t *testing.T) {
 	for _, tt := range []struct {
 		m              *Manifest
 		host, identity string
-		want           bool
+		want           string
 	}{
-		{m, "10.1.2.3", "", true},
-		{m, "fd00::1", "", true},
-		{m, "10.1.2.3", IdentitySite, false},
-		{m, "198.51.100.1", "", false},
-		{m, "sw1.example.com", "", false},
-		{plain, "10.1.2.3", "", false},
+		{m, "10.1.2.3", "", "private address (10.1.2.3 is one)"},
+		{m, "fd00::1", "", "private address (fd00::1 is one)"},
+		{m, "fe80::1%eth0", "", "private address (fe80::1%eth0 is one)"},
+		{m, "::ffff:192.168.0.1", "", "private address (::ffff:192.168.0.1 is one)"},
+		{m, "100.64.0.9", "", "private address (100.64.0.9 is one)"},
+		{m, "10.1.2.3", IdentitySite, ""},
+		{m, "198.51.100.1", "", ""},
+		{m, "2001:db8::1", "", ""},
+		{m, "sw1.example.com", "", ""},
+		{m, "SW1", "", "name (SW1 is one that is not unique)"},
+		{m, "sw1.LAN.", "", "name (sw1.LAN. is one that is not unique)"},
+		{m, "sw1.plan", "", ""},
+		{plain, "10.1.2.3", "", ""},
 	} {
-		text := tt.m.MayMerge(Configuration{devices: []device{{host: tt.host}}}, tt.identity)
-		if (text != "") != tt.want || tt.want && !strings.Contains(text, "x:device and x:port by device.address alone") {
-			t.Errorf("%s %s: %q", tt.host, tt.identity, text)
+		text := tt.m.MayMerge(Configuration{devices: []device{{host: "198.51.100.7"}, {host: tt.host}}}, tt.identity)
+		want := ""
+		if tt.want != "" {
+			want = "the environment names x:device and x:port by device.address alone, so a device of another site with the same " + tt.want + " becomes the same entity; write identity: site in this entry"
+		}
+		if text != want {
+			t.Errorf("%s %s: %q, want %q", tt.host, tt.identity, text, want)
+		}
+	}
+}
+
+// The sender of a trap is a device too.
+func TestMayMergeOfTraps(t *testing.T) {
+	const traps = `snmptraps: [{group: g, dimensions: [{key: sender, value: 'const:sender'}], metrics: [{key: traps, value: calculated, type: count}]}]
+topology: {types: [{name: "t:device", rules: [{idPattern: "t_{sender}"}]}, {name: "t:other", rules: [{idPattern: "t_{trap_oid}"}]}]}
+`
+	m, _ := open(t, packageOf(traps), "p")
+	for network, shared := range map[string]bool{"0.0.0.0/0": true, "192.168.4.0/24": true, "198.51.100.0/24": false, "10.0.0.1/32": true, "2001:db8::/32": false} {
+		c := Configuration{traps: &trapsPart{entries: []trapEntry{{from: netip.MustParsePrefix(network)}}}}
+		text := m.MayMerge(c, "")
+		if want := "t:device by device.address alone, so a device of another site with the same private address (senders of traps in " + network + " have one)"; strings.Contains(text, want) != shared || !shared && text != "" {
+			t.Errorf("%s: %q", network, text)
+		}
+		if text := m.MayMerge(c, IdentitySite); text != "" {
+			t.Errorf("%s with the site: %q", network, text)
 		}
 	}
 }

@@ -10,10 +10,10 @@ import (
 // AssumedInterfaces is how many interfaces a device has where nobody knows.
 const AssumedInterfaces = 24
 
-// Estimate is how many points one device gives in a day. Points are what is
+// Estimate is how many points one device or endpoint gives in a day. Points are what is
 // billed.
 type Estimate struct {
-	PerDay int // of scalars and interfaces
+	PerDay int // of scalars and interfaces, of the series of Prometheus and of the items of documents
 	Blocks []BlockEstimate
 }
 
@@ -35,7 +35,7 @@ func EstimatePoints(p *plan.Plan, interfaces int, slot time.Duration) Estimate {
 	var e Estimate
 	for i := range p.Blocks {
 		b := &p.Blocks[i]
-		made := BlockEstimate{Path: b.Path, Rows: 1, PerDay: len(b.Metrics) * int(24*time.Hour/max(b.Interval, slot))}
+		made := BlockEstimate{Path: b.Path, Rows: 1, PerDay: len(b.Metrics) * pollsADay(b.Interval, slot)}
 		switch {
 		case !b.Table:
 			e.PerDay += made.PerDay
@@ -47,6 +47,12 @@ func EstimatePoints(p *plan.Plan, interfaces int, slot time.Duration) Estimate {
 			made.Rows = 0
 		}
 		e.Blocks = append(e.Blocks, made)
+	}
+	if p.Exposition != nil {
+		e.exposed(p.Exposition, slot)
+	}
+	if p.Documents != nil {
+		e.documents(p.Documents, slot)
 	}
 	return e
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -123,6 +124,17 @@ func TestNamesOfObjects(t *testing.T) {
 	if len(warnings) > 0 {
 		t.Fatal(warnings)
 	}
+	standard := mibsOf(t, `IF-MIB DEFINITIONS ::= BEGIN
+ifTable OBJECT-TYPE SYNTAX SEQUENCE OF IfEntry ACCESS not-accessible STATUS mandatory ::= { mib-2 2 2 }
+ifEntry OBJECT-TYPE SYNTAX IfEntry ACCESS not-accessible STATUS mandatory INDEX { ifIndex } ::= { ifTable 1 }
+ifAdminStatus OBJECT-TYPE SYNTAX INTEGER { an(1), aus(2) } ACCESS read-write STATUS mandatory ::= { ifEntry 7 }
+siteUpTime OBJECT IDENTIFIER ::= { sysUpTime 0 }
+siteTable OBJECT-TYPE SYNTAX SEQUENCE OF SiteEntry ACCESS not-accessible STATUS mandatory ::= { enterprises 32473 6 }
+siteEntry OBJECT-TYPE SYNTAX SiteEntry ACCESS not-accessible STATUS mandatory INDEX { siteIndex } ::= { siteTable 1 }
+siteState OBJECT-TYPE SYNTAX INTEGER { kalt(1), warm(2) } ACCESS read-only STATUS mandatory ::= { siteEntry 2 }
+END
+`)
+	site := standard.OfSite()
 	body := func(table bool, dimension, metric string) string {
 		return fmt.Sprintf("snmp: [{group: g, subgroups: [{subgroup: s, table: %t, dimensions: [{key: d, value: '%s'}], metrics: [{key: m, value: '%s'}, {key: one, value: 'const:1'}]}]}]\n",
 			table, dimension, metric)
@@ -140,6 +152,13 @@ func TestNamesOfObjects(t *testing.T) {
 		{"the number stays a number", body(true, "oid:1.3.6.1.2.1.2.2.1.7", "const:1"), "column 1.3.6.1.2.1.2.2.1.7", "", nil},
 		{"enumeration of the package", body(true, "oid:1.3.6.1.4.1.32473.5.1.3", "const:1"), "column 1.3.6.1.4.1.32473.5.1.3 [1-ok 2-failed]", "", own},
 		{"pinned by the MIB", body(true, "const:x", "oid:1.3.6.1.4.1.32473.5.1.4.9"), "scalar 1.3.6.1.4.1.32473.5.1.4.9", "", own},
+		{"pinned by the standard", body(true, "oid:1.3.6.1.2.1.2.2.1.2.3", "oid:1.3.6.1.2.1.25.2.3.1.6.1"), "scalar 1.3.6.1.2.1.2.2.1.2.3 scalar 1.3.6.1.2.1.25.2.3.1.6.1", "", nil},
+		{"alias of a scalar", body(false, "oid:DISMAN-EVENT-MIB::sysUpTimeInstance", "oid:sysUpTimeInstance"), "scalar 1.3.6.1.2.1.1.3.0 scalar 1.3.6.1.2.1.1.3.0", "", nil},
+		{"alias of a scalar, in a file of the site", body(false, "const:x", "oid:siteUpTime"), "scalar 1.3.6.1.2.1.1.3.0", "", site},
+		{"the site's words, by name", body(true, "oid:IF-MIB::ifAdminStatus", "const:1"), "column 1.3.6.1.2.1.2.2.1.7 [1-an 2-aus]", "", site},
+		{"not by the number of a standard object", body(true, "oid:1.3.6.1.2.1.2.2.1.7", "const:1"), "column 1.3.6.1.2.1.2.2.1.7", "", site},
+		{"the package's words, by that number too", body(true, "oid:1.3.6.1.2.1.2.2.1.7", "const:1"), "column 1.3.6.1.2.1.2.2.1.7 [1-an 2-aus]", "", standard},
+		{"the site's words of another object", body(true, "oid:1.3.6.1.4.1.32473.6.1.2", "const:1"), "column 1.3.6.1.4.1.32473.6.1.2 [1-kalt 2-warm]", "", site},
 		{"unknown metric", body(true, "const:x", "oid:oracleValue"), "", fmt.Sprintf(left, 126, "oracleValue"), nil},
 		{"unknown dimension", body(true, "oid:oracleName", "const:1"), "", fmt.Sprintf(left, 87, "oracleName"), nil},
 		{
@@ -184,6 +203,57 @@ func TestNamesOfObjects(t *testing.T) {
 	}
 }
 
+// A line takes 50 dimensions, those of each line among them.
+func TestCrowdedLines(t *testing.T) {
+	dims := func(name string, n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, "{key: %s%d, value: 'const:1'},", name, i)
+		}
+		return b.String()
+	}
+	for more, want := range map[int]bool{22: false, 23: true} {
+		body := "snmp: [{group: g, dimensions: [" + dims("a", 25) + "], subgroups: [{subgroup: s, dimensions: [" + dims("b", more) + "], metrics: [{key: long, value: 'const:1'}]}]}]\n"
+		_, warns := compiled(t, body, CompileOptions{})
+		if got := strings.Contains(warns, "51 dimensions with device.address, device.name and site; the environment refuses lines with more than 50"); got != want || !want && warns != "" {
+			t.Errorf("%d: %s", more, warns)
+		}
+		r := Lint(fstest.MapFS{"extension.yaml": {Data: []byte("name: custom:x\nversion: 1.0.0\n" + body)}}, "p")
+		if got := slices.ContainsFunc(r.Warnings, func(f Finding) bool { return f.Rule == ruleLimit && strings.Contains(f.Text, "51 dimensions") }); got != want {
+			t.Errorf("%d: lint says %v", more, r.Warnings)
+		}
+	}
+}
+
+// What lint refuses does not run either, and what runs in vain is told.
+func TestReservedSetAndShortKeys(t *testing.T) {
+	for _, at := range []string{
+		"featureSet: default, metrics: [{key: abc, value: 'const:1'}]", "metrics: [{key: abc, featureSet: default, value: 'const:1'}]",
+		"subgroups: [{subgroup: s, featureSet: default, metrics: [{key: abc, value: 'const:1'}]}]",
+	} {
+		_, _, err := ParseManifest(packageOf("snmp: [{group: g, "+at+"}]\n"), "p")
+		if err == nil || !strings.Contains(err.Error(), "featureSet: the name default is reserved; give the feature set another name, or none where it always runs") {
+			t.Errorf("%s: %v", at, err)
+		}
+	}
+	m, warnings, err := ParseManifest(packageOf("snmp: [{group: g, metrics: [{key: ab, value: 'const:1'}, {id: abc, value: 'const:1'}]}]\n"), "p")
+	if err != nil || len(m.groups[0].metrics) != 2 {
+		t.Fatal(m, err)
+	}
+	if got, want := lines(warnings), "warning p/extension.yaml:4:35: snmp[0].metrics[0].key: found 2 characters, expected at least 3: the environment refuses every point of this metric\n"; got != want {
+		t.Errorf("got %swant %s", got, want)
+	}
+}
+
+func mibsOf(t *testing.T, text string) *mib.Set {
+	t.Helper()
+	set, warnings := PackageMIBs(fstest.MapFS{"snmp/a.mib": {Data: []byte(text)}})
+	if len(warnings) > 0 {
+		t.Fatal(warnings)
+	}
+	return set
+}
+
 // What tells the kind of a name is known by its OID, or by the MIB's names.
 func TestKindsOfFormatters(t *testing.T) {
 	function := func(by string) string {
@@ -207,6 +277,7 @@ END
 		{"1.0.8802.1.1.2.1.4.1.1.6", nil, portKinds},
 		{"1.3.111.2.802.1.1.13.1.4.1.1.7", nil, portKinds},
 		{"1.3.6.1.2.1.4.34.1.1", nil, inetAddressKinds},
+		{"1.3.6.1.2.1.4.34.1.1.9", nil, inetAddressKinds}, // one row
 		{"aKind", own, map[int64]plan.NameKind{1: plan.NameText, 8: plan.NameMAC, 9: plan.NameIP}},
 	}
 	for _, tt := range tests {
@@ -215,7 +286,7 @@ END
 		if fmt.Sprint(n.Kinds) != fmt.Sprint(tt.want) {
 			t.Errorf("%s: %v, want %v", tt.by, n.Kinds, tt.want)
 		}
-		if n.Scalar != (tt.by == "aKind") {
+		if n.Scalar != (tt.by == "aKind" || strings.HasSuffix(tt.by, ".9")) {
 			t.Errorf("%s: scalar %t", tt.by, n.Scalar)
 		}
 	}

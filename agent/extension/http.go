@@ -75,12 +75,16 @@ var httpTypes = map[string]plan.DocType{
 func httpManifest(p *manifestParser, o object, m *Manifest) {
 	m.HTTP = &HTTPNode{}
 	total := 0
+	p.httpTwice(o, httpNode, "group")
 	for _, v := range p.items(o, "http") {
 		group := p.object(v, httpGroupKeys)
 		g := httpGroup{httpLevel: p.httpLevel(group, "group"), request: p.httpRequest(group)}
 		total += len(g.metrics)
+		p.httpLine(v, &g.httpLevel, nil)
+		p.httpTwice(group, "subgroups", "subgroup")
 		for _, sub := range p.items(group, "subgroups") {
 			level := p.httpLevel(p.object(sub, httpSubgroupKeys), "subgroup")
+			p.httpLine(sub, &level, &g.httpLevel)
 			total += len(level.metrics)
 			g.subgroups = append(g.subgroups, level)
 		}
@@ -113,7 +117,52 @@ func (p *manifestParser) httpLevel(o object, nameKey string) httpLevel {
 	p.limit(o.at, "events", len(l.events), maxHTTPEvents)
 	p.httpTwice(o, "dimensions", "key")
 	p.httpTwice(o, "events", "event")
+	p.httpTwice(o, "properties", "key")
 	return l
+}
+
+// maxLineDims is how many dimensions the environment takes in a line.
+const maxLineDims = 50
+
+// httpImplicit are the dimensions that every line has, unless it has them already.
+var httpImplicit = []string{"device.address", "device.name", "activation_endpoint"}
+
+// httpLine refuses a level whose lines would have more dimensions than one may
+// have: none of them would be taken.
+func (p *manifestParser) httpLine(at value, l, above *httpLevel) {
+	var keys []string
+	add := func(key string) {
+		if !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	levels := []*httpLevel{l, above}
+	for _, level := range levels {
+		for i := 0; level != nil && i < len(level.dims); i++ {
+			add(level.dims[i].Key)
+		}
+	}
+	declared := slices.Clone(keys)
+	for i := range l.metrics {
+		m := &l.metrics[i]
+		if m.Type == plan.DocState && slices.Contains(declared, m.Dimension) {
+			p.fail(at.node, at.path, "the metric "+m.Key+" puts its state into the dimension "+m.Dimension+", which the item has already; write dimension: and another key")
+		}
+	}
+	if slices.ContainsFunc(l.metrics, func(m httpMetric) bool { return m.Type == plan.DocState }) {
+		add("state")
+	}
+	for _, key := range httpImplicit {
+		add(key)
+	}
+	most := len(keys)
+	if l.carrier.Metric != "" {
+		for _, f := range slices.Concat(l.carrier.Properties, l.carrier.Endpoints) {
+			add(f.Key)
+		}
+		most = max(most, len(keys))
+	}
+	p.limit(at, "dimensions in one line, those of its group and those that every line has among them", most, maxLineDims)
 }
 
 // httpTwice refuses two entries of one name.
@@ -279,6 +328,8 @@ func (p *manifestParser) httpState(o object, m *httpMetric) {
 	if m.Dimension = o.text("dimension"); m.Dimension == "" {
 		m.Dimension = "state"
 	}
+	p.httpDimKey(o, "dimension", m.Dimension)
+	p.httpStatesTwice(o, m.States)
 	if m.All && len(m.States) == 0 {
 		o.missing("states", "the list of all states, of which each gets a line")
 	}
@@ -286,6 +337,24 @@ func (p *manifestParser) httpState(o object, m *httpMetric) {
 	at, _ := o.get("value")
 	if m.Value.Kind == plan.DocFromPath && m.Value.Path.Several() {
 		p.fail(at.node, at.path, "[] finds many values and a state is one; write it as items of a subgroup, or [0]")
+	}
+}
+
+// httpDimKey warns of a key that is sent in another spelling.
+func (p *manifestParser) httpDimKey(o object, field, key string) {
+	if at, ok := o.get(field); ok && key != "" && !dimKeyPattern.MatchString(key) {
+		p.remark(ruleKey, at.node, at.path, "the key "+strconv.Quote(key)+" has capitals or characters that are not kept as they are; use small letters, digits, and . - _ :")
+	}
+}
+
+// httpStatesTwice refuses states that differ in case alone, which counts for
+// nothing.
+func (p *manifestParser) httpStatesTwice(o object, states []string) {
+	at, _ := o.get("states")
+	for i, s := range states {
+		if slices.ContainsFunc(states[:i], func(before string) bool { return strings.EqualFold(before, s) }) {
+			p.fail(at.node, at.path, "found "+strconv.Quote(s)+" twice, and case does not matter; leave one out")
+		}
 	}
 }
 

@@ -14,7 +14,7 @@ func compileHTTP(k *compiler, made *plan.Plan) {
 	if k.manifest.HTTP == nil {
 		return
 	}
-	c := httpCompiler{compiler: k, made: &plan.Documents{}}
+	c := httpCompiler{compiler: k, made: &plan.Documents{Here: k.options.Site}}
 	if k.options.Identity == IdentitySite {
 		c.made.Site = k.options.Site
 	}

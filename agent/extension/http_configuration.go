@@ -3,6 +3,7 @@ package extension
 import (
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -128,8 +129,12 @@ func (r *reader) httpAuth(v value, e *httpEntry, c *Configuration) {
 	if e.made.CA != "" && !strings.Contains(e.made.CA, "-----BEGIN") && !filepath.IsAbs(e.made.CA) {
 		e.made.CA = filepath.Join(filepath.Dir(r.file), e.made.CA)
 	}
-	if header := textOf(e.header); header != "" && !isToken(header) {
+	switch header := textOf(e.header); {
+	case header == "":
+	case !isToken(header):
 		r.fail(e.header.node, e.header.path, "not the name of a header")
+	case slices.Contains(ownHeaders, strings.ToLower(header)):
+		r.fail(e.header.node, e.header.path, "this header belongs to the connection and cannot hold a token, expected one such as X-Api-Key")
 	}
 }
 
@@ -155,8 +160,11 @@ func (r *reader) httpAuthenticate(e *httpEntry, made *plan.DocEndpoint, known ma
 	case plan.DocAuthNone:
 		return
 	case plan.DocAuthBasic:
-		if made.User = textOf(a.user); made.User == "" && !a.vault {
+		switch made.User = textOf(a.user); {
+		case made.User == "" && !a.vault:
 			fail("username", "missing, expected the user's name")
+		case strings.Contains(made.User, ":"):
+			fail("username", "it has a colon, behind which the password would begin, expected the user's name alone")
 		}
 		made.Secret = r.httpOwnSecret(a, "password", a.password, known)
 	case plan.DocAuthBearer, plan.DocAuthToken:

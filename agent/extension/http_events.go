@@ -106,6 +106,8 @@ func (p *manifestParser) docFields(o object, key string, most int) []plan.DocFie
 			fo.missing("key", "a key")
 		case len(f.Key) > maxPropertyKey:
 			p.fail(at.node, at.path, "longer than "+strconv.Itoa(maxPropertyKey)+" characters, shorten it")
+		case most == maxHTTPProperties: // of a carrier, and so a dimension
+			p.httpDimKey(fo, "key", f.Key)
 		}
 		all = append(all, f)
 	}
@@ -136,6 +138,9 @@ func (p *manifestParser) httpCarrier(o object) plan.DocCarrier {
 	switch {
 	case isMetric && strings.TrimSpace(key) != "":
 		c.Metric = strings.TrimSpace(key)
+		if !metricKeyPattern.MatchString(c.Metric) || len(c.Metric) > maxMetricKey {
+			p.refuse(ruleKey, at.node, at.path, "found the metric key "+strconv.Quote(c.Metric)+"; use letters, digits, - and _ in parts that are joined with dots, at most "+strconv.Itoa(maxMetricKey)+" characters")
+		}
 	case text == "log":
 		c.Log = true
 	case at.kind == kindText:

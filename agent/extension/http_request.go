@@ -36,6 +36,10 @@ var (
 		"authorization", "proxy-authorization", "cookie", "host", "content-length", "transfer-encoding", "connection",
 		"accept-encoding", "te", "trailer", "upgrade", "expect",
 	}
+	// methodHeaders ask for another method than the one that is shown.
+	methodHeaders = []string{"x-http-method-override", "x-http-method", "x-method-override", "x-method"}
+	// ownHeaders are written by the connection itself, whatever a request says.
+	ownHeaders = []string{"host", "content-length", "transfer-encoding", "connection", "trailer", "upgrade", "te"}
 )
 
 const (
@@ -97,6 +101,9 @@ func (p *manifestParser) httpHeaders(v value) []httpHeader {
 			p.fail(f.value, h.at.path, "not the name of a header")
 		case slices.Contains(foreignHeaders, strings.ToLower(f.key)):
 			p.fail(f.value, h.at.path, "a package does not set this header; what an endpoint asks for stands under authentication in the configuration")
+		}
+		if slices.Contains(methodHeaders, strings.ToLower(f.key)) {
+			p.fail(f.value, h.at.path, "the header asks for another method than GET and POST, and a package only reads; leave it out")
 		}
 		all = append(all, h)
 	}

@@ -94,11 +94,11 @@ func httpConfig(sets, vars string) string {
 }
 
 func TestHTTPCompile(t *testing.T) {
-	d, err := httpCompile(t, httpGroups, httpConfig(`"base"`, `"tenant":"a \"b&","only":"$prefix(x)"`), CompileOptions{})
+	d, err := httpCompile(t, httpGroups, httpConfig(`"base"`, `"tenant":"a \"b&","only":"$prefix(x)"`), CompileOptions{Site: "plant"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(d.Blocks) != 2 || d.Site != "" {
+	if len(d.Blocks) != 2 || d.Site != "" || d.Here != "plant" {
 		t.Fatalf("blocks %+v", d.Blocks)
 	}
 	g, s := d.Blocks[0], d.Blocks[1]
@@ -214,10 +214,31 @@ func TestHTTPManifestErrors(t *testing.T) {
 		{request("paging: {next: path:a, page: p}"), "found 2 of next, offset and page"},
 		{request("paging: {next: path:a, most: 5000}"), "expected a whole number from 1 to 1000"},
 		{strings.Repeat(level("items: path:a"), 11), "found 11 groups, expected at most 10"},
+		{level("items: path:a") + level("items: path:b"), `http[1].group: found "g" twice in one level`},
+		{level("subgroups: [{subgroup: s}, {subgroup: s}]"), `subgroups[1].subgroup: found "s" twice`},
+		{level("carrier: log\n    properties: [{key: a, value: path:a}, {key: a, value: path:b}]"), `properties[1].key: found "a" twice`},
+		{level("carrier: 'metric:bad key!'"), `http[0].carrier: found the metric key "bad key!"`},
+		{level("dimensions: [{key: state, value: path:a}]\n    metrics: [{key: m, type: state, value: path:a}]"), "the metric m puts its state into the dimension state, which the item has already"},
+		{level("dimensions: [{key: a, value: path:a}]\n    subgroups: [{subgroup: s, metrics: [{key: m, type: state, value: path:a, dimension: a}]}]"), "puts its state into the dimension a"},
+		{metric("value: path:a, type: state, states: [OK, ok]"), `states: found "ok" twice, and case does not matter`},
+		{request("headers: {X-HTTP-Method-Override: DELETE}"), "asks for another method"},
+		{wide(24, 24, 0), "subgroups[0]: found 51 dimensions in one line"},
+		{wide(20, 20, 8), "subgroups[0]: found 51 dimensions in one line"},
 	} {
 		_, _, err := httpParse(t, c.groups)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s\ngave %v\nwant %s", c.groups, err, c.want)
+		}
+	}
+	for _, fits := range []string{wide(23, 24, 0), wide(20, 20, 7)} {
+		if _, _, err := httpParse(t, fits); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, text := range []string{metric("value: path:a, type: state, dimension: My State"), level("carrier: log\n    properties: [{key: My Key, value: path:a}]")} {
+		_, warnings, err := httpParse(t, text)
+		if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0].String(), "has capitals or characters that are not kept") {
+			t.Errorf("%s: %v, %v", text, err, warnings)
 		}
 	}
 	_, warnings, err := httpParse(t, level("metrics: [{key: m, value: path:a, states: [A]}]"))
@@ -226,9 +247,23 @@ func TestHTTPManifestErrors(t *testing.T) {
 	}
 }
 
+// wide is a group and a subgroup of so many dimensions, and properties.
+func wide(outer, inner, properties int) string {
+	list := func(prefix string, n int) string {
+		var all []string
+		for i := range n {
+			all = append(all, fmt.Sprintf("{key: %s%d, value: path:a}", prefix, i))
+		}
+		return "[" + strings.Join(all, ", ") + "]"
+	}
+	return "  - group: g\n    dimensions: " + list("a", outer) + "\n    subgroups:\n      - subgroup: s\n        dimensions: " + list("b", inner) +
+		"\n        carrier: metric:m.info\n        properties: " + list("c", properties) + "\n"
+}
+
 func TestHTTPEndpoints(t *testing.T) {
 	known := map[string]probes.Credential{
 		"api": {Name: "api", Community: probes.NewSecret("from-file")}, "user": {Name: "user", AuthPass: probes.NewSecret("pass-phrase")},
+		"file": {Name: "file", Password: probes.NewSecret("of-a-file")},
 	}
 	one := func(text string) string { return `{"enabled":true,"http":{"endpoints":[` + text + `]}}` }
 	for _, c := range []struct {
@@ -256,6 +291,11 @@ func TestHTTPEndpoints(t *testing.T) {
 			`{"url":"https://h","authentication":{"scheme":"bearer","token":"{{api}}","ca":"certs/ca.pem"}}`,
 			plan.DocEndpoint{URL: "https://h", Host: "h", Port: 443, Auth: "bearer", CA: "/etc/x/certs/ca.pem", Timeout: 10 * time.Second},
 			"from-file",
+		},
+		{
+			`{"url":"https://h","authentication":{"scheme":"bearer","token":"{{file}}"}}`,
+			plan.DocEndpoint{URL: "https://h", Host: "h", Port: 443, Auth: "bearer", Timeout: 10 * time.Second},
+			"of-a-file",
 		},
 		{
 			`{"url":"https://h","authentication":{"scheme":"apiToken","token":"tt","header":"X-Api-Key"}}`,
@@ -309,6 +349,8 @@ func TestHTTPEndpointErrors(t *testing.T) {
 		{`{"url":"https://h","authentication":{"scheme":"bearer","token":"geheim\n"}}`, "a line break"},
 		{`{"url":"https://h","authentication":{"scheme":"basic","useCredentialVault":true,"credentialVaultId":"x"}}`, "the credential vault is in the environment"},
 		{`{"url":"https://h","authentication":{"scheme":"apiToken","token":"geheim","header":"a b"}}`, "not the name of a header"},
+		{`{"url":"https://h","authentication":{"scheme":"apiToken","token":"geheim","header":"Host"}}`, "belongs to the connection"},
+		{`{"url":"https://h","authentication":{"scheme":"basic","username":"u:geheim","password":"p"}}`, "username: it has a colon"},
 		{`{"url":"http://192.0.2.1","authentication":{"scheme":"basic","username":"u","password":"geheim"}}`, "sent over http for all to read"},
 	} {
 		all, err := ParseConfiguration([]byte(`{"enabled":true,"http":{"endpoints":[`+c.endpoint+`]}}`), "c.json")

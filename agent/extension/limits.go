@@ -38,6 +38,14 @@ func (p *manifestParser) limitKey(o object, key, what string, most int) {
 	}
 }
 
+// shortKey warns of a metric key of which the environment takes no line.
+func (p *manifestParser) shortKey(o object, key string) {
+	if n := len(key); n > 0 && n < minMetricKey && !p.own {
+		at, _ := o.get("key")
+		p.remark(ruleKey, at.node, join(o.at.path, "key"), fmt.Sprintf("found %d characters, expected at least %d: the environment refuses every point of this metric", n, minMetricKey))
+	}
+}
+
 // limit refuses more than the environment takes.
 func (p *manifestParser) limit(v value, what string, n, most int) {
 	if n > most {

@@ -10,6 +10,8 @@ import (
 	"sort"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/edgehold/edgehold/agent/extension/mib"
 )
 
 // Report is what is wrong with a package, or may be. The lists are in the order
@@ -18,8 +20,8 @@ type Report struct {
 	Errors   []Finding `json:"errors"`   // the environment refuses the package, or it cannot do what it says
 	Warnings []Finding `json:"warnings"` // it runs, but perhaps not as meant
 	// ReadOnly says that nothing in the package can change what it looks at:
-	// all its data sources are known, and known to read only. A package of code
-	// or of database queries is never so.
+	// all its data sources are known, and known to read only. A package of code,
+	// of database queries or of requests other than GET is never so.
 	ReadOnly bool `json:"readOnly"`
 }
 
@@ -110,6 +112,9 @@ type linter struct {
 	name   string
 	report Report
 	seen   map[Finding]bool
+
+	standards standards
+	objects   *mib.Set // of the package, and the standard ones
 
 	// Of the file at hand.
 	file   string
@@ -222,7 +227,7 @@ func (l *linter) schema(root *node) {
 	}
 	for _, w := range p.warnings {
 		switch w.rule {
-		case ruleTable, ruleDuplicateDimension, ruleDataSource: // told better by rules of their own
+		case ruleTable, ruleDuplicateDimension, ruleDataSource, ruleKey: // told better by rules of their own
 		default:
 			l.take(w, w.rule == ruleType || w.rule == ruleValue)
 		}
@@ -257,6 +262,9 @@ func (l *linter) take(w Warning, isError bool) {
 	if mend, then, more := strings.Cut(wanted, "; "); more {
 		text, wanted = text+" ("+then+")", mend
 	}
+	if !found {
+		text, f.Mend, _ = strings.Cut(text, "; ")
+	}
 	f.Text = text
 	if w.Path != "" {
 		f.Text = w.Path + ": " + text
@@ -264,6 +272,7 @@ func (l *linter) take(w Warning, isError bool) {
 	switch {
 	case found:
 		f.Mend = "write " + wanted
+	case f.Mend != "":
 	case defaultMends[f.Rule] != "":
 		f.Mend = defaultMends[f.Rule]
 	default:

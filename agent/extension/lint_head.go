@@ -20,6 +20,7 @@ const (
 	maxDashboards, maxAlerts = 10, 100
 	maxVariable              = 10_000
 	maxMetricKey, maxDimKey  = 250, 100
+	minMetricKey             = 3
 	maxDimValue              = 255
 
 	ownNamespace, vendorNamespace = "custom:", "com.dynatrace."
@@ -102,14 +103,15 @@ func (l *linter) featureSetNames(root *node) {
 		name := n.scalar()
 		switch {
 		case n == nil || n.kind == kindNull:
-		case name == "default":
-			l.fail(n, ruleFeatureSet, "the name default is reserved", "give the feature set another name, or none where it always runs")
 		case name == "" && n.kind == kindText, utf8.RuneCountInString(name) > maxFeatureSet:
 			l.fail(n, ruleFeatureSet, fmt.Sprintf("the name of a feature set has 1 to %d characters", maxFeatureSet), "give it another")
 		}
 	}
 	for _, n := range root.field("featureSetsMetadata").list() {
-		check(n.field("id"))
+		id := n.field("id")
+		if check(id); id.scalar() == reservedSet { // of the others the parser says it
+			l.fail(id, ruleFeatureSet, reservedText, reservedMend)
+		}
 	}
 	for _, p := range partsOf(root) {
 		check(p.at.field("featureSet"))

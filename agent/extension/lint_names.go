@@ -12,29 +12,30 @@ import (
 
 const mibFolder = "snmp"
 
-// PackageMIBs reads the MIB files of a package, which may import from those of
-// the site and from the built-in ones. The set is for CompileOptions: it has the
-// objects of the package and of the site.
-func PackageMIBs(files fs.FS, site ...*mib.Set) (*mib.Set, []mib.Warning) {
+// PackageMIBs reads the MIB files of a package, which may import from the
+// built-in ones. The set is for CompileOptions.
+func PackageMIBs(files fs.FS) (*mib.Set, []mib.Warning) {
 	folder, err := fs.Sub(files, mibFolder)
 	if err == nil {
 		_, err = fs.Stat(folder, ".")
 	}
 	if err != nil {
-		return mib.Join(site...), nil
+		return &mib.Set{}, nil
 	}
-	own, warnings := mib.Compile(folder, append(slices.Clone(site), mib.BuiltIn())...)
-	return mib.Join(append([]*mib.Set{own}, site...)...), warnings
+	return mib.Compile(folder)
 }
 
 // names puts numbers in place of the names of objects, and warns of those that
 // no MIB file of the package and no built-in one has.
 func (l *linter) names(parts []*part) {
-	var k compiler
+	parts = slices.DeleteFunc(slices.Clone(parts), func(p *part) bool { return p.source.name != "snmp" })
+	if len(parts) == 0 {
+		return
+	}
+	own, _ := PackageMIBs(l.files)
+	l.objects = mib.Join(own, l.standards.objects())
+	k := compiler{standards: l.standards, options: CompileOptions{MIBs: own}}
 	resolve := func(e *entry, name string) (string, bool) {
-		if k.options.MIBs == nil {
-			k.options.MIBs, _ = PackageMIBs(l.files)
-		}
 		o, ok := k.object(name)
 		if !ok {
 			l.warn(e.valueAt, ruleUnsupported, "no MIB file of the package, and none of the built-in ones, has "+strconv.Quote(name)+", so the value is left out unless the site has it",
@@ -43,9 +44,6 @@ func (l *linter) names(parts []*part) {
 		return o.oid, ok
 	}
 	for _, p := range parts {
-		if p.source.name != "snmp" {
-			continue
-		}
 		l.named(p.dims, resolve)
 		l.named(p.metrics, resolve)
 	}

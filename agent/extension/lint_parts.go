@@ -38,7 +38,7 @@ type groupedSource struct {
 var grouped = []groupedSource{
 	{"snmp", maxGroups, maxSubgroups, maxLevelDims, maxMetrics},
 	{"snmptraps", maxGroups, 0, 5, maxMetrics},
-	{"prometheus", 0, 0, maxLevelDims, 1000},
+	{"prometheus", maxGroups, maxSubgroups, maxLevelDims, maxMetrics},
 	{"http", maxGroups, maxSubgroups, maxLevelDims, maxMetrics},
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/edgehold/edgehold/agent/extension/mib"
 	"github.com/edgehold/edgehold/probes/plan"
 )
 
@@ -41,6 +42,9 @@ func (l *linter) dataSources(root *node) {
 		switch {
 		case slices.Contains(readingSources, f.key):
 			l.noWriting(f.value)
+			if f.key == httpNode {
+				l.posts(f.value)
+			}
 		case slices.Contains(foreignSources(), f.key):
 			l.report.ReadOnly = false
 		default:
@@ -92,6 +96,8 @@ func (l *linter) part(p *part) {
 	}
 	if p.source.name == "snmp" {
 		l.table(p)
+		l.mixed(p)
+		l.crowded(p)
 		l.moving(p)
 		l.large(p)
 	}
@@ -121,6 +127,8 @@ func (l *linter) metricKey(m entry) {
 	case m.key == "":
 	case len(m.key) > maxMetricKey:
 		l.fail(m.keyAt, ruleLimit, fmt.Sprintf("the metric key has %d characters, more than %d", len(m.key), maxMetricKey), "shorten it")
+	case len(m.key) < minMetricKey:
+		l.fail(m.keyAt, ruleLimit, fmt.Sprintf("the metric key has %d characters, fewer than %d", len(m.key), minMetricKey), "begin it with the name of the package")
 	case !metricKeyPattern.MatchString(m.key):
 		l.fail(m.keyAt, ruleKey, "the metric key "+strconv.Quote(m.key)+" has characters that are not allowed",
 			"use letters, digits, - and _ in parts that are joined with dots; it begins with a letter")
@@ -249,11 +257,11 @@ func (l *linter) table(p *part) {
 		oid := e.numericOID()
 		switch {
 		case oid == "":
-		case isInstance(oid):
+		case l.isInstance(oid):
 			scalars++
 		default:
 			columns++
-			certain = certain || knownColumn(oid)
+			certain = certain || l.isColumn(oid)
 		}
 	}
 	if p.table || columns < 2 || scalars > 0 {
@@ -276,15 +284,26 @@ func (l *linter) form(p *part, e entry) {
 	oid := e.numericOID()
 	switch {
 	case oid == "":
-	case p.table && isInstance(oid):
+	case p.table && strings.HasSuffix(oid, ".0"):
 		l.warn(e.valueAt, ruleTable, oid+" ends in .0, so it is a scalar, but stands in a table", "leave .0 out for a column, or move it to the group")
+	case p.table && l.isInstance(oid):
+		l.warn(e.valueAt, ruleTable, oid+" is one row of a column, read once and not in each row of the table", "leave the index out for the column, or move it to the group")
 	case p.table && !looksLikeColumn(oid):
 		l.warn(e.valueAt, ruleTable, oid+" looks like a whole table, not like a column, which ends in .1.N", "name the column")
-	case !p.table && knownColumn(oid):
+	case !p.table && l.isColumn(oid):
 		l.fail(e.valueAt, ruleTable, oid+" is a column of a table, which has no value of its own", "write table: true in the subgroup, or the index of a row behind it")
-	case !p.table && !isInstance(oid):
+	case !p.table && !l.isInstance(oid):
 		l.warn(e.valueAt, ruleTable, oid+" does not end in .0, so it is no scalar", "add .0, or write table: true; with the index of a row it is right as it is")
 	}
+}
+
+// isInstance tells a scalar or one row of a column.
+func (l *linter) isInstance(oid string) bool { return isInstance(oid) || l.standards.isRow(oid) }
+
+// isColumn tells a standard column, without an index.
+func (l *linter) isColumn(oid string) bool {
+	o, arcs, ok := l.standards.objects().At(oid)
+	return knownColumn(oid) || ok && o.Kind == mib.Column && arcs == ""
 }
 
 // knownColumn tells a column of a common table, without an index.
@@ -301,6 +320,57 @@ func knownColumn(oid string) bool {
 func looksLikeColumn(oid string) bool {
 	entry := oid[:max(strings.LastIndexByte(oid, '.'), 0)]
 	return strings.HasSuffix(entry, ".1")
+}
+
+// mixed finds tables whose rows have nothing in common: their indexes are not of
+// the same kind.
+func (l *linter) mixed(p *part) {
+	if !p.table {
+		return
+	}
+	first, table := entry{}, ""
+	for _, e := range slices.Concat(p.metrics, p.dims) {
+		o, arcs, ok := l.objects.At(e.numericOID())
+		if !ok || o.Kind != mib.Column || arcs != "" || len(o.Indexes) == 0 {
+			continue
+		}
+		index := l.indexOf(o)
+		switch {
+		case table == "":
+			first, table = e, index
+		case index != table:
+			l.warn(e.valueAt, ruleTable, fmt.Sprintf("%s has rows by %s, while %s in line %d has them by %s: they are joined only where both happen to have the same number",
+				e.numericOID(), index, first.numericOID(), first.valueAt.line, table), "make a subgroup of its own of each table")
+			return
+		}
+	}
+}
+
+// sameIndex are index objects that hold the number of another one.
+var sameIndex = map[string]string{
+	"dot3StatsIndex": "ifIndex", "ipv6IfIndex": "ifIndex", "dot1dStpPort": "dot1dBasePort", "dot1dTpPort": "dot1dBasePort",
+}
+
+func (l *linter) indexOf(o mib.Object) string {
+	names := slices.Clone(o.Indexes)
+	for i, name := range names {
+		names[i] = cmp.Or(sameIndex[name], name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// crowded finds more dimensions than a line has room for.
+func (l *linter) crowded(p *part) {
+	keys := map[string]bool{deviceAddress: true, "device.name": true, "site": true}
+	for q := p; q != nil; q = q.group {
+		for _, d := range q.dims {
+			keys[d.key] = true
+		}
+	}
+	if delete(keys, ""); len(keys) > lineDims && len(p.metrics) > 0 && p.dimsAt != nil {
+		l.warn(p.dimsAt, ruleLimit, fmt.Sprintf("%d dimensions in %s with those of its group, device.address, device.name and site; a line has at most %d", len(keys), p.title(), lineDims),
+			"leave some out of the group or the subgroup")
+	}
 }
 
 // moving finds dimensions that differ at each poll and so begin a new series

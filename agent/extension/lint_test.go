@@ -74,6 +74,7 @@ var lintCases = []lintCase{
 	{ruleMinVersion, "\"1.300.0\"", "¦1.310", "\"1.310\"", "warning"},
 	{ruleAuthor, "author: {name: Site}\n", "", "author:\n  name: Site\n", "error 1:1"},
 	{ruleFeatureSet, "featureSet: Base", "featureSet: ¦default", "featureSet: defaults", "error"},
+	{ruleFeatureSet, "\nvars:", "\nfeatureSetsMetadata: [{id: ¦default}]\nvars:", "\nfeatureSetsMetadata: [{id: Base}]\nvars:", "error"},
 	{ruleFeatureSet, "featureSet: Base", "featureSet: ¦" + strings.Repeat("x", 101), "featureSet: " + strings.Repeat("x", 100), "error"},
 	{ruleVariable, `"var:names"`, `¦"var:name"`, `"const:$prefix(Gi)"`, "warning"},
 	{ruleVariable, "type: text}", "type: text}\n  - {id: ¦names}", "type: text}\n  - {id: other}", "error"},
@@ -96,6 +97,7 @@ var lintCases = []lintCase{
 	{ruleLimit, "\nvars:", "\ndashboards: ¦[" + strings.Repeat("{path: a.json},", 11) + "]\nvars:", "\ndashboards: [" + strings.Repeat("{path: a.json},", 10) + "]\nvars:", "error"},
 	{ruleLimit, "\nvars:", "\nalerts: ¦[" + strings.Repeat("{path: a.json},", 101) + "]\nvars:", "\nalerts: [" + strings.Repeat("{path: a.json},", 100) + "]\nvars:", "error"},
 	{ruleLimit, "a.uptime", "¦a" + strings.Repeat(".uptime12", 28), "a" + strings.Repeat(".uptime12", 27), "error"},
+	{ruleLimit, "a.uptime", "¦up", "upt", "error"},
 	{ruleLimit, "key: sys.name", "key: ¦" + strings.Repeat("n", 101), "key: " + strings.Repeat("n", 100), "error"},
 	{ruleLimit, "\"oid:1.3.6.1.2.1.1.5.0", "¦\"const:" + strings.Repeat("ü", 256), "\"const:" + strings.Repeat("ü", 255), "error"},
 	{ruleLimit, "snmp:\n", snmpOf(6, 0), snmpOf(4, 0), "error 8:3"},
@@ -114,7 +116,10 @@ var lintCases = []lintCase{
 	{ruleTable, `"oid:1.3.6.1.2.1.1.3.0"`, `¦"oid:1.3.6.1.2.1.2.2.1.10"`, `"oid:1.3.6.1.2.1.1.3.0"`, "error"},
 	{ruleTable, `"oid:1.3.6.1.2.1.1.3.0"`, `¦"oid:1.3.6.1.4.1.9.2.1.56"`, `"oid:1.3.6.1.4.1.9.2.1.56.0"`, "warning"},
 	{ruleTable, goodIndex, `{key: x, value: ¦"oid:1.3.6.1.2.1.1.2.0"}`, goodIndex, "warning"},
-	{ruleTable, goodIndex, `{key: x, value: ¦"oid:1.3.6.1.4.1.2021.13.16.2"}`, `{key: x, value: "oid:1.3.6.1.4.1.2021.13.16.2.1.2"}`, "warning"},
+	{ruleTable, goodIndex, `{key: x, value: ¦"oid:1.3.6.1.2.1.31.1.1.1.18.3"}`, `{key: x, value: "oid:1.3.6.1.2.1.31.1.1.1.15"}`, "warning"},
+	{ruleTable, goodIndex, `{key: x, value: ¦"oid:1.3.6.1.2.1.2.2.1.2.3"}`, goodIndex, "warning"},
+	{ruleTable, goodIndex, `{key: x, value: ¦"oid:1.3.6.1.4.1.2021.13.16.2"}`, `{key: x, value: "oid:1.3.6.1.4.1.32473.2.1.2"}`, "warning"},
+	{ruleTable, goodIndex, `{key: x, value: ¦"oid:1.3.6.1.2.1.4.20.1.2"}`, `{key: x, value: "oid:1.3.6.1.2.1.10.7.2.1.19"}`, "warning"},
 	{ruleTable, "        table: true\n", "", "        table: true\n", "error 15:9"},
 	{ruleCounter, "type: count}", "type: ¦gauge}", "type: count}", "warning"},
 	{ruleCounter, `31.1.1.1.15"`, `31.1.1.1.15", type: ¦count`, `31.1.1.1.15", type: gauge`, "warning"},
@@ -132,9 +137,24 @@ var lintCases = []lintCase{
 	{ruleDataSource, lintBase[strings.Index(lintBase, "snmp:"):], "", "snmp: [{group: g}]\n", "warning 1:1"},
 	{ruleReadOnly, "type: gauge", "¦set: 5", "type: gauge", "error"},
 	{ruleReadOnly, `"oid:1.3.6.1.2.1.1.3.0"`, `¦"$set(oid:1.3.6.1.2.1.1.3.0, 1)"`, `"oid:1.3.6.1.2.1.1.3.0"`, "error"},
+	{ruleReadOnly, "snmp:\n", httpBy("¦POST") + "snmp:\n", httpBy("GET") + "snmp:\n", "warning"},
 	{ruleFile, "\nvars:", "\nalerts: [{path: ¦alerts/none.json}]\nvars:", "\nalerts: [{path: alerts/one.json}]\nvars:", "warning"},
 	{ruleFile, "\nvars:", "\ndashboards: [{path: ¦../a.json}]\nvars:", "\ndashboards: [{path: a.json}]\nvars:", "error"},
 	{ruleSecret, "type: text}", "type: text}\n  - {id: snmp_community, defaultValue: ¦s3cret}", "type: text}\n  - {id: snmp_community, defaultValue: \"\"}", "error"},
+}
+
+// httpBy is a data source that asks with a method.
+func httpBy(method string) string {
+	return "http: [{group: q, request: {path: /, method: " + method + "}, metrics: [{key: q.b, value: path:x}]}]\n"
+}
+
+// A package that posts is not called read only, one that gets is.
+func TestReadOnlyByMethod(t *testing.T) {
+	for method, want := range map[string]bool{"GET": true, "get": true, "POST": false, "post": false} {
+		if r := Lint(lintFiles(strings.Replace(lintBase, "snmp:\n", httpBy(method)+"snmp:\n", 1)), "p"); r.ReadOnly != want || len(r.Errors) > 0 {
+			t.Errorf("%s: read only %v, errors %v", method, r.ReadOnly, r.Errors)
+		}
+	}
 }
 
 // snmpOf is a data source with groups of 100 metrics each, as scalars or as

@@ -98,9 +98,10 @@ func readBounded(fsys fs.FS, name string) ([]byte, error) {
 
 type manifestParser struct {
 	reader
-	own      bool
-	declared map[string]bool // variables
-	sets     map[string]bool // feature sets
+	own       bool
+	declared  map[string]bool // variables
+	sets      map[string]bool // feature sets
+	standards standards
 }
 
 func (p *manifestParser) manifest(root value) *Manifest {
@@ -153,11 +154,21 @@ func (p *manifestParser) items(o object, key string) []value {
 
 func (p *manifestParser) featureSet(o object) string {
 	name := o.text("featureSet")
+	if at, _ := o.get("featureSet"); name == reservedSet && !p.own {
+		p.refuse(ruleFeatureSet, at.node, at.path, reservedText+"; "+reservedMend)
+	}
 	if name != "" {
 		p.sets[name] = true
 	}
 	return name
 }
+
+// The one name of a feature set that the environment keeps for what has none.
+const (
+	reservedSet  = "default"
+	reservedText = "the name default is reserved"
+	reservedMend = "give the feature set another name, or none where it always runs"
+)
 
 // interval reads {minutes: N} or the older text form, 0 where it is missing.
 func (p *manifestParser) interval(o object) time.Duration {

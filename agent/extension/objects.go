@@ -19,22 +19,9 @@ type managed struct {
 // object looks up an OID or a name, false where no MIB has the name.
 func (k *compiler) object(text string) (managed, bool) {
 	if !isName(text) {
-		o := managed{oid: text, instance: isInstance(text)}
-		if known, arcs, ok := k.options.MIBs.At(text); ok && known.Kind != mib.Other {
-			o.Object, o.instance = known, o.instance || arcs != ""
-			if arcs != "" && known.Kind != mib.Scalar && known.Kind != mib.Column {
-				o.Object = mib.Object{}
-			}
-		}
-		return o, true
+		return k.numbered(text), true
 	}
-	known, arcs, ok := k.options.MIBs.Find(text)
-	if !ok {
-		if k.builtIn == nil {
-			k.builtIn = mib.BuiltIn()
-		}
-		known, arcs, ok = k.builtIn.Find(text)
-	}
+	known, arcs, ok := k.named(text)
 	if !ok || known.Kind == mib.Other {
 		return managed{}, false
 	}
@@ -45,6 +32,39 @@ func (k *compiler) object(text string) (managed, bool) {
 		return managed{Object: known, oid: known.OID}, true
 	}
 	return managed{known, known.OID + "." + arcs, true}, true
+}
+
+// named looks up a name. One that only has a place, as sysUpTimeInstance, may be
+// beneath an object of another file.
+func (k *compiler) named(name string) (mib.Object, string, bool) {
+	known, arcs, ok := k.options.MIBs.Find(name)
+	if ok && known.Kind != mib.Other {
+		return known, arcs, true
+	}
+	all := mib.Join(k.options.MIBs, k.standards.objects())
+	if known, arcs, ok = all.Find(name); ok && known.Kind == mib.Other {
+		return all.At(strings.TrimSuffix(known.OID+"."+arcs, "."))
+	}
+	return known, arcs, ok
+}
+
+// numbered looks up an OID. What a file of the site says of a standard object
+// does not count: the package's author wrote the number and expects numbers.
+func (k *compiler) numbered(oid string) managed {
+	o := managed{oid: oid, instance: isInstance(oid)}
+	known, arcs, ok := k.options.MIBs.At(oid)
+	if !ok || known.Kind == mib.Other {
+		return o
+	}
+	o.instance = o.instance || arcs != ""
+	if arcs != "" && !known.HasValue() {
+		return o
+	}
+	if standard, _, ok := k.standards.objects().At(oid); known.OfSite && ok && standard.HasValue() {
+		return o
+	}
+	o.Object = known
+	return o
 }
 
 // source makes the source of a block, with variables filled in and names looked
@@ -68,7 +88,7 @@ func (k *compiler) source(s *source, table bool) (plan.Source, managed, bool) {
 		return made, o, false
 	}
 	made.Text, made.OID, made.Fallback = "", o.oid, s.fallback
-	if table && !o.instance {
+	if o.instance = o.instance || s.row; table && !o.instance {
 		made.Kind, made.Arcs, made.Join, made.JoinBy = plan.FromColumn, s.arcs, s.join, s.joinBy
 	}
 	if !table && !o.instance && o.Kind == mib.Column {
@@ -87,7 +107,7 @@ func (k *compiler) naming(s *source, n *plan.Naming, table bool) bool {
 		k.unnamed(s, n.By)
 		return false
 	}
-	n.By, n.Scalar = by.oid, by.instance || !table
+	n.By, n.Scalar = by.oid, by.instance || !table || k.standards.isRow(by.oid)
 	if n.Kinds = kindsIn(by.Enum); n.Kinds == nil {
 		n.Kinds = kindsOf(by.oid)
 	}

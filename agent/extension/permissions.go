@@ -19,6 +19,7 @@ type Permissions struct {
 	OIDs         []Located `json:"oids"`         // the fewest that hold all it reads by SNMP; names where the package has no numbers
 	Hosts        []Located `json:"hosts"`        // that the package itself names; those of a configuration are Targets
 	LocalDevices []Located `json:"localDevices"` // buses, pins and serial ports of this machine
+	Requests     []Located `json:"requests"`     // of http: method and path, such as GET /topology
 
 	asks asks
 }
@@ -62,8 +63,8 @@ func (v Violation) String() string {
 
 // asks are all requests of a package, each with its place.
 type asks struct {
-	file                          string
-	sources, oids, hosts, devices []ask
+	file                                    string
+	sources, oids, hosts, devices, requests []ask
 }
 
 type ask struct {
@@ -206,6 +207,7 @@ func (a asks) permissions() Permissions {
 	p := Permissions{
 		DataSources: make([]string, 0, len(a.sources)), asks: a,
 		OIDs: gather(a.file, a.oids, true), Hosts: gather(a.file, a.hosts, false), LocalDevices: gather(a.file, a.devices, false),
+		Requests: gather(a.file, a.requests, false),
 	}
 	for _, s := range a.sources {
 		p.DataSources = append(p.DataSources, s.what)

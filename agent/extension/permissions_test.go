@@ -57,7 +57,7 @@ func TestPermissions(t *testing.T) {
 		`{"what":"1.3.6.1.4.1.9.2.1.3","file":"p/extension.yaml","lines":[14]},` +
 		`{"what":"1.3.6.1.4.1.9.2.1.4","file":"p/extension.yaml","lines":[14,17,19]},` +
 		`{"what":"1.3.6.1.4.1.9.2.1.40","file":"p/extension.yaml","lines":[18]},` +
-		`{"what":"IF-MIB::ifDescr","file":"p/extension.yaml","lines":[15]}],"hosts":[],"localDevices":[]}`
+		`{"what":"IF-MIB::ifDescr","file":"p/extension.yaml","lines":[15]}],"hosts":[],"localDevices":[],"requests":[]}`
 	if string(text) != want {
 		t.Errorf("got\n%s\nwant\n%s", text, want)
 	}
@@ -83,7 +83,7 @@ topology: {link: "https://docs.example.com"}
 	want := `{"dataSources":["prometheus","telnet"],"oids":[],"hosts":[` +
 		`{"what":"api.example.com","file":"p/extension.yaml","lines":[3]},` +
 		`{"what":"2001:db8::1","file":"p/extension.yaml","lines":[6]}],` +
-		`"localDevices":[{"what":"/dev/ttyUSB0","file":"p/extension.yaml","lines":[7]}]}`
+		`"localDevices":[{"what":"/dev/ttyUSB0","file":"p/extension.yaml","lines":[7]}],"requests":[]}`
 	if err != nil || string(text) != want {
 		t.Errorf("got\n%s\nwant\n%s\n%v", text, want, err)
 	}
@@ -100,6 +100,35 @@ func prefixes(texts ...string) []netip.Prefix {
 		all = append(all, netip.MustParsePrefix(text))
 	}
 	return all
+}
+
+// What a package asks for by HTTP is told with method and path.
+func TestPermissionsOfRequests(t *testing.T) {
+	const manifest = `name: custom:x
+version: 1.0.0
+http:
+  - group: a
+    metrics: [{key: a.b, value: path:x}]
+  - group: b
+    request: {path: "/topology?depth=1"}
+  - group: c
+    request: {path: "/query/${var:area}", method: post, body: "{}"}
+  - group: d
+    request: {path: "/topology?depth=1"}
+`
+	p, err := ReadPermissions(fstest.MapFS{"extension.yaml": {Data: []byte(manifest)}}, "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range p.Requests {
+		got = append(got, fmt.Sprint(r.What, r.Lines))
+	}
+	slices.Sort(got)
+	want := []string{"GET /topology?depth=1[7 11]", "GET the URL of the configuration[4]", "POST /query/${var:area}[9]"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
 }
 
 func TestBeyond(t *testing.T) {

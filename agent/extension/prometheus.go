@@ -53,14 +53,21 @@ var exposedTypes = map[string]plan.ExposedType{
 // prometheusManifest reads the groups of prometheus.
 func prometheusManifest(p *manifestParser, o object, m *Manifest) {
 	m.Prometheus = &PrometheusNode{}
+	total := 0
 	for _, v := range p.items(o, "prometheus") {
 		group := p.object(v, groupKeys)
 		g := exposedGroup{exposedLevel: p.exposedLevel(group, "group")}
+		p.limitLevel(v, &total)
 		for _, sub := range p.items(group, "subgroups") {
 			g.subgroups = append(g.subgroups, p.exposedLevel(p.object(sub, exposedSubgroupKeys), "subgroup"))
+			p.limitLevel(sub, &total)
 		}
+		p.limit(v, "subgroups", len(g.subgroups), maxSubgroups)
 		m.Prometheus.groups = append(m.Prometheus.groups, g)
 	}
+	at, _ := o.get("prometheus")
+	p.limit(at, "groups", len(m.Prometheus.groups), maxGroups)
+	p.limit(at, "metrics in all", total, maxMetrics)
 }
 
 func (p *manifestParser) exposedLevel(o object, nameKey string) exposedLevel {
@@ -83,21 +90,13 @@ func (p *manifestParser) exposedLevel(o object, nameKey string) exposedLevel {
 			l.metrics = append(l.metrics, m)
 		}
 	}
-	p.exposedLimit(o, "metrics", len(l.metrics), maxLevelMetrics)
-	p.exposedLimit(o, "dimensions", len(l.dims), maxLevelDims)
 	return l
-}
-
-// exposedLimit warns of what the environment would not take.
-func (p *manifestParser) exposedLimit(o object, what string, n, most int) {
-	if n > most {
-		p.remark(ruleLimit, o.at.node, join(o.at.path, what), fmt.Sprintf("found %d %s, the environment takes at most %d at one level", n, what, most))
-	}
 }
 
 func (p *manifestParser) exposedDim(v value) (exposedDim, bool) {
 	o := p.object(v, dimensionKeys)
 	d := exposedDim{key: p.key(o)}
+	p.limitKey(o, d.key, "dimension", maxDimKey)
 	text := o.label("value")
 	at, ok := o.get("value")
 	if !ok {
@@ -160,6 +159,8 @@ func (d *exposedDim) reference(text string) (problem string) {
 func (p *manifestParser) exposedMetric(v value) (exposedMetric, bool) {
 	o := p.object(v, metricKeys)
 	m := exposedMetric{key: p.key(o), featureSet: p.featureSet(o), interval: p.interval(o)}
+	p.limitKey(o, m.key, "metric", maxMetricKey)
+	p.shortKey(o, m.key)
 	word := o.text("type")
 	var known bool
 	if m.typ, known = exposedTypes[word]; !known {

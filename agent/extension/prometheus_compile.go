@@ -30,8 +30,16 @@ func compilePrometheus(k *compiler, made *plan.Plan) {
 
 type exposedCompiler struct {
 	*compiler
-	made  *plan.Exposition
-	count int
+	made *plan.Exposition
+	keys int
+}
+
+// exposedKeys is how many metric keys a metric makes.
+func exposedKeys(t plan.ExposedType) int {
+	if t == plan.ExposedHistogram || t == plan.ExposedSummary {
+		return 3
+	}
+	return 1
 }
 
 // level makes the blocks of a group's own metrics or, with sub, of a subgroup:
@@ -47,7 +55,7 @@ func (c *exposedCompiler) level(g *exposedGroup, sub *exposedLevel) {
 		if !c.runs(cmp.Or(m.featureSet, l.featureSet, g.featureSet)) {
 			continue
 		}
-		if c.count++; c.count > plan.MaxExposed {
+		if c.keys += exposedKeys(m.typ); c.keys > plan.MaxExposed {
 			c.made.LeftOut++
 			continue
 		}

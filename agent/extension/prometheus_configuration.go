@@ -320,7 +320,7 @@ func (r *reader) httpSecret(a *scrapeAuth, key string, given secretText, known m
 		return probes.Secret{}
 	}
 	credential, ok := l.named(key, match[1])
-	for _, secret := range []probes.Secret{credential.Community, credential.AuthPass} {
+	for _, secret := range []probes.Secret{credential.Password, credential.Community, credential.AuthPass} {
 		if !secret.IsZero() {
 			return secret
 		}

@@ -134,23 +134,64 @@ func TestExposedRemarks(t *testing.T) {
 	}
 }
 
-// Of more metrics than the data source takes the first ones are collected.
-func TestExposedCap(t *testing.T) {
+// exposedOf writes groups of so many subgroups, each with so many metrics.
+func exposedOf(groups, subgroups, metrics int, typ string) string {
 	var b strings.Builder
 	b.WriteString("name: n\nversion: 1.0.0\nprometheus:\n")
-	for g := range 11 {
-		fmt.Fprintf(&b, "  - group: g%d\n    metrics:\n", g)
-		for i := range 100 {
-			fmt.Fprintf(&b, "      - {key: k%d.%d, value: \"metric:m\"}\n", g, i)
+	for g := range groups {
+		fmt.Fprintf(&b, "  - group: g%d\n    subgroups:\n", g)
+		for s := range subgroups {
+			fmt.Fprintf(&b, "      - subgroup: s%d\n        metrics:\n", s)
+			for i := range metrics {
+				fmt.Fprintf(&b, "          - {key: k%d.%d.%d, value: \"metric:m\", type: %s}\n", g, s, i, typ)
+			}
 		}
 	}
-	p, _ := compileExposed(t, b.String(), `{}`)
+	return b.String()
+}
+
+// Of more keys than the data source takes the first ones are collected.
+func TestExposedCap(t *testing.T) {
+	p, _ := compileExposed(t, exposedOf(5, 1, 100, "histogram"), `{}`)
 	n := 0
 	for _, block := range p.Exposition.Blocks {
 		n += len(block.Metrics)
 	}
-	if n != plan.MaxExposed || p.Exposition.LeftOut != 100 {
+	if n != plan.MaxExposed/3 || p.Exposition.LeftOut != 500-n {
 		t.Errorf("%d metrics, %d left out", n, p.Exposition.LeftOut)
+	}
+}
+
+// What the environment would not take is refused, by install and run as by lint.
+func TestExposedLimits(t *testing.T) {
+	dims := func(n int) string {
+		return strings.Replace(exposedOf(1, 1, 1, "gauge"), "    subgroups:", "    dimensions: ["+many(n, "{key: d%d, value: x},")+"]\n    subgroups:", 1)
+	}
+	key := func(old string, n int) string {
+		return strings.Replace(dims(1), old, "key: "+strings.Repeat("x", n), 1)
+	}
+	for _, c := range []struct{ name, most, more, want string }{
+		{"groups", exposedOf(10, 1, 1, "gauge"), exposedOf(11, 1, 1, "gauge"), "prometheus: found 11 groups, expected at most 10"},
+		{"subgroups", exposedOf(1, 10, 1, "gauge"), exposedOf(1, 11, 1, "gauge"), "prometheus[0]: found 11 subgroups, expected at most 10"},
+		{"metrics of a level", exposedOf(1, 1, 100, "gauge"), exposedOf(1, 1, 101, "gauge"), "prometheus[0].subgroups[0]: found 101 metrics, expected at most 100"},
+		{"metrics in all", exposedOf(5, 1, 100, "gauge"), exposedOf(6, 1, 84, "gauge"), "prometheus: found 504 metrics in all, expected at most 500"},
+		{"dimensions of a level", dims(25), dims(26), "prometheus[0]: found 26 dimensions, expected at most 25"},
+		{"a metric key", key("key: k0.0.0", 250), key("key: k0.0.0", 251), "prometheus[0].subgroups[0].metrics[0].key: found 251 characters, expected at most 250"},
+		{"a dimension key", key("key: d0", 100), key("key: d0", 101), "prometheus[0].dimensions[0].key: found 101 characters, expected at most 100"},
+	} {
+		for _, manifest := range []string{c.most, c.more} {
+			files := fstest.MapFS{"extension.yaml": {Data: []byte(manifest)}}
+			_, _, err := ParseManifest(files, "p")
+			refused := slices.ContainsFunc(Lint(files, "p").Errors, func(f Finding) bool { return f.Rule == ruleLimit })
+			switch {
+			case manifest == c.most && (err != nil || refused):
+				t.Errorf("%s: what the environment takes is refused: %v", c.name, err)
+			case manifest == c.more && (err == nil || !strings.Contains(err.Error(), c.want)):
+				t.Errorf("%s: %v, want %s", c.name, err, c.want)
+			case manifest == c.more && !refused:
+				t.Errorf("%s: lint takes it", c.name)
+			}
+		}
 	}
 }
 
@@ -227,6 +268,29 @@ func TestScrapeEndpoints(t *testing.T) {
 		}
 		if targets := c.Targets(); len(targets) != 1 || targets[0].Address != hostOf(got[0].URL) || targets[0].Line != 1 {
 			t.Errorf("%s: targets %+v", tt.endpoint, targets)
+		}
+	}
+}
+
+// A credential may be one of an endpoint by name, or the secret of another kind.
+func TestScrapeCredentials(t *testing.T) {
+	known := map[string]probes.Credential{
+		"own":       {Name: "own", Password: probes.NewSecret("hidden")},
+		"community": {Name: "community", Version: probes.SNMPv2c, Community: probes.NewSecret("hidden")},
+		"none":      {Name: "none"},
+	}
+	for _, scheme := range []string{`"scheme": "bearer", "token": "{{%s}}"`, `"scheme": "basic", "username": "u", "password": "{{%s}}"`} {
+		for name := range known {
+			c := parseOne(t, scrapeConfiguration(`{"url": "https://h/m", "authentication": {`+fmt.Sprintf(scheme, name)+`}}`))
+			got, err := c.ScrapeEndpoints(known)
+			switch {
+			case name == "none":
+				if err == nil || !strings.Contains(err.Error(), `the credential "none" has no secret`) {
+					t.Errorf("%s: %v", scheme, err)
+				}
+			case err != nil || got[0].Secret.Reveal() != "hidden":
+				t.Errorf("%s of %s: %v", scheme, name, err)
+			}
 		}
 	}
 }

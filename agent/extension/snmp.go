@@ -137,6 +137,7 @@ func (p *manifestParser) metric(v value, table bool) (metric, bool) {
 	o := p.object(v, p.keys(metricKeys, ownMetricKeys))
 	m := metric{key: p.key(o), featureSet: p.featureSet(o), interval: p.interval(o)}
 	p.limitKey(o, m.key, "metric", maxMetricKey)
+	p.shortKey(o, m.key)
 	typ, known := metricType(o.text("type"))
 	if m.typ = typ; !known {
 		at, _ := o.get("type")
@@ -203,11 +204,14 @@ func (p *manifestParser) source(o object, table bool, s *source) bool {
 
 // checkForm remarks on a scalar in a table and a column outside of one.
 func (p *manifestParser) checkForm(v value, s *source, table bool) {
+	if s.kind != plan.FromScalar || isName(s.text) {
+		return
+	}
+	s.row = !strings.HasSuffix(s.text, ".0") && p.standards.isRow(s.text)
 	switch {
-	case s.kind != plan.FromScalar || isName(s.text):
 	case table && strings.HasSuffix(s.text, ".0"):
 		p.remark(ruleTable, v.node, v.path, s.text+" ends in .0 but stands in a table, read as a scalar")
-	case !table && !isInstance(s.text):
+	case !table && !isInstance(s.text) && !s.row:
 		p.remark(ruleTable, v.node, v.path, s.text+" does not end in .0 and stands outside of a table, read as a scalar")
 	}
 }

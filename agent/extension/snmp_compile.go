@@ -2,6 +2,7 @@ package extension
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -91,7 +92,25 @@ func (k *compiler) dims(g *group, sub *level, table bool) []plan.Dim {
 			dims = append(dims, made)
 		}
 	}
-	return k.ofSite(dims)
+	dims = k.ofSite(dims)
+	k.crowded(declared, dims)
+	return dims
+}
+
+// lineDims is how many dimensions the environment takes in a line.
+const lineDims = 50
+
+// crowded warns of more dimensions than a line has room for: those of each line
+// (device.address, device.name and site) are among them.
+func (k *compiler) crowded(declared []dimension, dims []plan.Dim) {
+	keys := map[string]bool{deviceAddress: true, "device.name": true, "site": true}
+	for i := range dims {
+		keys[dims[i].Key] = true
+	}
+	if delete(keys, ""); len(keys) > lineDims {
+		k.ofPackage(ruleLimit, declared[len(declared)-1].source.node, fmt.Sprintf(
+			"%d dimensions with device.address, device.name and site; the environment refuses lines with more than %d: leave some out of the group or subgroup", len(keys), lineDims))
+	}
 }
 
 // overlay puts dimensions before others, without those that the others declare

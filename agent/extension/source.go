@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/edgehold/edgehold/agent/extension/mib"
 	"github.com/edgehold/edgehold/probes/plan"
 )
 
@@ -14,6 +15,7 @@ type source struct {
 	kind plan.SourceKind // 0: a variable; FromScalar: an OID of either kind
 	text string          // OID, constant or the variable's id
 	node *node
+	row  bool // the OID is one row of a column, as the standard objects have it
 
 	// Own keys.
 	fallback []string
@@ -112,8 +114,25 @@ func parseOID(text string) (s source, problem string) {
 	return source{kind: plan.FromScalar, text: oid}, ""
 }
 
+// standards are the built-in objects, read where something asks for them.
+type standards struct{ set *mib.Set }
+
+func (s *standards) objects() *mib.Set {
+	if s.set == nil {
+		s.set = mib.BuiltIn()
+	}
+	return s.set
+}
+
+// isRow tells whether an OID names one row of a standard column, such as
+// ifDescr.3.
+func (s *standards) isRow(oid string) bool {
+	o, arcs, ok := s.objects().At(oid)
+	return ok && o.Kind == mib.Column && arcs != ""
+}
+
 // isInstance tells whether an OID names a scalar or one row of a column: it ends
-// in .0, or lies below a column that is known.
+// in .0, or lies below a column that is known by its number.
 func isInstance(oid string) bool {
 	if strings.HasSuffix(oid, ".0") {
 		return true

@@ -56,7 +56,7 @@ func dataSources() []dataSource {
 		{
 			name: "http", keys: []string{"http"},
 			manifest: httpManifest, configuration: httpConfiguration, compile: compileHTTP,
-			targets: httpTargets,
+			asks: httpAsks, targets: httpTargets,
 		},
 	}
 }

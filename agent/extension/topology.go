@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/edgehold/edgehold/probes/plan"
 )
@@ -152,22 +153,74 @@ func (m *Manifest) addressKeys() map[string]bool {
 			add(m.groups[i].subgroups[j].dims)
 		}
 	}
+	if m.Traps != nil {
+		for _, g := range m.Traps.groups {
+			for _, d := range g.dims {
+				keys[d.key] = keys[d.key] || d.field == plan.TrapSender
+			}
+		}
+	}
 	return keys
 }
 
 // MayMerge warns, in a sentence, of devices that the environment could take for
-// those of another site: the package names entities by an address that is
-// private. "" where there is nothing to warn of, or identity is site.
+// those of another site: the package names entities by an address or a name that
+// other sites may have too. "" where there is nothing to warn of, or identity is
+// site.
 func (m *Manifest) MayMerge(c Configuration, identity string) string {
 	types := m.KeyedByAddress()
 	if identity == IdentitySite || len(types) == 0 {
 		return ""
 	}
-	for _, t := range snmpTargets(c) {
-		if addr, err := netip.ParseAddr(t.Address); err == nil && (addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast()) {
-			return "the environment names " + inWords(types, "and") + " by device.address alone, so a device of another site with the same private address (" +
-				t.Address + " is one) becomes the same entity; write identity: site in this entry"
+	same := c.sharedAddress()
+	if same == "" {
+		return ""
+	}
+	return "the environment names " + inWords(types, "and") + " by device.address alone, so a device of another site with the same " + same +
+		" becomes the same entity; write identity: site in this entry"
+}
+
+// sharedAddress is what the configuration reads and other sites may have too, as
+// MayMerge says it.
+func (c Configuration) sharedAddress() string {
+	for i := range c.devices {
+		host := c.devices[i].host
+		addr, err := netip.ParseAddr(host)
+		switch {
+		case err == nil && sharedNetwork(netip.PrefixFrom(addr.Unmap().WithZone(""), addr.Unmap().BitLen())):
+			return "private address (" + host + " is one)"
+		case err != nil && sharedName(host):
+			return "name (" + host + " is one that is not unique)"
+		}
+	}
+	if c.traps == nil {
+		return ""
+	}
+	for _, e := range c.traps.entries {
+		if sharedNetwork(e.from) {
+			return "private address (senders of traps in " + e.from.String() + " have one)"
 		}
 	}
 	return ""
+}
+
+// sharedNetworks are the addresses that any site may use.
+var sharedNetworks = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"),
+	netip.MustParsePrefix("fc00::/7"), netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("::1/128"),
+}
+
+func sharedNetwork(p netip.Prefix) bool {
+	return slices.ContainsFunc(sharedNetworks, func(s netip.Prefix) bool { return p.IsValid() && p.Overlaps(s) })
+}
+
+// sharedDomains are those that no site owns (RFC 6762, RFC 8375, and habit).
+var sharedDomains = []string{"local", "localhost", "localdomain", "lan", "home", "internal", "intranet", "corp", "private", "home.arpa"}
+
+// sharedName tells a host name that is whole within its site only.
+func sharedName(host string) bool {
+	name := strings.ToLower(strings.TrimSuffix(host, "."))
+	return name != "" && (!strings.Contains(name, ".") ||
+		slices.ContainsFunc(sharedDomains, func(d string) bool { return strings.HasSuffix(name, "."+d) }))
 }

@@ -11,8 +11,6 @@ package mint
 const (
 	minKey = 3
 	maxKey = 250
-	// maxDimensionKey is the documented limit.
-	maxDimensionKey = 100
 	// maxDimensionValue is counted before escaping. 255 characters are
 	// documented, the vendor's own libraries cut at 250; nothing says whether
 	// the server counts bytes, so the shorter one in bytes holds either way.

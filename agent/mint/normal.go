@@ -4,34 +4,30 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/edgehold/edgehold/probes"
 )
 
 // What a byte may do in a key.
 const (
-	opensMetric    = 1 << iota // begin a metric key
-	opensSection               // begin a later section of a metric key
-	inMetric                   // stand further in
-	opensDimension             // begin a section of a dimension key
-	inDimension                // stand further in
-	inValue                    // stand in the value of a dimension as it is
+	opensMetric  = 1 << iota // begin a metric key
+	opensSection             // begin a later section of a metric key
+	inMetric                 // stand further in
+	inValue                  // stand in the value of a dimension as it is
 )
 
 var may = table()
 
 func table() (t [256]uint8) {
-	const all = opensMetric | opensSection | inMetric | opensDimension | inDimension
+	const all = opensMetric | opensSection | inMetric
 	for c := 'a'; c <= 'z'; c++ {
-		t[c] = all
-	}
-	for c := 'A'; c <= 'Z'; c++ {
-		t[c] = opensMetric | opensSection | inMetric
+		t[c], t[c-'a'+'A'] = all, all
 	}
 	for c := '0'; c <= '9'; c++ {
-		t[c] = opensSection | inMetric | inDimension
+		t[c] = opensSection | inMetric
 	}
 	t['_'] = all
-	t['-'] = inMetric | inDimension
-	t[':'] = inDimension
+	t['-'] = inMetric
 	for c := byte(' '); c < 0x7f; c++ {
 		if !escaped(c) {
 			t[c] |= inValue
@@ -46,7 +42,7 @@ func AppendMetricKey(dst []byte, key string) []byte {
 	if strings.HasPrefix(key, ".") {
 		return dst
 	}
-	if key != "" && may[key[0]]&opensMetric != 0 && normal(key, opensSection, inMetric) {
+	if key != "" && may[key[0]]&opensMetric != 0 && normal(key) {
 		return append(dst, key...)
 	}
 	opens := uint8(opensMetric)
@@ -57,40 +53,19 @@ func AppendMetricKey(dst []byte, key string) []byte {
 		if opens == opensSection {
 			dst = append(dst, '.')
 		}
-		dst = appendSection(dst, section, opens, inMetric)
+		dst = appendSection(dst, section, opens)
 		opens = opensSection
 	}
 	return dst
 }
 
-// AppendDimensionKey appends the key in lower case, normalised and cut to its
-// length. A key of dots only gives nothing.
-func AppendDimensionKey(dst []byte, key string) []byte {
-	if normal(key, opensDimension, inDimension) && len(key) <= maxDimensionKey {
-		return append(dst, key...)
-	}
-	start := len(dst)
-	for section := range strings.SplitSeq(key, ".") {
-		if section == "" {
-			continue
-		}
-		if len(dst) > start {
-			dst = append(dst, '.')
-		}
-		dst = appendSection(dst, section, opensDimension, inDimension)
-	}
-	if len(dst) > start+maxDimensionKey {
-		dst = dst[:start+maxDimensionKey]
-		if dst[len(dst)-1] == '.' {
-			dst = dst[:len(dst)-1]
-		}
-	}
-	return dst
-}
+// AppendDimensionKey appends the key as probes has it.
+func AppendDimensionKey(dst []byte, key string) []byte { return probes.AppendDimensionKey(dst, key) }
 
-// normal reports whether normalising changes nothing of a key, all of whose
-// sections may begin alike. Most keys are so.
-func normal(key string, opens, stands uint8) bool {
+// normal reports whether normalising changes nothing of a key whose first letter
+// is known to be right. Most keys are so.
+func normal(key string) bool {
+	const opens, stands = uint8(opensSection), uint8(inMetric)
 	allowed := opens
 	for i := range len(key) {
 		c := key[i]
@@ -108,16 +83,13 @@ func normal(key string, opens, stands uint8) bool {
 
 // appendSection puts one underscore for each run of bytes that may not stand
 // where they are.
-func appendSection(dst []byte, section string, opens, stands uint8) []byte {
+func appendSection(dst []byte, section string, opens uint8) []byte {
 	allowed, run := opens, false
 	for i := range len(section) {
 		c := section[i]
-		if stands == inDimension && c >= 'A' && c <= 'Z' {
-			c += 'a' - 'A'
-		}
 		if may[c]&allowed != 0 {
 			dst = append(dst, c)
-			allowed, run = stands, false
+			allowed, run = inMetric, false
 			continue
 		}
 		if !run {

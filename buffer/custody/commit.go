@@ -280,8 +280,8 @@ func (s *Store) apply(tx *bbolt.Tx, w *work) error {
 	}{
 		{"recall blocks", p.recallAll},
 		{"settle", p.settleAll},
-		{"add blocks", p.putAll},
 		{"forget", p.forgetAll},
+		{"add blocks", p.putAll},
 		{"purge", p.purgeAll},
 		{"move to late", p.moveAll},
 		{"expire epochs", p.expire},
@@ -380,10 +380,11 @@ func (s *Store) stay(lists ...*[]*block) {
 // that the file does not have them: their sites keep them.
 func (s *Store) failed(err error) {
 	w := s.running
-	absent := w.commit == 0
+	v := s.volume()
+	absent := w.commit == 0 || v == nil
 	if !absent {
 		there := false
-		broken := s.volume().view(func(tx *bbolt.Tx) error {
+		broken := v.view(func(tx *bbolt.Tx) error {
 			l, err := readLedger(tx)
 			there = err == nil && l.Commit == w.commit
 			return err

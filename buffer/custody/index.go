@@ -74,7 +74,6 @@ type site struct {
 	name  string
 	state siteState // as of the last commit
 	open  map[Query]blocks
-	note  []byte
 }
 
 // index is all that is known in memory of the blocks in the file.

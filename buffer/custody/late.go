@@ -45,7 +45,7 @@ func (s *Store) takeLate() (late, lost []*block) {
 	s.swept = now
 	for _, b := range s.x.blocks {
 		switch {
-		case !b.free() || s.settled[b.number] != nil && b.open() == 0:
+		case !b.free() || b.open() == 0: // what is settled goes by itself
 		case b.is(flagBroken):
 			if b.received < now.Add(-retention).UnixMilli() {
 				b.leaving, lost = true, append(lost, b)

@@ -365,6 +365,29 @@ func (p *pass) forget(key string, floor uint64) error {
 			return err
 		}
 	}
+	return p.giveUp([]byte(key), end)
+}
+
+// giveUp ends blocks that wait for a site which will not send them again.
+func (p *pass) giveUp(from, to []byte) error {
+	var numbers []uint64
+	c := p.tx.Bucket(bucketBroken).Cursor()
+	for k, value := c.Seek(from); k != nil && bytes.Compare(k, to) < 0; k, value = c.Next() {
+		content, err := unseal(k, value)
+		if err != nil {
+			return err
+		}
+		numbers = append(numbers, binary.BigEndian.Uint64(content))
+	}
+	for _, n := range numbers {
+		e, err := p.entry(n)
+		if err == nil && e != nil {
+			err = p.end(e, damaged, &e.counts.Damaged)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -12,7 +12,6 @@ import (
 	"github.com/edgehold/edgehold/agent"
 	"github.com/edgehold/edgehold/agent/config"
 	"github.com/edgehold/edgehold/agent/control"
-	"github.com/edgehold/edgehold/agent/extension"
 )
 
 // checkDocument is what `check --json` prints.
@@ -31,7 +30,8 @@ type checkEntry struct {
 	Name    string `json:"name"`
 	Devices int    `json:"devices"`
 	Tasks   int    `json:"tasks"`
-	PerDay  int    `json:"points_per_day"` // about, see agent.Entry
+	PerDay  int    `json:"points_per_day"` // about
+	Assumed string `json:"points_assumed,omitempty"`
 }
 
 func newCheck() *cobra.Command {
@@ -92,7 +92,7 @@ func check(path string) (checkDocument, error) {
 		if e.Unsigned {
 			doc.Warnings = append(doc.Warnings, e.Name+": runs without a checked signature (trust.allow_unsigned)")
 		}
-		doc.Entries = append(doc.Entries, checkEntry{Name: e.Name, Devices: e.Devices, Tasks: e.Tasks, PerDay: e.PerDay})
+		doc.Entries = append(doc.Entries, checkEntry{Name: e.Name, Devices: e.Devices, Tasks: e.Tasks, PerDay: e.PerDay, Assumed: e.Assumed})
 	}
 	doc.OK = len(doc.Errors) == 0
 	return doc, nil
@@ -139,8 +139,8 @@ func printCheckText(cmd *cobra.Command, doc checkDocument) {
 	for _, e := range doc.Entries {
 		fmt.Fprintf(cmd.OutOrStdout(), "  %s: %s, %s\n", e.Name, counted(e.Devices, "device"), counted(e.Tasks, "task"))
 		if e.PerDay > 0 {
-			fmt.Fprintf(cmd.OutOrStdout(), "    about %s a day, %s a device, taking %d interfaces each; tables of sensors and the like come on top\n",
-				points(e.PerDay), grouped(e.PerDay/max(e.Devices, 1)), extension.AssumedInterfaces)
+			fmt.Fprintf(cmd.OutOrStdout(), "    about %s a day, %s a device, %s\n",
+				points(e.PerDay), grouped(e.PerDay/max(e.Devices, 1)), e.Assumed)
 		}
 	}
 	printCheckPrivacy(cmd.OutOrStdout(), doc.Privacy)

@@ -22,6 +22,7 @@ type demoAppFlags struct {
 	spelling string
 	basic    bool
 	auth     string
+	write    string
 }
 
 func newDemoApp() *cobra.Command {
@@ -41,6 +42,9 @@ happen:
   edgehold demo-app --appear 5        from the fifth request on there is one more device
   edgehold demo-app --seed 2          other numbers and states
 
+edgehold demo-app --write tutorial makes a folder with the files of the tutorial
+and ends: a package for the application, its configuration and the agent's.
+
 Started again, the counters begin anew, as those of a device that was switched
 off and on.`,
 		Args: cobra.NoArgs,
@@ -56,11 +60,19 @@ off and on.`,
 	flags.IntVar(&f.Appear, "appear", 0, "from so many requests on the last group has one more device; 0: never")
 	flags.StringVar(&f.auth, "auth", "", "ask for a user and password (basic authentication), as USER:FILE with the password in FILE")
 	flags.BoolVar(&f.basic, "basic", false, "ask for the user "+basicLogin+" with the password "+basicLogin)
+	flags.StringVar(&f.write, "write", "", "write the files of the tutorial into this new folder, and serve nothing")
 	cmd.MarkFlagsMutuallyExclusive("auth", "basic")
 	return cmd
 }
 
 func (f *demoAppFlags) run(cmd *cobra.Command) error {
+	if f.write != "" {
+		if err := demoapp.Write(f.write); err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "wrote %s\n", oneLine(f.write))
+		return nil
+	}
 	f.Spelling = demoapp.Spelling(f.spelling)
 	if err := f.login(); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -210,4 +211,13 @@ func TestDemoAppPackageIsSound(t *testing.T) {
 	if len(r.Errors)+len(r.Warnings) > 0 || !r.ReadOnly {
 		t.Errorf("errors %v, warnings %v, read only %v", r.Errors, r.Warnings, r.ReadOnly)
 	}
+}
+
+func TestDemoAppWrites(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "tutorial")
+	edgehold(t, "demo-app", "--write", folder).mustSay(t, 0, "wrote "+folder)
+	if _, err := os.Stat(filepath.Join(folder, "demo-app", "extension.yaml")); err != nil {
+		t.Error(err)
+	}
+	edgehold(t, "demo-app", "--write", folder).mustSay(t, 1, "name a folder that is not there yet")
 }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -77,162 +76,34 @@ func (p *recorder) from(n int) []recorded {
 	return slices.Clone(p.answers[n:])
 }
 
-// tutorialStep is a block of commands of the tutorial with what it says they
-// answer.
-type tutorialStep struct {
-	line           int
-	commands, says string
-}
-
-// tutorialSteps reads the fenced blocks sh, each with the block text behind it.
-func tutorialSteps(t *testing.T) (steps []tutorialStep) {
-	t.Helper()
-	page, err := os.ReadFile("../../packaging/manual/tutorial.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	fence, line := "", 0
-	for text := range strings.Lines(string(page)) {
-		line++
-		opens, isFence := strings.CutPrefix(strings.TrimSpace(text), "```")
-		switch {
-		case isFence && fence != "":
-			fence = ""
-		case isFence:
-			if fence = opens; fence == "sh" {
-				steps = append(steps, tutorialStep{line: line})
-			}
-		case fence == "sh":
-			steps[len(steps)-1].commands += text
-		case fence == "text":
-			steps[len(steps)-1].says += text
-		}
-	}
-	return steps
-}
-
-// shows tells whether the lines stand in a text in their order, with anything
-// for each "…". It gives the first line that is missing.
-func shows(text, says string) (missing string, ok bool) {
-	lines := strings.Split(text, "\n")
-	for want := range strings.Lines(says) {
-		want = strings.TrimRight(want, "\n")
-		at := slices.IndexFunc(lines, func(l string) bool { return fitsLine(l, strings.Split(want, "…")) })
-		if at < 0 {
-			return want, false
-		}
-		lines = lines[at+1:]
-	}
-	return "", true
-}
-
-// fitsLine tells whether a line begins with the first part, ends with the last
-// and has the others between.
-func fitsLine(line string, parts []string) bool {
-	line, ok := strings.CutPrefix(line, parts[0])
-	if !ok || len(parts) == 1 {
-		return ok && line == ""
-	}
-	last := parts[len(parts)-1]
-	for _, part := range parts[1 : len(parts)-1] {
-		_, rest, found := strings.Cut(line, part)
-		if !found {
-			return false
-		}
-		line = rest
-	}
-	return strings.HasSuffix(line, last)
-}
-
-func TestShows(t *testing.T) {
-	for _, c := range []struct {
-		text, says string
-		want       bool
-	}{
-		{"a\nb c d\ne", "b … d\n", true},
-		{"a\nb c d\ne", "b … d\ne\n", true},
-		{"a\nb c d\ne", "e\na\n", false},
-		{"a b", "a\n", false},
-		{"a b", "b\n", false},
-		{"x=12,y=3", "x=…,y=…\n", true},
-		{"x=12", "x=…,y=…\n", false},
-		{"abc", "a…c\n", true},
-		{"abc", "a…b\n", false},
-	} {
-		if _, ok := shows(c.text, c.says); ok != c.want {
-			t.Errorf("%q in %q: %v", c.says, c.text, ok)
-		}
-	}
-}
-
 // tutorial is the tutorial while it is walked.
 type tutorial struct {
-	t     *testing.T
-	dir   string // where the next commands run
-	home  string
+	walker
 	env   *draintest.Server
 	proxy *recorder
 	url   string // of the proxy
 	app   *process
-	agent *process
 	began int // answers before the agent ran
 }
 
 // walk runs one step.
-func (w *tutorial) walk(s tutorialStep) {
+func (w *tutorial) walk(s manualStep) {
 	w.t.Helper()
 	switch {
+	case strings.HasPrefix(s.commands, "edgehold demo-app --write"):
+		w.walker.walk(s)
 	case strings.HasPrefix(s.commands, "edgehold demo-app"):
 		w.restart(s)
 	case strings.HasPrefix(s.commands, "edgehold run"):
 		w.began = len(w.proxy.from(0))
-		w.agent = launch(w.t, w.shell("exec "+s.commands), filepath.Join(w.home, "agent.log"))
-	case onlyLooks(s.commands):
-		w.lookFor(s)
+		w.walker.walk(s)
 	default:
-		r := finish(w.t, w.shell(s.commands+"pwd > "+w.home+"/here\n"))
-		if missing, ok := shows(w.plain(r.all()), s.says); !ok || r.code != 0 {
-			w.t.Fatalf("line %d: exit code %d; %q is not in:\n%s", s.line, r.code, missing, r.all())
-		}
-		here, err := os.ReadFile(filepath.Join(w.home, "here"))
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		w.dir = strings.TrimSpace(string(here))
+		w.walker.walk(s)
 	}
-}
-
-// lookFor gives commands until they say what they are to say.
-func (w *tutorial) lookFor(s tutorialStep) {
-	w.t.Helper()
-	var r result
-	said := false
-	defer func() {
-		if !said {
-			w.t.Logf("the last time they said:\n%s", r.all())
-		}
-	}()
-	eventually(w.t, fmt.Sprintf("the commands of line %d to say:\n%s", s.line, s.says), func() bool {
-		r = finish(w.t, w.shell(s.commands))
-		_, said = shows(w.plain(r.all()), s.says)
-		said = said && r.code == 0
-		return said
-	})
-}
-
-// onlyLooks tells commands that may be given again until they show what they
-// are to show.
-func onlyLooks(commands string) bool {
-	for line := range strings.Lines(commands) {
-		if !strings.HasPrefix(line, "edgehold status ") && !strings.HasPrefix(line, "edgehold history ") {
-			return false
-		}
-	}
-	return true
 }
 
 // restart ends the demo application as Ctrl-C does and starts it anew.
-func (w *tutorial) restart(s tutorialStep) {
+func (w *tutorial) restart(s manualStep) {
 	w.t.Helper()
 	if w.app != nil {
 		w.app.end(syscall.SIGINT).mustSay(w.t, 0)
@@ -243,35 +114,6 @@ func (w *tutorial) restart(s tutorialStep) {
 	w.proxy.aim(addr)
 	if missing, ok := shows(strings.ReplaceAll(app.said(), addr, tutorialAddress), s.says); !ok {
 		w.t.Fatalf("line %d: %q is not in:\n%s", s.line, missing, app.said())
-	}
-}
-
-func (w *tutorial) shell(commands string) *exec.Cmd {
-	cmd := exec.Command("sh", "-eu", "-c", "exec 2>&1\n"+commands)
-	cmd.Dir = w.dir
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(program(w.t))+":"+os.Getenv("PATH"), "DT_URL="+w.env.URL(), "DT_TOKEN="+goodToken)
-	return cmd
-}
-
-// plain has the addresses of the tutorial in place of those of the test.
-func (w *tutorial) plain(text string) string {
-	text = strings.ReplaceAll(text, strings.TrimPrefix(w.url, "http://"), tutorialAddress)
-	return strings.ReplaceAll(text, "every 1s ", "every 10s ")
-}
-
-// change edits a file of the tutorial.
-func (w *tutorial) change(name, old, now string) {
-	w.t.Helper()
-	path := filepath.Join(w.dir, name)
-	text, err := os.ReadFile(path)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if strings.Count(string(text), old) != 1 {
-		w.t.Fatalf("%q stands %d times in %s", old, strings.Count(string(text), old), name)
-	}
-	if err := os.WriteFile(path, []byte(strings.Replace(string(text), old, now, 1)), 0o600); err != nil {
-		w.t.Fatal(err)
 	}
 }
 
@@ -288,14 +130,15 @@ func TestE2ETutorial(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(home) })
-	if err := os.CopyFS(filepath.Join(home, "packaging/examples"), os.DirFS("../../packaging/examples")); err != nil {
-		t.Fatal(err)
-	}
 	proxy := &recorder{}
 	server := httptest.NewServer(proxy)
 	t.Cleanup(server.Close)
-	w := &tutorial{t: t, dir: home, home: home, env: newEnvironment(t), proxy: proxy, url: server.URL}
-	steps := tutorialSteps(t)
+	w := &tutorial{env: newEnvironment(t), proxy: proxy, url: server.URL}
+	w.walker = walker{t: t, dir: home, home: home, variables: []string{"DT_URL=" + w.env.URL(), "DT_TOKEN=" + goodToken}, plain: func(text string) string {
+		text = strings.ReplaceAll(text, strings.TrimPrefix(w.url, "http://"), tutorialAddress)
+		return strings.ReplaceAll(text, "every 1s ", "every 10s ")
+	}}
+	steps := manualSteps(t, "tutorial.md")
 	if len(steps) < 15 {
 		t.Fatalf("%d steps", len(steps))
 	}

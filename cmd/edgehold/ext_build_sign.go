@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/edgehold/edgehold/agent"
 	"github.com/edgehold/edgehold/sign"
 	"github.com/edgehold/edgehold/sign/ca"
 	"github.com/edgehold/edgehold/sign/cms"
@@ -45,7 +46,7 @@ func (f *signerFlags) load(ctx context.Context) (*signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load signer: %w", err)
 	}
-	if err := fitToSign(cert, wallMoment().Time); err != nil {
+	if err := fitToSign(cert, agent.MachineMoment(buildTime()).Time); err != nil {
 		return nil, fmt.Errorf("certificate %s: %w", f.cert, err)
 	}
 	return &signer{cert, key}, nil

@@ -112,6 +112,9 @@ func (f *installFlags) run(cmd *cobra.Command, what string) error {
 		installed = false
 	}
 	x, err := j.examine(path)
+	if errors.Is(err, fs.ErrNotExist) && path == what {
+		return notAFile(s, what)
+	}
 	if err != nil {
 		return refusedPackage(what, err)
 	}
@@ -127,7 +130,25 @@ func (f *installFlags) run(cmd *cobra.Command, what string) error {
 		return refusedPackage(what, err)
 	}
 	f.compileMIBs(cmd, x)
-	return printInstalled(cmd, made, x)
+	return printInstalled(cmd, made, x, estimateText(estimate(x.pkg.FS, what, j.slot)))
+}
+
+// notAFile says what to give in place of a path where nothing is.
+func notAFile(s *store.Store, what string) error {
+	entries, err := s.List()
+	if err != nil {
+		return err
+	}
+	var versions []string
+	for _, e := range entries {
+		if e.Name == what {
+			versions = append(versions, what+"@"+e.Version)
+		}
+	}
+	if len(versions) > 0 {
+		return fmt.Errorf("%s is no file, and an installed package is named with its version; give %s", what, strings.Join(versions, " or "))
+	}
+	return fmt.Errorf("%s is no file; give the path of bundle.zip or extension.zip, or NAME@VERSION of an installed package", what)
 }
 
 // compileMIBs reads the MIB files of a package once and for all, so that the
@@ -140,13 +161,16 @@ func (f *installFlags) compileMIBs(cmd *cobra.Command, x *examined) {
 	}
 }
 
-func printInstalled(cmd *cobra.Command, made store.Entry, x *examined) error {
+func printInstalled(cmd *cobra.Command, made store.Entry, x *examined, estimate string) error {
 	w := newScreen(cmd.OutOrStdout())
 	fmt.Fprintf(w, "%s %s is installed and the active version\n", oneLine(made.Name), oneLine(made.Version))
 	if v := x.verdict; v != nil {
 		fmt.Fprintf(w, "signed by %s, category %s\n", oneLine(v.Signer().Subject), textOr(strings.Join(categoryNames(v), ", "), "none"))
 	} else {
 		fmt.Fprintln(w, "UNSIGNED: it runs only while the configuration says trust.allow_unsigned")
+	}
+	if estimate != "" {
+		fmt.Fprintln(w, estimate)
 	}
 	fmt.Fprintf(w, "where the configuration has `package: %s`, `edgehold reload` starts it\n", oneLine(made.Name))
 	return w.done()

@@ -349,3 +349,18 @@ func TestExtHistory(t *testing.T) {
 	history("--verify").want(t, exitCheck, "NOT as it was written: history.log, line 1", "")
 	history("--verify", "--json").want(t, exitCheck, `"ok": false`, "")
 }
+
+// An install tells about how many points come of it; what is no file is told
+// what to give instead.
+func TestExtInstallTells(t *testing.T) {
+	w := newWorkshop(t)
+	w.pack("p", "1.0.0", "uptime", "1.3.6.1.2.1.1.3.0")
+	w.ok("ext", "build", w.in("p"), "--out", w.in("unsigned.zip"))
+	w.ok("ext", "sign", w.in("unsigned.zip"), "--cert", w.in("anna/anna.pem"), "--key", w.in("anna/anna.key"), "--out", w.in("p.zip"))
+	trust := []string{"--roots", w.in("roots"), "--state-dir", w.in("state")}
+	install := func(what string) said { return run(append([]string{"ext", "install", what}, trust...)...) }
+	install("custom:plant.switch").want(t, exitError, "", "custom:plant.switch is no file; give the path of bundle.zip or extension.zip, or NAME@VERSION")
+	install(w.in("p.zip")).want(t, exitOK, "points a day for each device or endpoint", "")
+	install("custom:plant.switch").want(t, exitError, "", "an installed package is named with its version; give custom:plant.switch@1.0.0")
+	install("custom:plant.switch@1.0.0").want(t, exitOK, "is installed and the active version", "")
+}

@@ -214,7 +214,7 @@ func permissionLines(p extension.Permissions) []permission {
 	for _, group := range []struct {
 		what string
 		list []extension.Located
-	}{{"OID         ", p.OIDs}, {"host        ", p.Hosts}, {"local device", p.LocalDevices}} {
+	}{{"OID         ", p.OIDs}, {"request     ", p.Requests}, {"host        ", p.Hosts}, {"local device", p.LocalDevices}} {
 		for _, l := range group.list {
 			one := permission{what: group.what + " " + l.What}
 			if len(l.Lines) > 0 {

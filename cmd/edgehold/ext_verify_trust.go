@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/edgehold/edgehold/agent"
 	"github.com/edgehold/edgehold/agent/config"
 	"github.com/edgehold/edgehold/agent/extension"
 	"github.com/edgehold/edgehold/sign"
@@ -35,12 +35,13 @@ type judge struct {
 	trust         *sign.Trust
 	at            sign.Moment
 	allowUnsigned bool
-	notes         []string // what a verdict leaves out
+	slot          time.Duration // of several points in it one is sent
+	notes         []string      // what a verdict leaves out
 }
 
 // load reads the trust settings and says what is wrong with the files they name.
 func (f *trustFlags) load(cmd *cobra.Command) (*judge, error) {
-	j := &judge{at: wallMoment()}
+	j := &judge{slot: config.Default().Uplink.Slot(), at: agent.MachineMoment(buildTime())}
 	options := sign.TrustOptions{Roots: f.roots}
 	if f.roots == "" {
 		if _, err := os.Stat(f.config); errors.Is(err, fs.ErrNotExist) {
@@ -50,7 +51,7 @@ func (f *trustFlags) load(cmd *cobra.Command) (*judge, error) {
 		if err != nil {
 			return nil, err
 		}
-		options, j.allowUnsigned = trustOptions(cfg), cfg.Trust.AllowUnsigned
+		options, j.allowUnsigned, j.slot = trustOptions(cfg), cfg.Trust.AllowUnsigned, cfg.Uplink.Slot()
 	} else if _, err := os.ReadDir(f.roots); err != nil {
 		return nil, fmt.Errorf("--roots: %w", err)
 	} else {
@@ -105,33 +106,12 @@ func warn(cmd *cobra.Command, text string) {
 	fmt.Fprintln(cmd.ErrOrStderr(), "warning:", plainText(text))
 }
 
-// wallMoment is now as this machine's clock has it. One before the time of the
-// build is plainly wrong.
-func wallMoment() sign.Moment {
-	now, floor := time.Now(), buildTime()
-	if now.Before(floor) {
-		return sign.Moment{Time: floor}
-	}
-	return sign.Moment{Time: now, Trusted: true}
-}
-
-// trustOptions are those of the agent.
+// trustOptions are those of the agent, with the deny lists that it remembers,
+// if it has run here.
 func trustOptions(cfg *config.Config) sign.TrustOptions {
-	t := cfg.Trust
-	options := sign.TrustOptions{
-		Roots: t.Roots, VendorRoots: t.VendorRoots, TimestampRoots: t.TimestampRoots, RequireCategory: t.RequireCategory,
-	}
-	if info, err := os.Stat(cfg.StateDir); err == nil && info.IsDir() {
-		options.State = filepath.Join(cfg.StateDir, "trust")
-	}
-	for _, name := range slices.Sorted(maps.Keys(t.Categories)) {
-		c := t.Categories[name]
-		options.Categories = append(options.Categories, sign.Category{
-			Name: name, Certificates: c.Certificates, Units: c.Units,
-			Limits: sign.CategoryLimits{
-				DataSources: c.DataSources, Addresses: c.Prefixes(), OIDs: c.OIDs, Hosts: c.Hosts, LocalDevices: c.LocalDevices,
-			},
-		})
+	options := agent.TrustOptions(cfg, cfg.StateDir)
+	if info, err := os.Stat(cfg.StateDir); err != nil || !info.IsDir() {
+		options.State = ""
 	}
 	return options
 }

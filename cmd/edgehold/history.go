@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/edgehold/edgehold/agent/control"
 	"github.com/edgehold/edgehold/agent/export"
 )
 
@@ -83,18 +85,42 @@ func (f *historyFlags) run(cmd *cobra.Command, args []string) error {
 	canvas := export.Canvas{Width: f.width - 9, Height: 8, ASCII: f.ascii}
 	return f.with(cmd.Context(), readOnly, func(s export.Source) error {
 		bar := newProgress(cmd, f.quiet)
-		h, err := export.ReadHistory(cmd.Context(), s, export.HistoryRequest{
+		h, err := readHistory(cmd.Context(), s, export.HistoryRequest{
 			Filter: filter, Cells: canvas.Dots(), Progress: func(done, of int64) { bar.show("read", done, of) },
 		})
 		bar.end()
 		if err != nil {
 			return err
 		}
-		if f.asJSON && len(h.Series) > 0 {
+		if f.asJSON && h.Points > 0 {
 			return printDocument(cmd.OutOrStdout(), h)
+		}
+		if len(h.Series) > 0 && f.guessing(cmd.Context()) {
+			warn(cmd, "the agent does not know the time yet: what it has measured since its start is kept, and is not shown here until it does")
 		}
 		return errors.Join(f.print(text, h, filter, canvas), text.done())
 	})
+}
+
+// readHistory reads the history. What was measured while the time was not known
+// is within no bounds of time: it is looked for where nothing else is held.
+func readHistory(ctx context.Context, s export.Source, r export.HistoryRequest) (*export.History, error) {
+	h, err := export.ReadHistory(ctx, s, r)
+	if err != nil || h.Points > 0 {
+		return h, err
+	}
+	r.Filter.Since, r.Filter.Until = time.Time{}, time.Time{}
+	all, err := export.ReadHistory(ctx, s, r)
+	if err == nil {
+		h.Points, h.Undated = all.Undated, all.Undated
+	}
+	return h, err
+}
+
+// guessing tells whether an agent is running that does not know the time yet.
+func (f *historyFlags) guessing(ctx context.Context) bool {
+	var st control.Status
+	return f.file == "" && f.client().Status(ctx, &st) == nil && !st.Clock.Trusted
 }
 
 const (
@@ -103,7 +129,12 @@ const (
 )
 
 func (f *historyFlags) print(w io.Writer, h *export.History, filter export.Filter, canvas export.Canvas) error {
-	if len(h.Series) == 0 {
+	switch {
+	case len(h.Series) > 0:
+	case h.Undated > 0:
+		fmt.Fprintf(w, "%s: %d points, all measured while the time was not known: they are kept, and shown once the agent knows it (`edgehold status` tells)\n", oneLine(h.Device), h.Undated)
+		return nil
+	default:
 		return nothingHeld(h, filter)
 	}
 	printHead(w, h)

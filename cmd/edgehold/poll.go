@@ -54,7 +54,10 @@ polled with a warning. One with a bad signature, that is revoked or that has
 expired is refused, with exit code 3; --untrusted polls it all the same.
 
 Counters are sent as what they grew by between two polls, so they show only
-with --wait, which polls twice and prints the second poll.`,
+with --wait, which polls twice and prints the second poll.
+
+The exit code is 3 where something failed, and 1 where something answered and
+gave nothing; what is wrong is said.`,
 		RunE: func(cmd *cobra.Command, devices []string) error {
 			return poll(cmd, f, devices)
 		},
@@ -101,7 +104,7 @@ func poll(cmd *cobra.Command, f pollFlags, devices []string) error {
 		return errors.New("stopped before the end")
 	}
 	defer printSummary(cmd.ErrOrStderr(), polled, summaryOptions{tables: f.timing, counters: f.wait > 0, slot: cfg.Uplink.Slot()})
-	if printErr := printPolled(cmd, polled, f.asJSON); printErr != nil {
+	if printErr := printPolled(cmd, polled, pollPrint{asJSON: f.asJSON, nothing: f.nothing()}); printErr != nil {
 		return errors.Join(err, printErr)
 	}
 	if f.pkg != "" {
@@ -149,11 +152,18 @@ func (f pollFlags) target(cmd *cobra.Command, devices []string) (*config.Config,
 	return cfg, nil
 }
 
+// pollPrint says how points are printed, and what to look at where there are
+// none.
+type pollPrint struct {
+	asJSON  bool
+	nothing string
+}
+
 // printPolled prints points on standard output and problems on standard error.
-func printPolled(cmd *cobra.Command, polled []agent.Polled, asJSON bool) error {
+func printPolled(cmd *cobra.Command, polled []agent.Polled, f pollPrint) error {
 	failed := false
 	for _, p := range polled {
-		unsent, err := printPoints(cmd.OutOrStdout(), p.Points, asJSON)
+		unsent, err := printPoints(cmd.OutOrStdout(), p.Points, f.asJSON)
 		if err != nil {
 			return err
 		}
@@ -165,10 +175,29 @@ func printPolled(cmd *cobra.Command, polled []agent.Polled, asJSON bool) error {
 		}
 		failed = failed || p.Err != nil || len(unsent) > 0
 	}
-	if failed {
+	silent := agent.Silent(polled)
+	for _, label := range silent {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: it answers, and nothing is collected: %s\n", label, f.nothing)
+	}
+	switch {
+	case failed:
 		return exitCode{code: exitCheck}
+	case len(silent) > 0:
+		return exitCode{code: exitError}
 	}
 	return nil
+}
+
+// nothing is what to look at where a poll gave nothing.
+func (f pollFlags) nothing() string {
+	look := "look at the feature sets, the variables and the filters of the monitoring configuration"
+	if f.config == "" && f.pkg == "" {
+		look = "look at --profile and --feature-sets"
+	}
+	if f.wait > 0 {
+		return look
+	}
+	return "counters need a second poll, such as --wait 10s; if they are not what is missing, " + look
 }
 
 // printPoints gives back the metric keys that no line can be made of, and why.

@@ -79,3 +79,56 @@ func TestPollFlags(t *testing.T) {
 		})
 	}
 }
+
+const emptyPackage = `name: custom:empty
+version: 1.0.0
+vars: [{id: name, type: pattern}]
+snmp:
+  - group: g
+    dimensions: [{key: n, value: "oid:1.3.6.1.2.1.1.5.0", filter: "var:name"}]
+    metrics: [{key: empty.uptime, value: "oid:1.3.6.1.2.1.1.3.0"}]
+  - group: c
+    featureSet: Counters
+    metrics: [{key: empty.in, value: "oid:1.3.6.1.2.1.11.1.0", type: count}]
+`
+
+// A poll that gives nothing is no success, and says why.
+func TestPollOfNothing(t *testing.T) {
+	mib := snmptest.NewSwitch("sw1", 2, 1, nil)
+	mib.Set(snmptest.MustOID("1.3.6.1.2.1.11.1.0"), snmptest.Counter32(7))
+	device, err := snmptest.Start(snmptest.Options{Communities: map[string]*snmptest.MIB{"public": mib}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = device.Close() })
+	host, port, _ := strings.Cut(device.Addr(), ":")
+	dir := t.TempDir()
+	for _, tt := range []struct {
+		name, configuration string
+		args                []string
+		code                int
+		err                 string
+	}{
+		{"a filter that nothing fits", `"vars": {"name": "$eq(other)"}, `, nil, exitError, "it answers, and nothing is collected: counters need a second poll"},
+		{"the same with a second poll", `"vars": {"name": "$eq(other)"}, `, []string{"--wait", "1ms"}, exitError, "it answers, and nothing is collected: look at the feature sets"},
+		{"counters alone", `"vars": {"name": "$eq(other)"}, "featureSets": ["Counters"], `, nil, exitError, "such as --wait 10s"},
+		{"counters, twice", `"vars": {"name": "$eq(other)"}, "featureSets": ["Counters"], `, []string{"--wait", "50ms"}, exitOK, ""},
+		{"all is well", `"vars": {"name": "$eq(sw1)"}, `, nil, exitOK, ""},
+		{"switched off", `"enabled": false, `, nil, exitError, "no entry that is enabled"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(dir, "c.json")
+			text := `{` + tt.configuration + `"snmp": {"devices": [{"ip": "` + host + `", "port": ` + port + `, "authentication": {"type": "SNMPv2c", "community": "public"}}]}}`
+			for name, data := range map[string]string{path: text, filepath.Join(dir, "extension.yaml"): emptyPackage} {
+				if err := os.WriteFile(name, []byte(data), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var stdout, stderr bytes.Buffer
+			code := execute(append([]string{"poll", "--package", dir, "--configuration", path}, tt.args...), &stdout, &stderr)
+			if code != tt.code || !strings.Contains(stderr.String(), tt.err) || (code == exitOK) != (stdout.Len() > 0) {
+				t.Errorf("exit %d, want %d; it printed %q and said %q", code, tt.code, stdout.String(), stderr.String())
+			}
+		})
+	}
+}

@@ -178,6 +178,7 @@ func (f *snmpFlags) configured(cmd *cobra.Command) ([]probes.Credential, error) 
 	if err != nil {
 		return nil, err
 	}
+	maps.DeleteFunc(cfg.Credentials, func(_ string, c probes.Credential) bool { return !c.Password.IsZero() }) // not for SNMP
 	names := f.names
 	if len(names) == 0 {
 		names = slices.Sorted(maps.Keys(cfg.Credentials))

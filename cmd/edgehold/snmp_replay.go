@@ -107,7 +107,9 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 	}}
 	once.Tell = func(text string) { fmt.Fprintln(cmd.ErrOrStderr(), text) }
 	polled, err := once.Poll(cmd.Context())
-	printErr := printPolled(cmd, polled, f.asJSON)
+	printErr := printPolled(cmd, polled, pollPrint{
+		asJSON: f.asJSON, nothing: "the recording has nothing of what is asked for; look at the profile or package, and its feature sets",
+	})
 	printSummary(cmd.ErrOrStderr(), polled, summaryOptions{tables: true, counters: true})
 	if f.pkg != "" {
 		err = refusedPackage(f.pkg, err)

@@ -68,10 +68,19 @@ func printDevices(w io.Writer, st control.Status, v view) {
 	}
 }
 
-// countStates sums up, the worst first: "2 silent, 98 ok".
+// countStates sums up, the worst first: "2 silent, 98 ok". What is asked in
+// several intervals has a line for each and counts once, as its worst.
 func countStates(devices []control.Device) string {
-	counts := map[string]int{}
+	type endpoint struct{ config, label, address string }
+	worst := map[endpoint]control.Device{}
 	for _, d := range devices {
+		key := endpoint{d.Config, d.Label, d.Address}
+		if other, seen := worst[key]; !seen || worse(d.State, other.State) {
+			worst[key] = d
+		}
+	}
+	counts := map[string]int{}
+	for _, d := range worst {
 		counts[cmp.Or(d.State, d.Status)]++
 	}
 	words := make([]string, 0, len(counts))
@@ -85,6 +94,12 @@ func countStates(devices []control.Device) string {
 		words[i] = fmt.Sprintf("%d %s", counts[word], word)
 	}
 	return strings.Join(words, ", ")
+}
+
+// worse tells which state of two tasks is that of their endpoint: one that is
+// not polled yet says less than any other.
+func worse(a, b string) bool {
+	return b == control.StatePending || a != control.StatePending && severity[a] < severity[b]
 }
 
 // paceText tells how punctual polls are, once that can be told.
@@ -124,6 +139,9 @@ func sourceText(d control.Device, now time.Time) string {
 	text := fmt.Sprintf("%d received", d.Source.Received)
 	if d.Source.Dropped > 0 {
 		text += fmt.Sprintf(", %d dropped", d.Source.Dropped)
+	}
+	if d.Source.Refused > 0 {
+		text += fmt.Sprintf(", %d refused", d.Source.Refused)
 	}
 	if !d.LastOK.IsZero() {
 		text += fmt.Sprintf(", the last %s ago", span(now.Sub(d.LastOK)))

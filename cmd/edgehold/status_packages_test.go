@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/agent/control"
+	"github.com/edgehold/edgehold/agent/extension"
 	"github.com/edgehold/edgehold/probes/snmp/snmptest"
 	"github.com/edgehold/edgehold/sign"
 	"github.com/edgehold/edgehold/sign/ca"
@@ -156,5 +157,44 @@ func TestNoDeviceOfRefusedPackages(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%d packages: %q", len(packages), out.String())
 		}
+	}
+}
+
+// A warning of an entry is told as what it is: what runs all the same is not
+// left out.
+func TestWarningsOfConfigurations(t *testing.T) {
+	lines := show(func(w *strings.Builder) {
+		printStatus(w, control.Status{Configurations: []control.Configuration{{
+			Name: "custom:a/a.json", Status: "OK", Message: "Endpoints OK: 1 WARNING: 0 ERROR: 0", Warnings: []string{"the version needs quotes"},
+		}}}, view{now: time.Now()})
+	})
+	mustHave(t, lines, "configurations\n  OK                       custom:a/a.json: Endpoints OK: 1 WARNING: 0 ERROR: 0\n                             warning: the version needs quotes\n")
+	if text := strings.Join(lines, "\n"); strings.Contains(text, "left out") {
+		t.Error(text)
+	}
+}
+
+// A device that is asked in two intervals is one device, as its worst part.
+func TestDevicesAreCountedOnce(t *testing.T) {
+	part := func(label, state string) control.Device {
+		return control.Device{Config: "c", Label: label, State: state}
+	}
+	for want, devices := range map[string][]control.Device{
+		"1 silent, 1 ok":  {part("a", "ok"), part("a", "silent"), part("b", "ok"), part("b", "ok")},
+		"1 ok":            {part("a", "pending"), part("a", "ok")},
+		"1 partial, 1 ok": {part("a", "partial"), part("a", "ok"), {Config: "d", Label: "a", State: "ok"}},
+	} {
+		if got := countStates(devices); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestRequestsAreAskedFor(t *testing.T) {
+	p := extension.Permissions{DataSources: []string{"http"}, Requests: []extension.Located{{What: "POST /api/query", File: "p/extension.yaml", Lines: []int{7, 9}}}}
+	var out strings.Builder
+	printPermissions(&out, p)
+	if want := "it asks for\n  data source  http\n  request      POST /api/query  (p/extension.yaml:7 and 1 more line)\n"; out.String() != want {
+		t.Errorf("printed\n%s\nwant\n%s", out.String(), want)
 	}
 }

@@ -19,8 +19,8 @@ func printUsage(w io.Writer, all []control.Usage) {
 		width = max(width, len([]rune(u.Package)))
 	}
 	for _, u := range all {
-		fmt.Fprintf(w, "  %-*s  %s, %d polls in %s, %d points, %d series", min(width, 48), oneLine(u.Package), counted(u.Devices, "device"),
-			u.Polls, span(seconds(u.TimeS)), u.Points, u.Series)
+		fmt.Fprintf(w, "  %-*s  %s, %s in %s, %s, %d series", min(width, 48), oneLine(u.Package), counted(u.Devices, "device"),
+			plural(int(u.Polls), "poll", "polls"), span(seconds(u.TimeS)), plural(int(u.Points), "point", "points"), u.Series)
 		if u.WaitedS >= 1 {
 			fmt.Fprintf(w, ", waited %s for others", span(time.Duration(u.WaitedS*float64(time.Second))))
 		}

@@ -14,6 +14,7 @@ const (
 	// A log record with what is known of an item comes so often where nothing
 	// changes.
 	recordEvery = time.Hour
+	maxRecords  = 1_000 // of one poll
 )
 
 // carrier is what was last told of an item beside numbers.
@@ -39,7 +40,7 @@ func (p *poll) carry(b *plan.DocBlock, r *row, s *scope) {
 		return
 	}
 	key := rowKey(about)
-	if key != r.carrier.key || r.carrier.told == 0 {
+	if key != r.carrier.key {
 		r.carrier = carrier{key: key}
 	}
 	if c.Metric != "" {
@@ -53,6 +54,11 @@ func (p *poll) carry(b *plan.DocBlock, r *row, s *scope) {
 	if r.carrier.told != 0 && p.state.now-r.carrier.told < recordEvery {
 		return
 	}
+	if p.told == maxRecords {
+		p.note("more than %d log records, the others wait for the next poll", maxRecords)
+		return
+	}
+	p.told++
 	r.carrier.told = p.state.now
 	attributes := p.with(r.declared, append([]probes.Dimension{{Key: "log.source", Value: "http"}}, about...))
 	p.batch.Records = append(p.batch.Records, probes.Record{

@@ -68,13 +68,11 @@ type savedOpen struct {
 	openEvent
 }
 
-func blockSum(b *plan.DocBlock) uint64 { return sumOf("block", b.Path, b.Interval.String()) }
-
 // give hands a new item what an earlier run left for it.
-func (s *saved) give(b *plan.DocBlock, r *row) {
+func (s *saved) give(b *plan.DocBlock, bs *blockState, r *row) {
 	if len(s.counters) > 0 {
 		for i := range r.counters {
-			sum := counterSum(b, i, r.key)
+			sum := bs.counterSum(&b.Metrics[i], r.key)
 			if c, ok := s.counters[sum]; ok {
 				r.counters[i] = c
 				delete(s.counters, sum)
@@ -83,7 +81,7 @@ func (s *saved) give(b *plan.DocBlock, r *row) {
 	}
 	if len(s.events) > 0 {
 		for i := range r.open {
-			sum := eventSum(b, i, r.key)
+			sum := bs.eventSum(&b.Events[i], r.key)
 			if e, ok := s.events[sum]; ok {
 				r.open[i] = &e.openEvent
 				delete(s.events, sum)
@@ -93,28 +91,28 @@ func (s *saved) give(b *plan.DocBlock, r *row) {
 }
 
 // left takes out the events of a block whose items did not come.
-func (s *saved) left(b *plan.DocBlock) []*openEvent {
+func (s *state) left(b *plan.DocBlock) []*openEvent {
 	var all []*openEvent
-	if len(s.events) == 0 {
-		return nil
-	}
-	block := blockSum(b)
-	for sum, e := range s.events {
+	block := s.block(b).id
+	for sum, e := range s.saved.events {
 		if e.block == block {
 			all = append(all, &e.openEvent)
-			delete(s.events, sum)
+			delete(s.saved.events, sum)
 		}
 	}
+	s.open -= len(all)
 	return all
 }
 
-// age forgets what is left after some polls.
-func (s *saved) age() {
-	if s.counters == nil && s.events == nil {
+// age forgets what an earlier run left after some polls.
+func (s *state) age() {
+	left := &s.saved
+	if left.counters == nil && left.events == nil {
 		return
 	}
-	if s.rounds++; s.rounds > forgetSavedAfter {
-		*s = saved{}
+	if left.rounds++; left.rounds > forgetSavedAfter {
+		s.open -= len(left.events)
+		*left = saved{}
 	}
 }
 
@@ -132,7 +130,7 @@ func (s *state) marshal() ([]byte, error) {
 	}
 	for b, bs := range s.blocks {
 		for _, r := range bs.rows {
-			s.saveRow(&c, b, r)
+			s.saveRow(&c, b, bs, r)
 		}
 	}
 	data, err := json.Marshal(c)
@@ -142,15 +140,15 @@ func (s *state) marshal() ([]byte, error) {
 	return data, nil
 }
 
-func (s *state) saveRow(c *checkpoint, b *plan.DocBlock, r *row) {
+func (s *state) saveRow(c *checkpoint, b *plan.DocBlock, bs *blockState, r *row) {
 	for i, kept := range r.counters {
 		if kept.cell.Kind != plan.Absent {
-			c.Counters = append(c.Counters, s.save(counterSum(b, i, r.key), kept))
+			c.Counters = append(c.Counters, s.save(bs.counterSum(&b.Metrics[i], r.key), kept))
 		}
 	}
 	for i, open := range r.open {
 		if open != nil {
-			c.Events = append(c.Events, s.saveEvent(blockSum(b), eventSum(b, i, r.key), open))
+			c.Events = append(c.Events, s.saveEvent(bs.id, bs.eventSum(&b.Events[i], r.key), open))
 		}
 	}
 }
@@ -201,7 +199,7 @@ func (s *state) unmarshal(data []byte) error {
 			Type: from.Type, Title: from.Title, EntitySelector: from.Entity, Properties: from.Properties, Timeout: from.Timeout, Start: start,
 		}}}
 	}
-	*s = state{now: now, stamp: stamp, saved: left}
+	*s = state{now: now, stamp: stamp, saved: left, open: len(left.events)}
 	return nil
 }
 

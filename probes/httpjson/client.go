@@ -15,6 +15,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/edgehold/edgehold/probes"
 	"github.com/edgehold/edgehold/probes/plan"
@@ -27,8 +28,17 @@ const (
 	retryPause   = 200 * time.Millisecond
 )
 
+// elsewhere refuses a redirect. Of the URL only the host is told.
+type elsewhere struct{ scheme, host string }
+
+// Error names the host.
+func (e elsewhere) Error() string {
+	return "the endpoint sends to " + short(e.scheme+"://"+e.host) + ", which is another host or port and refused; write the URL it sends to, if that is right"
+}
+
 var (
-	errElsewhere = errors.New("the endpoint sends to another host, which is refused; write the URL it sends to, if that is right")
+	errNotHTTP   = errors.New("the answer is none of HTTP that can be read; look at the port, and at http or https, in the URL")
+	errBroken    = errors.New("the connection ended in the middle of the answer")
 	errRedirects = fmt.Errorf("the endpoint redirects more than %d times", maxRedirects)
 	errLarge     = fmt.Errorf("the answer is larger than %d MB", maxBody/1_000_000)
 )
@@ -92,7 +102,7 @@ func authorities(ca string) (*x509.CertPool, error) {
 func (c *client) redirect(to *http.Request, via []*http.Request) error {
 	switch {
 	case !c.isHome(to.URL):
-		return errElsewhere
+		return elsewhere{to.URL.Scheme, to.URL.Host}
 	case len(via) > maxRedirects:
 		return errRedirects
 	}
@@ -214,23 +224,63 @@ func (c *client) failed(ctx, limited context.Context, err error) error {
 	if errors.As(err, &outer) {
 		err = outer.Err
 	}
+	var away elsewhere
 	switch {
-	case errors.Is(err, errElsewhere), errors.Is(err, errRedirects):
+	case errors.As(err, &away), errors.Is(err, errRedirects):
 		return probes.WithStatus(probes.StatusGenericError, err)
 	case errors.Is(ctx.Err(), context.Canceled):
 		return ctx.Err()
+	case ctx.Err() != nil:
+		err = errors.New("no answer before the next poll is due")
 	case limited.Err() != nil:
 		err = fmt.Errorf("no answer within %s", c.endpoint.Timeout)
+	default:
+		err = harmless(err)
 	}
 	return probes.WithStatus(probes.StatusDeviceConnectionError, err)
 }
 
+// maxCause is how much of an error of the network is told: a certificate may
+// have many names.
+const maxCause = 300
+
+// harmless gives an error that quotes nothing of an answer, which may hold what
+// was sent: the secret.
+func harmless(err error) error {
+	var (
+		network     *net.OpError
+		certificate *tls.CertificateVerificationError
+		record      tls.RecordHeaderError
+	)
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return errBroken
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return errors.New("the endpoint speaks http, not https: look at the URL")
+	case errors.As(err, &record):
+		return errNotHTTP
+	case errors.As(err, &network), errors.As(err, &certificate):
+		return errors.New(cut(strings.ToValidUTF8(strings.Map(printable, err.Error()), ""), maxCause))
+	}
+	return errNotHTTP
+}
+
+// printable takes what steers a terminal out of a text.
+func printable(r rune) rune {
+	if unicode.IsControl(r) {
+		return -1
+	}
+	return r
+}
+
 // judge says what is wrong with the status of an answer.
 func judge(r *http.Response) (probes.Status, error) {
-	words := fmt.Sprintf("the answer is %d %s", r.StatusCode, http.StatusText(r.StatusCode))
+	words := strings.TrimSpace(fmt.Sprintf("the answer is %d %s", r.StatusCode, http.StatusText(r.StatusCode)))
 	switch {
 	case r.StatusCode == http.StatusUnauthorized || r.StatusCode == http.StatusForbidden:
 		return probes.StatusAuthenticationError, errors.New(words + "; look at authentication of the endpoint")
+	case r.StatusCode == http.StatusNotFound:
+		return probes.StatusGenericError, errors.New(words + "; look at the path of the request in the package, and at the URL of the endpoint")
 	case r.StatusCode < 200 || r.StatusCode > 299:
 		return probes.StatusGenericError, errors.New(words)
 	}

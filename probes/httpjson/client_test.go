@@ -114,7 +114,7 @@ func TestAnswers(t *testing.T) {
 		{"missing", write(404, one), probes.StatusGenericError, "GET /x: the answer is 404 Not Found"},
 		{"broken", write(503, one), probes.StatusGenericError, "503 Service Unavailable"},
 		{"no content", write(204, ""), probes.StatusGenericError, "the answer is empty"},
-		{"login page", write(200, "<html>top secret"), probes.StatusGenericError, "GET /x: the answer is not valid JSON: byte 1: invalid character '<'"},
+		{"login page", write(200, "<html>top secret"), probes.StatusGenericError, "GET /x: the answer is HTML or XML, not JSON"},
 		{"large", write(200, `["`+strings.Repeat("x", maxBody)+`"]`), probes.StatusGenericError, "larger than 8 MB"},
 		{"bomb", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
@@ -133,13 +133,18 @@ func TestAnswers(t *testing.T) {
 		{"cut off", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			fmt.Fprint(w, one)
-		}, probes.StatusDeviceConnectionError, "GET /x: "},
+		}, probes.StatusDeviceConnectionError, "GET /x: the connection ended in the middle of the answer"},
 		{"elsewhere", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://localhost:1/other?token=abc", http.StatusFound)
-		}, probes.StatusGenericError, "sends to another host, which is refused"},
+		}, probes.StatusGenericError, `sends to "http://localhost:1", which is another host or port and refused`},
+		{"without a name", write(999, ""), probes.StatusGenericError, "GET /x: the answer is 999"},
+		{"no place", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "http://[::1%zz]/abc")
+			w.WriteHeader(http.StatusFound)
+		}, probes.StatusDeviceConnectionError, "GET /x: the answer is none of HTTP that can be read"},
 		{"with a user", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://u:p@"+r.Host+"/y", http.StatusFound)
-		}, probes.StatusGenericError, "sends to another host"},
+		}, probes.StatusGenericError, "which is another host or port and refused"},
 		{"in a circle", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, r.URL.Path, http.StatusFound)
 		}, probes.StatusGenericError, "redirects more than 5 times"},

@@ -44,7 +44,7 @@ func (s *scope) compares(c *plan.Condition) bool {
 	}
 	fitting, any := false, false
 	look := func(at uint32) bool {
-		if text, ok := s.doc.plain(at); ok {
+		if text, ok := s.plain(at); ok {
 			any = true
 			fitting = fits(c, text)
 		}

@@ -57,6 +57,9 @@ func parse(body []byte) (*document, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil, errors.New("the answer is empty")
 	}
+	if bytes.TrimSpace(body)[0] == '<' {
+		return nil, errors.New("the answer is HTML or XML, not JSON: perhaps a page to log in, or that of another path")
+	}
 	if !json.Valid(body) {
 		return nil, invalid(body)
 	}
@@ -161,6 +164,19 @@ func (d *document) raw(n uint32) []byte {
 	return d.body[v.from:v.to]
 }
 
+// weight is how many steps it is worth to read a text beyond the first one: one
+// for 32 bytes, and for 4 where escapes have to be undone.
+func (d *document) weight(n uint32) int {
+	raw := d.raw(n)
+	switch {
+	case len(raw) < 32:
+		return 0
+	case bytes.IndexByte(raw, '\\') >= 0:
+		return len(raw) / 4
+	}
+	return len(raw) / 32
+}
+
 // text is what a text or key says.
 func (d *document) text(n uint32) string {
 	raw := d.raw(n)
@@ -225,17 +241,31 @@ func (d *document) size(n uint32) int {
 }
 
 // field finds the value of a key, 0 where there is none; of one that comes twice
-// the last counts. It tells how many keys it looked at.
+// the last counts. It tells how many keys it looked at, a long one counted as
+// several.
 func (d *document) field(n uint32, name string) (found uint32, looked int) {
 	if d.values[n].kind != kindObject {
 		return 0, 0
 	}
 	for at := d.first(n); at < d.values[n].next; at = d.after(at) {
-		if looked++; d.isText(at-1, name) {
+		if looked += 1 + d.weight(at-1); d.isText(at-1, name) {
 			found = at
 		}
 	}
 	return found, looked
+}
+
+// cutRunes bounds a text in characters.
+func cutRunes(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	for at := range text {
+		if most--; most < 0 {
+			return strings.ToValidUTF8(text[:at], "")
+		}
+	}
+	return text
 }
 
 // cut bounds a text, between two characters.

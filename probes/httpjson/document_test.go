@@ -71,7 +71,7 @@ func TestParseHostile(t *testing.T) {
 	}{
 		{"empty", "  \n", "the answer is empty"},
 		{"truncated", `[{"a":1},{"b":`, "unexpected end of JSON input"},
-		{"page", `<html><body>Login</body></html>`, "byte 1: invalid character '<'"},
+		{"page", `<html><body>Login</body></html>`, "the answer is HTML or XML, not JSON"},
 		{"nan", `[NaN]`, "invalid character 'N'"},
 		{"two", `{} {}`, "after top-level value"},
 		{"comma", `[1,]`, "invalid character ']'"},

@@ -10,7 +10,8 @@ import (
 
 // The bounds of events. Those of texts are the environment's.
 const (
-	maxEvents        = 100 // of one poll
+	maxEvents        = 100   // opened by one poll
+	maxOpen          = 1_000 // of one endpoint
 	maxTitle         = 500
 	maxEventProperty = 4096
 	maxSelector      = 2000
@@ -30,22 +31,35 @@ func (p *poll) event(b *plan.DocBlock, r *row, s *scope, index int) {
 	if p.budget.err != nil {
 		return // nothing is known
 	}
+	if *open != nil && p.state.over(*open) {
+		p.state.drop(open) // what holds now is another event
+	}
 	switch {
 	case holds && *open == nil:
 		made := p.newEvent(e, r, s)
-		if p.budget.err == nil && p.send(made) {
+		if p.budget.err == nil && p.mayOpen() {
 			*open = &openEvent{event: made, sent: p.state.now}
+			p.state.open++
+			p.batch.Events = append(p.batch.Events, made)
 		}
 	case holds && p.state.now-(*open).sent >= refreshAfter(e.Timeout, b.Interval):
-		(*open).event.Start = p.stamp
-		if p.send((*open).event) {
-			(*open).sent = p.state.now
-		}
+		(*open).event.Start, (*open).sent = p.stamp, p.state.now
+		p.batch.Events = append(p.batch.Events, (*open).event)
 	case !holds && *open != nil:
-		if p.close(*open) {
-			*open = nil
-		}
+		p.close(*open)
+		p.state.drop(open)
 	}
+}
+
+// over tells whether the environment has ended an event by itself.
+func (s *state) over(open *openEvent) bool {
+	return open.event.Timeout > 0 && s.now-open.sent >= open.event.Timeout
+}
+
+// drop forgets an event that has ended.
+func (s *state) drop(open **openEvent) {
+	*open = nil
+	s.open--
 }
 
 // refreshAfter leaves the event time for two more polls, and for the way.
@@ -54,20 +68,28 @@ func refreshAfter(timeout, interval time.Duration) time.Duration {
 }
 
 // close ends an event. It begins where it was last told of, which the
-// environment still takes.
-func (p *poll) close(open *openEvent) bool {
+// environment still takes. One that is over there would be raised again.
+func (p *poll) close(open *openEvent) {
+	if p.state.over(open) {
+		return
+	}
 	ended := open.event
 	ended.End = p.stamp
-	return p.send(ended)
+	p.batch.Events = append(p.batch.Events, ended)
 }
 
-func (p *poll) send(e probes.Event) bool {
-	if p.sent >= maxEvents {
-		p.note("more than %d events, the others wait for the next poll", maxEvents)
+// mayOpen bounds the events. Those that are open are always refreshed and closed:
+// new ones never keep them from it.
+func (p *poll) mayOpen() bool {
+	switch {
+	case p.state.open >= maxOpen:
+		p.note("more than %d events are open, no other is opened", maxOpen)
+		return false
+	case p.opened >= maxEvents:
+		p.note("more than %d new events, the others wait for the next poll", maxEvents)
 		return false
 	}
-	p.sent++
-	p.batch.Events = append(p.batch.Events, e)
+	p.opened++
 	return true
 }
 
@@ -108,13 +130,14 @@ func (p *poll) vanished(b *plan.DocBlock) {
 		if r.round == p.state.round {
 			continue
 		}
-		for i, open := range r.open {
-			if open != nil && p.close(open) {
-				r.open[i] = nil
+		for i := range r.open {
+			if r.open[i] != nil {
+				p.close(r.open[i])
+				p.state.drop(&r.open[i])
 			}
 		}
 	}
-	for _, open := range p.state.saved.left(b) {
+	for _, open := range p.state.left(b) {
 		p.close(open)
 	}
 }

@@ -7,12 +7,13 @@ import (
 	"github.com/edgehold/edgehold/probes/plan"
 )
 
-// maxSteps is how many values the paths of one poll may look at. What a package
+// maxSteps is how many values the paths of one poll may look at, a long text
+// counted as several. What a package
 // needs is a hundredth of it; a path that searches a long list for each item of
 // another one is not.
 const maxSteps = 20_000_000
 
-var errSteps = errors.New("the paths of the package look at too many values, the rest is left out; let them search shorter lists")
+var errSteps = errors.New("the paths of the package look at too many values or too long ones, the rest is left out; let them search shorter lists")
 
 // budget bounds the work of one poll.
 type budget struct {
@@ -156,6 +157,9 @@ func (f *finder) matches(step *plan.DocStep, at uint32) bool {
 			return false
 		}
 		at = to
+	}
+	if k := f.doc.values[at].kind; k == kindList || k == kindObject || !f.budget.spend(f.doc.weight(at)) {
+		return false
 	}
 	text, ok := f.doc.plain(at)
 	return ok && text == step.Name

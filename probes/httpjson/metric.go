@@ -57,6 +57,8 @@ func (t *metricTally) take(cell plan.Cell, none, ok bool) bool {
 func (p *poll) emit(s *probes.Series, v probes.Value) {
 	switch {
 	case v.Check() != nil || p.budget.err != nil:
+	case len(s.Dims()) > maxLine:
+		p.note("%s has %d dimensions, the environment takes at most %d: the line is left out", s.Key(), len(s.Dims()), maxLine)
 	case len(p.batch.Points) == maxPoints:
 		p.overflow()
 	default:
@@ -224,11 +226,11 @@ func (m measured) values(metric *plan.DocMetric, about *metricTally, sum *probes
 	}
 	reached := s.each(metric.Value.Path, func(at place) bool {
 		if s.doc.values[at.at].kind != kindList {
-			take(s.doc.cell(at.at))
+			take(s.number(at.at))
 			return true
 		}
 		return s.entries(at.at, func(entry uint32) bool {
-			take(s.doc.cell(entry))
+			take(s.number(entry))
 			return true
 		})
 	})

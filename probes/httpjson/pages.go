@@ -3,6 +3,7 @@ package httpjson
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -21,7 +22,12 @@ type ask struct {
 var (
 	errCircle = errors.New("the pages lead in a circle, the rest is left out")
 	errPage   = errors.New("the next page is on another host, which is refused, the rest is left out")
+	errLink   = fmt.Errorf("the link to the next page is longer than %d bytes, the rest is left out", maxLink)
 )
+
+// maxLink is how long a link to the next page may be: all of a request are kept,
+// to find circles.
+const maxLink = 4000
 
 // ask reads all pages of a request. It fails where not even the first one came;
 // a later one that is missing is noted.
@@ -117,20 +123,23 @@ func (g *pager) at() *url.URL {
 
 // next is the URL of the next page, nil behind the last one.
 func (g *pager) next(p *poll, c *client, doc *document, a *answer) (*url.URL, error) {
-	root := scope{doc: doc, budget: p.budget, endpoint: c.endpoint, item: place{0, -1}}
+	root := p.root(doc)
 	link := ""
 	switch g.paging.Kind {
 	case plan.PageOffset, plan.PageNumber:
 		return g.after(&root), nil
 	case plan.PageNext:
 		if at, ok := root.one(g.paging.Next); ok {
-			link, _ = doc.plain(at.at)
+			link, _ = root.plain(at.at)
 		}
 	case plan.PageLink:
 		link = nextLink(a.header)
 	}
 	if link = strings.TrimSpace(link); link == "" || link == "false" {
 		return nil, nil
+	}
+	if len(link) > maxLink {
+		return nil, errLink
 	}
 	to, err := a.url.Parse(link)
 	if err != nil || !c.isHome(to) {

@@ -18,6 +18,7 @@ type Probe struct {
 	asks     []ask
 	interval time.Duration
 	site     string // before device.address, with a slash; "": nothing
+	here     string // the site of this agent
 	deps     probes.Deps
 
 	mu     sync.Mutex // held while a poll runs
@@ -52,7 +53,7 @@ func (p *Probe) Poll(ctx context.Context) (probes.Batch, error) {
 			failed = append(failed, err)
 		}
 	}
-	p.state.saved.age()
+	p.state.age()
 	run.batch.Points, _ = probes.Fold(run.batch.Points)
 	run.stats.Rows = run.items
 	run.stats.Partial = run.notes
@@ -61,6 +62,9 @@ func (p *Probe) Poll(ctx context.Context) (probes.Batch, error) {
 	p.statsMu.Unlock()
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return run.batch, ctx.Err()
+	}
+	if len(failed) > 0 && p.endpoint.CA != "" {
+		p.client = nil // there may be another certificate in the file by then
 	}
 	return run.batch, run.verdict(failed, len(p.asks))
 }

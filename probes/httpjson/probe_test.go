@@ -96,6 +96,13 @@ func (g *rig) restart() {
 	g.task = tasks[0]
 }
 
+// rows are what the first block remembers.
+func (g *rig) rows() map[string]*row {
+	return g.state().blocks[&g.plan.Documents.Blocks[0]].rows
+}
+
+func (g *rig) state() *state { return &g.task.Probe.(*Probe).state }
+
 // poll answers with text, and turns the clock a minute afterwards.
 func (g *rig) poll(text string) (probes.Batch, error) {
 	g.t.Helper()
@@ -281,8 +288,14 @@ func TestStates(t *testing.T) {
 	for i := range 3 * maxStates {
 		g.fails(fmt.Sprintf(`[{"name":"a","s":"x%d"}]`, i), probes.StatusWarning, "not one of its states", fmt.Sprintf("f,mode=x%d,name=a 1", i))
 	}
-	if r := g.task.Probe.(*Probe).state.blocks[&g.plan.Documents.Blocks[0]].rows; len(r) != 1 || len(r[rowKey([]probes.Dimension{{Key: "name", Value: "a"}})].states) > maxStates {
-		t.Error("the series of states that have gone are kept")
+	rows := g.rows()
+	if len(rows) != 1 {
+		t.Fatalf("%d items", len(rows))
+	}
+	for _, r := range rows {
+		if len(r.states) > maxStates {
+			t.Error("the series of states that have gone are kept")
+		}
 	}
 }
 
@@ -396,7 +409,7 @@ func TestIntervals(t *testing.T) {
 	if len(tasks) != 4 || tasks[0].Interval != time.Minute || tasks[1].Interval != time.Hour {
 		t.Fatalf("tasks %+v", tasks)
 	}
-	if tasks[0].ID != "cfg/http://198.51.100.1:8080/api/1m0s" || tasks[0].Device != "198.51.100.1:8080" || tasks[0].Label != "http://198.51.100.1:8080/api docs" {
+	if tasks[0].ID != "cfg/http://198.51.100.1:8080/api/1m0s" || tasks[0].Device != "198.51.100.1:8080" || tasks[0].Lane != "http://198.51.100.1:8080/api" || tasks[0].Label != "http://198.51.100.1:8080/api docs" {
 		t.Errorf("task %+v", tasks[0])
 	}
 	if Tasks(&plan.Plan{}, []plan.DocEndpoint{e}, TaskOptions{}, probes.Deps{}) != nil {

@@ -12,6 +12,7 @@ type scope struct {
 	doc      *document
 	budget   *budget
 	endpoint *plan.DocEndpoint
+	site     string // of this agent
 	item     place
 }
 
@@ -46,7 +47,7 @@ func (s *scope) text(v *plan.DocValue) (string, bool) {
 	case plan.DocFromConst:
 		return v.Text, v.Text != ""
 	case plan.DocFromKey:
-		name, index, isKey := s.doc.name(s.item)
+		name, index, isKey := s.name()
 		if !isKey && index >= 0 {
 			return strconv.Itoa(index), true
 		}
@@ -57,16 +58,60 @@ func (s *scope) text(v *plan.DocValue) (string, bool) {
 		return strconv.Itoa(int(s.endpoint.Port)), true
 	case plan.DocFromURL:
 		return s.endpoint.URL, true
+	case plan.DocFromSite:
+		return s.site, s.site != ""
 	}
 	return "", false
 }
 
+// read pays for the text of a value, false once there is no budget.
+func (s *scope) read(at uint32) bool {
+	if k := s.doc.values[at].kind; k == kindList || k == kindObject {
+		return true
+	}
+	return s.budget.spend(s.doc.weight(at))
+}
+
+// plain is the text of a plain value.
+func (s *scope) plain(at uint32) (string, bool) {
+	if !s.read(at) {
+		return "", false
+	}
+	return s.doc.plain(at)
+}
+
+// number makes a cell of a value.
+func (s *scope) number(at uint32) plan.Cell {
+	if !s.read(at) {
+		return plan.Cell{}
+	}
+	return s.doc.cell(at)
+}
+
+// name is what the item is called where it stands.
+func (s *scope) name() (text string, index int, isKey bool) {
+	text, index, isKey = s.doc.name(s.item)
+	switch {
+	case isKey:
+		s.budget.spend(s.doc.weight(s.item.at - 1))
+	case s.item.index < 0:
+		s.budget.spend(max(index, 0)) // they were counted
+	}
+	return text, index, isKey
+}
+
 func (s *scope) joined(path plan.DocPath) (string, bool) {
 	var parts []string
+	length := -1 // of all with commas between
 	add := func(at uint32) bool {
-		if text, ok := s.doc.plain(at); ok {
-			parts = append(parts, text)
+		text, ok := s.plain(at)
+		if !ok {
+			return true
 		}
+		if length += 1 + len(text); length > plan.MaxText && len(parts) > 0 {
+			return false // a part of the next one would say something else
+		}
+		parts = append(parts, text)
 		return len(parts) < maxJoined
 	}
 	s.each(path, func(p place) bool {
@@ -107,7 +152,7 @@ func (s *scope) cell(v *plan.DocValue) plan.Cell {
 	switch v.Kind {
 	case plan.DocFromPath:
 		if p, ok := s.one(v.Path); ok {
-			return s.doc.cell(p.at)
+			return s.number(p.at)
 		}
 		return plan.Cell{}
 	case plan.DocFromSize:

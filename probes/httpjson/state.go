@@ -1,8 +1,10 @@
 package httpjson
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"hash/fnv"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +18,8 @@ const (
 	unknownTime = 365 * 24 * time.Hour
 	// So many items of a block that have gone are remembered for their counters.
 	maxDormant = 20_000
+	// maxHeld is how much memory the items of one endpoint may take, in bytes.
+	maxHeld = 64 << 20
 	// The states of an item that are kept as series.
 	maxStates = 100
 )
@@ -26,6 +30,8 @@ type state struct {
 	stamp  probes.Stamp  // of the last poll
 	round  uint32
 	name   string // of the endpoint, by reverse DNS
+	held   int    // bytes of all items
+	open   int    // events, those that were saved among them
 	blocks map[*plan.DocBlock]*blockState
 	saved  saved
 }
@@ -67,18 +73,21 @@ func since(before, now probes.Stamp) time.Duration {
 func (s *state) block(b *plan.DocBlock) *blockState {
 	bs := s.blocks[b]
 	if bs == nil {
-		bs = &blockState{rows: make(map[string]*row)}
+		bs = &blockState{rows: make(map[string]*row), id: blockSum(b)}
 		s.blocks[b] = bs
 	}
 	return bs
 }
 
 // blockState holds the items of a block by their dimensions.
-type blockState struct{ rows map[string]*row }
+type blockState struct {
+	rows map[string]*row
+	id   uint64 // what the block is over a restart
+}
 
 // row is one item: the series it has and what it remembers.
 type row struct {
-	key      string
+	key      string // digest of the dimensions
 	declared []probes.Dimension
 	dims     *probes.Dimensions // nil: to be made
 	series   []*probes.Series   // by metric, nil until first needed
@@ -129,34 +138,54 @@ func sumOf(parts ...string) uint64 {
 	return h.Sum64()
 }
 
-func counterSum(b *plan.DocBlock, metric int, key string) uint64 {
-	m := &b.Metrics[metric]
-	return sumOf("counter", b.Path, b.Interval.String(), m.Key, m.Value.String(), key)
+// blockSum names a block: what is asked counts, two groups may have one name.
+func blockSum(b *plan.DocBlock) uint64 {
+	q := &b.Request
+	return sumOf("block", b.Path, b.Interval.String(), q.Method, q.Path, q.Body, b.Outer.String(), b.Inner.String())
 }
 
-func eventSum(b *plan.DocBlock, event int, key string) uint64 {
-	return sumOf("event", b.Path, b.Interval.String(), b.Events[event].Name, key)
+func (bs *blockState) counterSum(m *plan.DocMetric, key string) uint64 {
+	return sumOf("counter", strconv.FormatUint(bs.id, 16), m.Key, m.Value.String(), key)
 }
 
-// row finds or makes the item of some dimensions. A new one takes what an earlier
-// run left for it.
+func (bs *blockState) eventSum(e *plan.DocEvent, key string) uint64 {
+	return sumOf("event", strconv.FormatUint(bs.id, 16), e.Name, key)
+}
+
+// sizeOf is about what an item with some dimensions takes, with its series.
+func sizeOf(dims []probes.Dimension) int {
+	size := 500
+	for _, d := range dims {
+		size += 100 + len(d.Value)
+	}
+	return size
+}
+
+// row finds or makes the item of some dimensions, nil where there is no room. A
+// new one takes what an earlier run left for it.
 func (s *state) row(b *plan.DocBlock, declared []probes.Dimension) (r *row, twice bool) {
 	bs := s.block(b)
-	key := rowKey(declared)
+	sum := sha256.Sum256([]byte(rowKey(declared)))
+	key := string(sum[:16])
 	r = bs.rows[key]
 	if r == nil {
+		size := sizeOf(declared)
+		if s.held+size > maxHeld {
+			return nil, false
+		}
+		s.held += size
 		r = &row{key: key, declared: declared, counters: make([]counter, len(b.Metrics)), open: make([]*openEvent, len(b.Events))}
 		bs.rows[key] = r
-		s.saved.give(b, r)
+		s.saved.give(b, bs, r)
 	}
 	twice = r.round == s.round
 	r.round, r.seen = s.round, s.now
 	return r, twice
 }
 
-// forget drops the items that a whole answer did not have. Their counters are
-// kept for as long as a growth may span.
-func (s *state) forget(b *plan.DocBlock) {
+// forget drops items that did not come. Their counters are kept for as long as a
+// growth may span. Where the answer was not whole they may be in the rest of it.
+func (s *state) forget(b *plan.DocBlock, whole bool) {
 	bs := s.block(b)
 	dormant := 0
 	for key, r := range bs.rows {
@@ -164,23 +193,27 @@ func (s *state) forget(b *plan.DocBlock) {
 			continue
 		}
 		young := s.now-r.seen <= plan.AbsenceAfter(b.Interval)
-		if r.waits() || dormant < maxDormant && young && r.counts() {
+		room := dormant < maxDormant && s.held < maxHeld/2
+		if s.waits(r) || room && young && (r.counts() || !whole) {
 			dormant++
 			r.forgetSeries()
 			continue
 		}
+		s.held -= sizeOf(r.declared)
 		delete(bs.rows, key)
 	}
 }
 
-// waits tells whether an event of the item has yet to be closed.
-func (r *row) waits() bool {
-	for _, open := range r.open {
-		if open != nil {
-			return true
+// waits tells whether an event of an item has yet to be closed.
+func (s *state) waits(r *row) bool {
+	waits := false
+	for i := range r.open {
+		if r.open[i] != nil && s.over(r.open[i]) {
+			s.drop(&r.open[i])
 		}
+		waits = waits || r.open[i] != nil
 	}
-	return false
+	return waits
 }
 
 func (r *row) counts() bool {

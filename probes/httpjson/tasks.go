@@ -36,11 +36,12 @@ func Tasks(p *plan.Plan, endpoints []plan.DocEndpoint, o TaskOptions, deps probe
 			tasks = append(tasks, probes.Task{
 				ID:       fmt.Sprintf("%s/%s/%s", o.Config, e.URL, interval),
 				Device:   strings.ToLower(net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))),
+				Lane:     e.URL,
 				Label:    e.URL + " " + p.Extension[strings.LastIndexByte(p.Extension, '.')+1:],
 				Config:   o.Config,
 				Interval: interval,
 				Probe: &Probe{
-					endpoint: e, asks: asksOf(p.Documents.At(interval)), interval: interval, site: p.Documents.Site, deps: deps,
+					endpoint: e, asks: asksOf(p.Documents.At(interval)), interval: interval, site: p.Documents.Site, here: p.Documents.Here, deps: deps,
 				},
 				Same: fingerprint(content, e, interval),
 			})
@@ -70,7 +71,7 @@ func asksOf(blocks []*plan.DocBlock) []ask {
 // and conditions write themselves.
 func contentOf(p *plan.Plan) []byte {
 	h := sha256.New()
-	fmt.Fprintf(h, "%q %q %q\n", p.Extension, p.Version, p.Documents.Site)
+	fmt.Fprintf(h, "%q %q %q %q\n", p.Extension, p.Version, p.Documents.Site, p.Documents.Here)
 	for i := range p.Documents.Blocks {
 		fmt.Fprintf(h, "%+v\n", p.Documents.Blocks[i])
 	}

@@ -8,8 +8,15 @@ import (
 	"github.com/edgehold/edgehold/probes/plan"
 )
 
-// maxPoints is how many measurements one poll of one endpoint gives.
-const maxPoints = 100_000
+const (
+	// maxPoints is how many measurements one poll of one endpoint gives.
+	maxPoints = 100_000
+	// maxDimension is how many characters of a value leave, as the sender cuts
+	// them: items that differ behind that are one series.
+	maxDimension = 250
+	// maxLine is how many dimensions a line may have.
+	maxLine = 50
+)
 
 // poll is one poll of one endpoint.
 type poll struct {
@@ -21,7 +28,8 @@ type poll struct {
 	stats  probes.PollStats
 	items  int // that passed the filters
 	warm   int // counters that were read and gave nothing yet
-	sent   int // events
+	opened int // events
+	told   int // log records
 	over   bool
 	notes  []string
 	noted  map[string]bool
@@ -58,7 +66,7 @@ func newTally(b *plan.DocBlock) *tally {
 
 // walk goes through the items of one page.
 func (p *poll) walk(t *tally, doc *document) {
-	root := scope{doc: doc, budget: p.budget, endpoint: p.probe.endpoint, item: place{0, -1}}
+	root := p.root(doc)
 	t.outer = root.items(t.block.Outer, func(outer *scope) bool {
 		above, ok := p.dims(nil, t.block.OuterDims, outer)
 		if !ok {
@@ -74,6 +82,11 @@ func (p *poll) walk(t *tally, doc *document) {
 		t.inner = t.inner || reached
 		return !p.full()
 	}) || t.outer
+}
+
+// root is the scope of a whole document.
+func (p *poll) root(doc *document) scope {
+	return scope{doc: doc, budget: p.budget, endpoint: p.probe.endpoint, site: p.probe.here, item: place{0, -1}}
 }
 
 // items calls visit for each item of a path, and tells whether the path led
@@ -104,7 +117,7 @@ func (p *poll) dims(above []probes.Dimension, dims []plan.DocDim, s *scope) ([]p
 			return nil, false
 		}
 		if d.Key != "" && text != "" {
-			all = append(all, probes.Dimension{Key: d.Key, Value: p.probe.sited(d.Key, text)})
+			all = append(all, probes.Dimension{Key: d.Key, Value: p.probe.sited(d.Key, cutRunes(text, maxDimension))})
 		}
 	}
 	return all, true
@@ -131,6 +144,11 @@ func (p *poll) item(t *tally, s *scope, dims []probes.Dimension) {
 	p.items++
 	t.items++
 	r, twice := p.state.row(t.block, dims)
+	if r == nil {
+		p.over = true
+		p.note("the dimensions of the items take more than %d MB, the rest is left out", maxHeld>>20)
+		return
+	}
 	if twice {
 		t.twice++
 	}
@@ -167,10 +185,11 @@ func (p *poll) finish(t *tally, whole bool) {
 			p.note("%s: %s is found nowhere", b.Path, m.Key)
 		}
 	}
-	if whole && t.outer && !p.full() {
+	whole = whole && t.outer && !p.full()
+	if whole {
 		p.vanished(b)
-		p.state.forget(b)
 	}
+	p.state.forget(b, whole)
 }
 
 // short quotes a text of the endpoint for a message.

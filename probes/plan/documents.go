@@ -14,6 +14,8 @@ type Documents struct {
 	// Site stands before device.address in all lines, with a slash; "" where it
 	// does not.
 	Site string
+	// Here is the site of this agent, for this:site; "": not known.
+	Here string
 }
 
 // DocBlock is one subgroup, or a group without its subgroups, at one interval.

@@ -91,7 +91,7 @@ func ParseCondition(text string) (*Condition, error) {
 	if len(text) > maxFilterText {
 		return nil, fmt.Errorf("condition is %d bytes long, expected at most %d", len(text), maxFilterText)
 	}
-	p := conditionParser{filterParser{text: text}}
+	p := conditionParser{filterParser{scanner{what: "condition", text: text}}}
 	c, err := p.condition(1)
 	if err != nil {
 		return nil, err
@@ -209,7 +209,7 @@ func (c *Condition) against(text string) bool {
 func (p *conditionParser) part(end byte) (text string, plain bool, err error) {
 	p.space()
 	if strings.HasPrefix(p.text[p.pos:], `"`) {
-		text, err = p.quoted()
+		text, err = p.quoted('~')
 		if err == nil && !p.take(end) {
 			err = p.fail("found %s after the quoted text, expected %c", p.found(), end)
 		}

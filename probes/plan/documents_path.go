@@ -50,7 +50,7 @@ func ParseDocPath(text string) (DocPath, error) {
 	if len(text) > maxPathText {
 		return nil, fmt.Errorf("path is %d bytes long, expected at most %d", len(text), maxPathText)
 	}
-	p := pathParser{text: text}
+	p := pathParser{scanner{what: "path", text: text}}
 	var path DocPath
 	for {
 		way, err := p.way()
@@ -67,31 +67,7 @@ func ParseDocPath(text string) (DocPath, error) {
 	}
 }
 
-type pathParser struct {
-	text string
-	pos  int // in bytes
-}
-
-func (p *pathParser) fail(format string, args ...any) error {
-	at := utf8.RuneCountInString(p.text[:p.pos]) + 1
-	return fmt.Errorf("path at position %d: %s", at, fmt.Sprintf(format, args...))
-}
-
-func (p *pathParser) found() string {
-	if p.pos == len(p.text) {
-		return "the end"
-	}
-	r, _ := utf8.DecodeRuneInString(p.text[p.pos:])
-	return fmt.Sprintf("%q", r)
-}
-
-func (p *pathParser) take(c byte) bool {
-	if p.pos == len(p.text) || p.text[p.pos] != c {
-		return false
-	}
-	p.pos++
-	return true
-}
+type pathParser struct{ scanner }
 
 // done tells whether the way is at its end.
 func (p *pathParser) done() bool { return p.pos == len(p.text) || p.text[p.pos] == '|' }
@@ -148,7 +124,7 @@ func isPlainName(name string) bool {
 // name reads a plain or a quoted name.
 func (p *pathParser) name() (string, error) {
 	if p.pos < len(p.text) && p.text[p.pos] == '"' {
-		return p.quoted()
+		return p.quoted('\\')
 	}
 	rest := p.text[p.pos:]
 	end := strings.IndexFunc(rest, func(r rune) bool { return !isPlainRune(r) })
@@ -160,24 +136,6 @@ func (p *pathParser) name() (string, error) {
 	}
 	p.pos += end
 	return rest[:end], nil
-}
-
-func (p *pathParser) quoted() (string, error) {
-	var b strings.Builder
-	rest := p.text[p.pos+1:]
-	for i := 0; i < len(rest); i++ {
-		switch c := rest[i]; {
-		case c == '"':
-			p.pos += i + 2
-			return b.String(), nil
-		case c == '\\' && i+1 < len(rest):
-			i++
-			b.WriteByte(rest[i])
-		default:
-			b.WriteByte(c)
-		}
-	}
-	return "", p.fail("the quoted name has no end, expected a closing quote")
 }
 
 // bracket reads what stands behind [.
@@ -214,7 +172,7 @@ func (p *pathParser) where() (DocStep, error) {
 		}
 	}
 	if p.pos < len(p.text) && p.text[p.pos] == '"' {
-		text, err := p.quoted()
+		text, err := p.quoted('\\')
 		if err != nil {
 			return step, err
 		}

@@ -81,7 +81,7 @@ func TestDocPathSeveral(t *testing.T) {
 
 func TestParseDocValue(t *testing.T) {
 	for _, text := range []string{
-		"path:a.b", "size:a[]", "const:", "const:a:b c", "var:x", "this:key", "this:device.address", "this:device.port", "this:endpoint",
+		"path:a.b", "size:a[]", "const:", "const:a:b c", "var:x", "this:key", "this:device.address", "this:device.port", "this:endpoint", "this:site",
 	} {
 		v, err := ParseDocValue(text)
 		if err != nil || v.String() != text {

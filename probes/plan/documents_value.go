@@ -18,11 +18,13 @@ const (
 	DocFromAddress DocValueKind = 6 // this:device.address
 	DocFromPort    DocValueKind = 7 // this:device.port
 	DocFromURL     DocValueKind = 8 // this:endpoint
+	DocFromSite    DocValueKind = 9 // this:site, of the agent
 )
 
 // docThis are the words behind this:.
 var docThis = map[string]DocValueKind{
 	"key": DocFromKey, "device.address": DocFromAddress, "device.port": DocFromPort, "endpoint": DocFromURL,
+	"site": DocFromSite,
 }
 
 // DocValue is where the value of a metric, dimension or property comes from.
@@ -54,7 +56,7 @@ func ParseDocValue(text string) (DocValue, error) {
 		v = DocValue{Kind: DocFromVar, Text: strings.TrimSpace(rest)}
 	case "this":
 		if v.Kind = docThis[rest]; v.Kind == 0 {
-			return v, fmt.Errorf("found %q, expected this:key, this:device.address, this:device.port or this:endpoint", text)
+			return v, fmt.Errorf("found %q, expected this:key, this:device.address, this:device.port, this:endpoint or this:site", text)
 		}
 	default:
 		return v, fmt.Errorf("found %q, %s", text, expected)

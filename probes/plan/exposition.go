@@ -3,19 +3,20 @@ package plan
 import (
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/edgehold/edgehold/probes"
 )
 
-// MaxExposed is how many metrics of one package are collected from Prometheus
-// endpoints, as in the vendor's data source.
+// MaxExposed is how many metric keys of one package are collected from Prometheus
+// endpoints, as in the vendor's data source. A histogram or summary has three.
 const MaxExposed = 1000
 
 // Exposition is what a package reads from Prometheus endpoints, with feature
 // sets chosen, variables filled in and inheritance resolved. It is immutable.
 type Exposition struct {
 	Blocks  []ExposedBlock
-	LeftOut int // metrics beyond MaxExposed, which are not collected
+	LeftOut int // metrics whose keys are beyond MaxExposed, which are not collected
 }
 
 // ExposedBlock is one subgroup, or the metrics of a group itself, at one
@@ -34,7 +35,7 @@ type LabelSource uint8
 const (
 	LabelText      LabelSource = 1 // Text itself
 	LabelOwn       LabelSource = 2 // the label Text of the sample
-	LabelReference LabelSource = 3 // the label Text of the sample of Metric that agrees with this one
+	LabelReference LabelSource = 3 // the label Text of the samples of Metric that fit this one
 )
 
 // LabelDim is one declared dimension. A sample is taken only if all filters of
@@ -123,6 +124,29 @@ type Sample struct {
 	Name   string
 	Labels []probes.Dimension // sorted by key, each key once, none empty
 	Value  float64
+	rest   uint64 // a sum of what Shorten took away; 0: nothing
+}
+
+// maxLabelValue is for how much of a label a line has room, in bytes.
+const maxLabelValue = 250
+
+// Shorten cuts the values of the labels, which are in order, to what a line has
+// room for. It tells whether it took something away. Samples that differ only in
+// that stay two.
+func (s *Sample) Shorten() bool {
+	for i := range s.Labels {
+		l := &s.Labels[i]
+		if len(l.Value) <= maxLabelValue {
+			continue
+		}
+		n := maxLabelValue
+		for n > 0 && !utf8.RuneStart(l.Value[n]) {
+			n--
+		}
+		s.rest = fnv(fnv(s.rest^fnvOffset, l.Key), l.Value[n:])
+		l.Value = l.Value[:n]
+	}
+	return s.rest != 0
 }
 
 // Label returns the value of a label, "" where the sample lacks it.
@@ -135,14 +159,23 @@ func (s *Sample) Label(name string) string {
 	return ""
 }
 
-// agrees tells whether no label of both has two values.
-func (s *Sample) agrees(other *Sample) bool {
+// common counts the labels that both have with one value, -1 where a label of
+// both has two.
+func (s *Sample) common(other *Sample) int {
+	n, at := 0, 0
 	for _, l := range s.Labels {
-		if value := other.Label(l.Key); value != "" && value != l.Value {
-			return false
+		for at < len(other.Labels) && other.Labels[at].Key < l.Key {
+			at++
 		}
+		if at == len(other.Labels) || other.Labels[at].Key != l.Key {
+			continue
+		}
+		if other.Labels[at].Value != l.Value {
+			return -1
+		}
+		n++
 	}
-	return true
+	return n
 }
 
 // Scrape is what one scrape of one endpoint gave, as far as it is wanted.

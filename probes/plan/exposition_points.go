@@ -18,6 +18,10 @@ const (
 	// maxReferences is how many samples of one metric a dimension can refer to.
 	maxReferences = 200
 
+	// seriesBytes is what is remembered of a series beside its texts, and
+	// dimensionBytes of each of its dimensions.
+	seriesBytes, dimensionBytes = 320, 32
+
 	// startLeeway is how much later a process must say that it started, to have
 	// started anew: some work the time out from a clock that is being set.
 	startLeeway = 5 // seconds
@@ -32,6 +36,8 @@ type ExposedNotes struct {
 	Duplicates int // samples whose name and labels came before
 	Folded     int // points taken in by another one of the same series
 	LabelsCut  int // samples that have more labels than a line has room for
+	NoRoom     int // samples whose series have no room in memory, and so no points
+	Unsure     int // samples of which a reference cannot tell which row is theirs
 	GapsBy     GapCounts
 }
 
@@ -49,6 +55,7 @@ type exposedSeries struct {
 	origin  uint64         // the sample, by a sum of its name and labels
 	repeat  bool           // another metric makes the same series of the same sample
 	cut     bool           // labels were left out
+	size    int64          // that is held for it
 	round   uint32
 	seen    time.Duration
 	counter exposedCounter
@@ -60,11 +67,13 @@ type exposedSeries struct {
 // safe for use by two scrapes at a time.
 type ExposedState struct {
 	// Constants go on every series, before a dimension of the same key. They are
-	// set before the first scrape.
+	// set before the first scrape, and so is Memory.
 	Constants []probes.Dimension
+	Memory    *probes.Hold // what the series may take; nil: no bound
 
 	clock
 	round   uint32
+	tidied  uint32 // in which room was made
 	life    uint32
 	start   float64 // of the process, 0: not told
 	series  map[uint64]*exposedSeries
@@ -133,7 +142,7 @@ func (x *exposure) survey(sample *Sample) {
 				x.created[sample.sum(sample.Name)] = sample.Value
 			}
 		case partReference:
-			if known := x.references[sample.Name]; len(known) < maxReferences {
+			if known := x.references[sample.Name]; len(known) <= maxReferences {
 				x.references[sample.Name] = append(known, sample)
 			}
 		case partCount:
@@ -164,6 +173,9 @@ func (s *Sample) sum(name string, without ...string) uint64 {
 			continue
 		}
 		sum = fnv(fnv(sum, l.Key), l.Value)
+	}
+	if s.rest != 0 {
+		sum = (sum ^ s.rest) * fnvPrime
 	}
 	return sum
 }
@@ -199,6 +211,10 @@ func (u *use) takes(s *Sample) bool {
 // take makes the point of one use of a sample.
 func (x *exposure) take(u use, sample *Sample, origin uint64) {
 	e := x.entry(u, sample, origin)
+	if e == nil {
+		x.notes.NoRoom++
+		return
+	}
 	if e.round == x.state.round {
 		x.notes.Duplicates++
 		return
@@ -225,7 +241,8 @@ func (x *exposure) take(u use, sample *Sample, origin uint64) {
 	}
 }
 
-// entry finds what is remembered of a sample and a metric, or makes it.
+// entry finds what is remembered of a sample and a metric, or makes it; nil where
+// there is no room for it.
 func (x *exposure) entry(u use, sample *Sample, origin uint64) *exposedSeries {
 	s := x.state
 	referred := x.referred(u.block, sample)
@@ -239,6 +256,9 @@ func (x *exposure) entry(u use, sample *Sample, origin uint64) *exposedSeries {
 	e := s.series[id]
 	if e == nil {
 		e = x.make(u, sample, referred)
+		if e.size = e.bytes(); !s.room(e.size) {
+			return nil
+		}
 		e.origin, e.counter = origin, s.earlier[id]
 		s.series[id], x.made = e, true
 		delete(s.earlier, id)
@@ -280,27 +300,56 @@ func (x *exposure) createdAt(u use, sample *Sample) float64 {
 	return x.created[sample.sum(u.metric.created())]
 }
 
+// bytes is about what is remembered of the entry.
+func (e *exposedSeries) bytes() int64 {
+	if e.series == nil {
+		return seriesBytes
+	}
+	return int64(seriesBytes + dimensionBytes*len(e.series.Dims()) + e.series.Size())
+}
+
 // referred are the values that dimensions take from other metrics.
 func (x *exposure) referred(b *ExposedBlock, sample *Sample) []string {
 	var values []string
+	unsure := false
 	for i := range b.Dims {
 		if b.Dims[i].Source == LabelReference {
-			values = append(values, x.refer(&b.Dims[i], sample))
+			value, ok := x.refer(&b.Dims[i], sample)
+			values, unsure = append(values, value), unsure || !ok
 		}
+	}
+	if unsure {
+		x.notes.Unsure++
 	}
 	return values
 }
 
-func (x *exposure) refer(d *LabelDim, sample *Sample) string {
-	for _, other := range x.references[d.Metric] {
-		if value := other.Label(d.Text); value != "" && other.agrees(sample) {
-			return value
+// refer finds the value of the rows that have most labels in common with a
+// sample. It is not ok where they have several, and none is taken then: any of
+// them could be of something else. Without a label in common all rows have to
+// have that one value.
+func (x *exposure) refer(d *LabelDim, sample *Sample) (value string, ok bool) {
+	rows := x.references[d.Metric]
+	most, several := -1, false
+	for _, row := range rows {
+		found := row.Label(d.Text)
+		n := row.common(sample)
+		if found == "" || n < 0 || n < most {
+			continue
 		}
+		if n > most {
+			value, most, several = found, n, false
+		}
+		several = several || found != value
 	}
-	return ""
+	if several || len(rows) > maxReferences {
+		return "", false
+	}
+	return value, true
 }
 
-// make makes the series of a sample.
+// make makes the series of a sample. Its keys are as lines have them: of two that
+// would be one there, the first one counts.
 func (x *exposure) make(u use, sample *Sample, referred []string) *exposedSeries {
 	e := &exposedSeries{}
 	dims := append([]probes.Dimension(nil), x.state.Constants...)
@@ -319,30 +368,36 @@ func (x *exposure) make(u use, sample *Sample, referred []string) *exposedSeries
 		dims = append(dims, probes.Dimension{Key: d.Key, Value: strings.Clone(value)})
 	}
 	dims = append(dims, probes.Dimension{Key: ActivationEndpoint, Value: x.scrape.Endpoint})
+	for i := range dims {
+		dims[i].Key = probes.DimensionKey(dims[i].Key)
+	}
 	dims, e.cut = withLabels(dims, sample.Labels)
 	key, typ := u.series()
 	e.series = probes.NewSeries(key, typ, dims...)
 	return e
 }
 
-// withLabels adds the labels for which a line has room.
-func withLabels(dims, labels []probes.Dimension) ([]probes.Dimension, bool) {
+// withLabels adds the labels for which a line has room. Of those that have one
+// key in a line, the one that is written like it goes first.
+func withLabels(dims, labels []probes.Dimension) (all []probes.Dimension, cut bool) {
 	room := maxLineDims
 	for i, d := range dims {
 		if d.Value != "" && !hasKey(dims[:i], d.Key) {
 			room--
 		}
 	}
-	declared := len(dims)
-	for _, l := range labels {
-		if hasKey(dims[:declared], l.Key) {
-			continue
+	for _, asWritten := range [...]bool{true, false} {
+		for _, l := range labels {
+			key := probes.DimensionKey(l.Key)
+			if (key == l.Key) != asWritten || key == "" || hasKey(dims, key) {
+				continue
+			}
+			if room--; room < 0 {
+				return dims, true
+			}
+			// A label is a part of its line, which need not stay.
+			dims = append(dims, probes.Dimension{Key: strings.Clone(key), Value: strings.Clone(l.Value)})
 		}
-		if room--; room < 0 {
-			return dims, true
-		}
-		// A label is a part of its line, which need not stay.
-		dims = append(dims, probes.Dimension{Key: strings.Clone(l.Key), Value: strings.Clone(l.Value)})
 	}
 	return dims, false
 }

@@ -56,6 +56,29 @@ func (x *exposure) fold() {
 	x.points, x.notes.Folded = probes.Fold(points)
 }
 
+// room makes room for a series: where it must be, those that the last scrape did
+// not have go.
+func (s *ExposedState) room(bytes int64) bool {
+	if s.Memory.Try(bytes) {
+		return true
+	}
+	if s.tidied == s.round {
+		return false
+	}
+	s.tidied = s.round
+	for id, e := range s.series {
+		if e.round+1 < s.round {
+			s.drop(id, e)
+		}
+	}
+	return s.Memory.Try(bytes)
+}
+
+func (s *ExposedState) drop(id uint64, e *exposedSeries) {
+	delete(s.series, id)
+	s.Memory.Give(e.size)
+}
+
 // forget forgets the series that were not seen for so long that a growth would
 // not be told, and those of an earlier run.
 func (s *ExposedState) forget(interval time.Duration) {
@@ -65,7 +88,7 @@ func (s *ExposedState) forget(interval time.Duration) {
 			continue
 		}
 		if extra++; extra > maxExposedSeries || s.now-e.seen > absenceAfter(interval) {
-			delete(s.series, id)
+			s.drop(id, e)
 		}
 	}
 	for id, c := range s.earlier {
@@ -134,8 +157,11 @@ func (s *ExposedState) UnmarshalBinary(b []byte) error {
 	if r.bad || len(r.rest) > 0 {
 		return errCheckpoint
 	}
+	for _, e := range s.series {
+		s.Memory.Give(e.size)
+	}
 	*s = ExposedState{
-		Constants: s.Constants, start: start, earlier: earlier,
+		Constants: s.Constants, Memory: s.Memory, start: start, earlier: earlier,
 		clock: clock{now: unknownTime + 1, stamp: stamp, told: unknownTime + 1},
 	}
 	return nil

@@ -187,12 +187,142 @@ func TestExposedDimensions(t *testing.T) {
 		sampleOf("info{name=n1,zone=z1}", 1), sampleOf("info{name=n2,zone=z2}", 1),
 	},
 		"k gauge a=first b=covers kind=demo node=n2 pid=7 process=7 site=s1 zone=z2 2",
-		"k gauge a=first b=covers kind=demo node=n1 site=s1 3")
-	if n := e.notes; n.Duplicates != 1 || n.Samples != 4 || n.Matched != 2 {
+		"k gauge a=first b=covers kind=demo site=s1 3") // any row could be of something else
+	if n := e.notes; n.Duplicates != 1 || n.Samples != 4 || n.Matched != 2 || n.Unsure != 3 {
 		t.Errorf("notes %+v", n)
 	}
 	e.after(time.Minute, []Sample{sampleOf("m{pid=7,zone=z2}", 2), sampleOf("info{name=n3,zone=z2}", 1)},
 		"k gauge a=first b=covers kind=demo node=n3 pid=7 process=7 site=s1 zone=z2 2") // what it refers to has changed
+}
+
+// A reference takes the row that has most labels in common, and none where it
+// cannot tell.
+func TestExposedReference(t *testing.T) {
+	for _, c := range []struct {
+		sample string
+		rows   []string
+		want   string // "": none
+		unsure bool
+	}{
+		{"m{pod=a}", []string{"info{pod=a,name=x}", "info{pod=b,name=y}"}, "x", false},
+		{"m{pod=a}", []string{"info{name=y}", "info{pod=a,name=x}"}, "x", false},
+		{"m{pod=a,ns=n}", []string{"info{ns=n,name=y}", "info{ns=n,pod=a,name=x}"}, "x", false},
+		{"m{pod=a}", []string{"info{ns=1,pod=a,name=x}", "info{ns=2,pod=a,name=y}"}, "", true},
+		{"m{pod=a}", []string{"info{ns=1,pod=a,name=x}", "info{ns=2,pod=a,name=x}"}, "x", false},
+		{"m{pod=c}", []string{"info{pod=a,name=x}"}, "", false},
+		{"m{cpu=0}", []string{"info{name=x}"}, "x", false}, // one for all
+		{"m{cpu=0}", []string{"info{zone=1,name=x}", "info{zone=2,name=y}"}, "", true},
+		{"m", nil, "", false},
+	} {
+		block := metricsBlock(ExposedMetric{"k", "m", ExposedGauge})
+		block.Dims = []LabelDim{{Key: "node", Source: LabelReference, Metric: "info", Text: "name"}}
+		e := newExposer(t, block)
+		samples := []Sample{sampleOf(c.sample, 1)}
+		for _, row := range c.rows {
+			samples = append(samples, sampleOf(row, 1))
+		}
+		points, notes := ExposedPoints(e.names, &Scrape{Endpoint: "E", Samples: samples}, &e.state)
+		if len(points) != 1 || points[0].Series.Dim("node") != c.want || (notes.Unsure > 0) != c.unsure {
+			t.Errorf("%s of %q: node %q, notes %+v", c.sample, c.rows, points[0].Series.Dim("node"), notes)
+		}
+	}
+	many := []Sample{sampleOf("m{pod=a}", 1)}
+	for i := range maxReferences + 1 {
+		many = append(many, sampleOf(fmt.Sprintf("info{pod=%d,name=x}", i), 1))
+	}
+	block := metricsBlock(ExposedMetric{"k", "m", ExposedGauge})
+	block.Dims = []LabelDim{{Key: "node", Source: LabelReference, Metric: "info", Text: "name"}}
+	e := newExposer(t, block)
+	if _, notes := ExposedPoints(e.names, &Scrape{Samples: many}, &e.state); notes.Unsure != 1 {
+		t.Errorf("of too many rows: notes %+v", notes)
+	}
+}
+
+// Keys are those that a line has, so that labels which are one key there do not
+// make two values of one series.
+func TestExposedKeysAsInLines(t *testing.T) {
+	block := metricsBlock(ExposedMetric{"g", "g", ExposedGauge}, ExposedMetric{"c", "c", ExposedCount})
+	block.Dims = []LabelDim{{Key: "Team", Source: LabelText, Text: "red"}}
+	e := newExposer(t, block)
+	scrape := func(n float64) []Sample {
+		return []Sample{
+			sampleOf("g{Pod=a}", 1), sampleOf("g{pod=a}", 5), sampleOf("g{POD=b,pod=c}", 2), sampleOf("g{team=blue,__x=1,_x=2}", 3),
+			sampleOf("c{Pod=a}", n), sampleOf("c{pod=a}", 10*n),
+		}
+	}
+	e.after(0, scrape(1), "g gauge pod=a team=red {1 5 6 2}", "g gauge pod=c team=red 2", "g gauge __x=1 _x=2 team=red 3")
+	e.after(time.Minute, scrape(2), "g gauge pod=a team=red {1 5 6 2}", "g gauge pod=c team=red 2", "g gauge __x=1 _x=2 team=red 3", "c count pod=a team=red 11")
+}
+
+// What is longer than a line has room for is cut before it makes a series;
+// samples that differ only there are added up, none is taken for the other.
+func TestExposedLongLabels(t *testing.T) {
+	e := newExposer(t, metricsBlock(ExposedMetric{"c", "c", ExposedCount}))
+	long := strings.Repeat("ü", 200)
+	poll := func(after time.Duration, a, b float64) ([]probes.Point, ExposedNotes) {
+		samples := []Sample{sampleOf("c{l="+long+"1}", a), sampleOf("c{l="+long+"2}", b)}
+		for i := range samples {
+			if !samples[i].Shorten() {
+				t.Error("nothing was cut")
+			}
+		}
+		e.now += after
+		return ExposedPoints(e.names, &Scrape{Stamp: probes.Stamp{Uptime: e.now + 1}, Samples: samples}, &e.state)
+	}
+	poll(0, 1, 10)
+	points, notes := poll(time.Minute, 3, 15)
+	if len(points) != 1 || notes.Duplicates != 0 || points[0].Value.Float64() != 7 || points[0].Series.Dim("l") != strings.Repeat("ü", maxLabelValue/2) {
+		t.Errorf("%v, notes %+v", points, notes)
+	}
+	short := sampleOf("c{l="+strings.Repeat("x", maxLabelValue)+"}", 1)
+	if short.Shorten() {
+		t.Error("what has room was cut")
+	}
+}
+
+// Series are remembered while there is room for them; what is forgotten makes
+// room again.
+func TestExposedSeriesAreBounded(t *testing.T) {
+	e := newExposer(t, metricsBlock(ExposedMetric{"k", "m", ExposedGauge}))
+	budget := probes.NewBudget(1 << 20)
+	e.state.Memory = budget.Hold()
+	scrape := func(generation int) (int, ExposedNotes) {
+		var samples []Sample
+		for i := range 5000 {
+			samples = append(samples, sampleOf(fmt.Sprintf("m{l=%d-%d}", generation, i), 1))
+		}
+		e.now += 2 * time.Minute
+		points, notes := ExposedPoints(e.names, &Scrape{Stamp: probes.Stamp{Uptime: e.now}, Samples: samples}, &e.state)
+		return len(points), notes
+	}
+	first, notes := scrape(0)
+	if first < 1000 || notes.NoRoom != 5000-first {
+		t.Fatalf("%d points, notes %+v", first, notes)
+	}
+	if again, _ := scrape(0); again != first {
+		t.Errorf("%d points of the same samples, want %d", again, first)
+	}
+	for generation := range 5 { // labels that change with every scrape
+		scrape(generation + 1)
+	}
+	if last, _ := scrape(5); last != first {
+		t.Errorf("%d points once the others are forgotten, want %d", last, first)
+	}
+	if err := e.state.UnmarshalBinary(mustMarshal(t, &e.state)); err != nil {
+		t.Fatal(err)
+	}
+	if !budget.Hold().Try(3 << 18) {
+		t.Error("what was forgotten is held still")
+	}
+}
+
+func mustMarshal(t *testing.T, s *ExposedState) []byte {
+	t.Helper()
+	data, err := s.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 // Samples that a declared dimension makes alike are folded; one sample that two

@@ -3,7 +3,6 @@ package plan
 import (
 	"fmt"
 	"strings"
-	"unicode/utf8"
 )
 
 // Filter is a condition on the text of a dimension, in the words of the
@@ -82,7 +81,7 @@ func ParseFilter(text string) (*Filter, error) {
 	if len(text) > maxFilterText {
 		return nil, fmt.Errorf("filter is %d bytes long, expected at most %d", len(text), maxFilterText)
 	}
-	p := filterParser{text: text}
+	p := filterParser{scanner{what: "filter", text: text}}
 	f, err := p.expression(1)
 	if err != nil {
 		return nil, err
@@ -93,24 +92,7 @@ func ParseFilter(text string) (*Filter, error) {
 	return f, nil
 }
 
-type filterParser struct {
-	text string
-	pos  int // in bytes
-}
-
-func (p *filterParser) fail(format string, args ...any) error {
-	at := utf8.RuneCountInString(p.text[:p.pos]) + 1
-	return fmt.Errorf("filter at position %d: %s", at, fmt.Sprintf(format, args...))
-}
-
-// found names what stands at the current position.
-func (p *filterParser) found() string {
-	if p.pos == len(p.text) {
-		return "the end"
-	}
-	r, _ := utf8.DecodeRuneInString(p.text[p.pos:])
-	return fmt.Sprintf("%q", r)
-}
+type filterParser struct{ scanner }
 
 func (p *filterParser) space() {
 	p.pos = len(p.text) - len(strings.TrimLeft(p.text[p.pos:], " \t\r\n"))
@@ -119,11 +101,7 @@ func (p *filterParser) space() {
 // take moves over c, after any space.
 func (p *filterParser) take(c byte) bool {
 	p.space()
-	if p.pos == len(p.text) || p.text[p.pos] != c {
-		return false
-	}
-	p.pos++
-	return true
+	return p.scanner.take(c)
 }
 
 func (p *filterParser) expression(depth int) (*Filter, error) {
@@ -196,29 +174,11 @@ func (p *filterParser) argument() (string, error) {
 	if !strings.HasPrefix(p.text[p.pos:], `"`) {
 		return p.bare()
 	}
-	text, err := p.quoted()
+	text, err := p.quoted('~')
 	if err == nil && !p.take(')') {
 		err = p.fail("found %s after the quoted text, expected )", p.found())
 	}
 	return text, err
-}
-
-func (p *filterParser) quoted() (string, error) {
-	var b strings.Builder
-	rest := p.text[p.pos+1:]
-	for i := 0; i < len(rest); i++ {
-		switch c := rest[i]; {
-		case c == '"':
-			p.pos += i + 2
-			return b.String(), nil
-		case c == '~' && i+1 < len(rest):
-			i++
-			b.WriteByte(rest[i])
-		default:
-			b.WriteByte(c)
-		}
-	}
-	return "", p.fail("the quoted text has no end, expected a closing quote")
 }
 
 func (p *filterParser) bare() (string, error) {

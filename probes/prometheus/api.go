@@ -1,6 +1,8 @@
 package prometheus
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -58,6 +60,7 @@ func notPlain(name string) bool {
 // apiAnswer is what was read of one answer of a server.
 type apiAnswer struct {
 	names    wanted
+	hold     *probes.Hold
 	samples  []plan.Sample
 	warnings []string
 	unread   int // results that are not a sample with a name
@@ -65,11 +68,10 @@ type apiAnswer struct {
 
 // apiBody is the frame of an answer.
 type apiBody struct {
-	Status    string   `json:"status"`
-	Data      apiData  `json:"data"`
-	ErrorType string   `json:"errorType"`
-	Error     string   `json:"error"`
-	Warnings  []string `json:"warnings"`
+	Status   string          `json:"status"`
+	Data     apiData         `json:"data"`
+	Error    string          `json:"error"`
+	Warnings json.RawMessage `json:"warnings"`
 }
 
 type apiData struct {
@@ -82,12 +84,19 @@ type apiResult struct {
 	Value  [2]json.RawMessage `json:"value"`
 }
 
-// maxAPIBody is how long an answer may be: it is held as a whole.
-const maxAPIBody = 8 << 20
+const (
+	// maxAPIBody is how long an answer may be: it is held as a whole.
+	maxAPIBody = 8 << 20
+	// apiCopies is how often the text of an answer is in memory: in a buffer that
+	// grows, and as a result.
+	apiCopies = 3
+	// maxWarning is how much of a warning of a server is told, in bytes.
+	maxWarning = 200
+)
 
 // read takes the samples of an instant query.
-func (a *apiAnswer) read(r io.Reader) error {
-	data, err := io.ReadAll(io.LimitReader(r, maxAPIBody+1))
+func (a *apiAnswer) read(ctx context.Context, r io.Reader) error {
+	data, err := io.ReadAll(a.hold.Reader(ctx, io.LimitReader(r, maxAPIBody+1), apiCopies))
 	if err != nil {
 		return err
 	}
@@ -104,21 +113,58 @@ func (a *apiAnswer) read(r io.Reader) error {
 	case body.Data.ResultType != "vector":
 		return fmt.Errorf("the server answers with a %.20q, expected a vector; give /api/v1/ or an instant query", body.Data.ResultType)
 	}
-	a.warnings = body.Warnings
-	var results []json.RawMessage
-	if err := json.Unmarshal(body.Data.Result, &results); err != nil {
+	_ = eachOf(body.Warnings, func(one json.RawMessage) error {
+		var text string
+		if json.Unmarshal(one, &text) == nil {
+			a.warnings = append(a.warnings, strings.ToValidUTF8(text[:min(len(text), maxWarning)], ""))
+		}
+		if len(a.warnings) == maxReasons {
+			return errTooMany
+		}
+		return nil
+	})
+	return eachOf(body.Data.Result, func(one json.RawMessage) error { return a.add(ctx, one) })
+}
+
+// eachOf calls do for every item of a list, one at a time: a list of a million
+// empty items is short as text.
+func eachOf(list json.RawMessage, do func(json.RawMessage) error) error {
+	if len(list) == 0 {
+		return nil
+	}
+	items := json.NewDecoder(bytes.NewReader(list))
+	if begin, err := items.Token(); err != nil || begin != json.Delim('[') {
 		return errors.New("the result of the server is not a list")
 	}
-	for _, result := range results {
-		if !a.result(result) {
-			a.unread++
+	var item json.RawMessage
+	for items.More() {
+		if err := items.Decode(&item); err != nil {
+			return err
 		}
-		if len(a.samples) > maxSamples {
-			a.samples = a.samples[:maxSamples]
-			return errTooMany
+		if err := do(item); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// add takes one result.
+func (a *apiAnswer) add(ctx context.Context, data json.RawMessage) error {
+	before := len(a.samples)
+	if len(data) > maxLine || !a.result(data) {
+		a.unread++
+	}
+	if len(a.samples) == before {
+		return nil
+	}
+	err := a.hold.Take(ctx, sampleSize(&a.samples[before], len(data)))
+	if err == nil && before == maxSamples {
+		err = errTooMany
+	}
+	if err != nil {
+		a.samples = a.samples[:before]
+	}
+	return err
 }
 
 // result takes one sample, false where it is none.

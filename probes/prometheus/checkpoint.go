@@ -9,7 +9,7 @@ const maxSavedTargets = 1000
 
 var errCheckpoint = errors.New("the counter baselines are damaged")
 
-// Checkpoint gives the counter baselines of all targets, by their names.
+// Checkpoint gives the counter baselines of all targets, by their keys.
 func (p *Probe) Checkpoint() ([]byte, error) {
 	var b []byte
 	for _, t := range p.targets {
@@ -17,7 +17,7 @@ func (p *Probe) Checkpoint() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		b = appendPart(appendPart(b, []byte(t.name)), data)
+		b = appendPart(appendPart(b, []byte(t.key)), data)
 	}
 	return b, nil
 }
@@ -57,10 +57,10 @@ func cutPart(data []byte) (part, rest []byte, ok bool) {
 
 // resume gives a target the baselines that were saved of it.
 func (p *Probe) resume(t *target) error {
-	data, saved := p.saved[t.name]
+	data, saved := p.saved[t.key]
 	if !saved {
 		return nil
 	}
-	delete(p.saved, t.name)
+	delete(p.saved, t.key)
 	return t.state.UnmarshalBinary(data)
 }

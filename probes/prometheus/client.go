@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/edgehold/edgehold/probes"
@@ -34,7 +35,8 @@ var errNoAnswer = errors.New("no whole answer")
 // several intervals.
 type client struct {
 	plan.ScrapeEndpoint
-	http *http.Client
+	http   *http.Client
+	suffix string // that tells its URL apart, where others are shown like it
 }
 
 // newClient reads the file of authorities and touches no network.
@@ -150,7 +152,7 @@ func (c *countedConn) Write(b []byte) (int, error) {
 // get asks for one URL, again where that may help, and hands the body of the
 // answer to read. What read refuses is not asked for again. Its errors have a
 // status and hold neither the URL nor a secret.
-func (c *client) get(ctx context.Context, target string, stats *probes.PollStats, read func(*http.Response) error) error {
+func (c *client) get(ctx context.Context, target string, stats *probes.PollStats, read func(context.Context, *http.Response) error) error {
 	for try := 0; ; try++ {
 		stats.Requests++
 		again, err := c.try(ctx, target, read)
@@ -170,7 +172,7 @@ func (c *client) get(ctx context.Context, target string, stats *probes.PollStats
 }
 
 // try asks once. It tells whether to ask again after an error.
-func (c *client) try(ctx context.Context, target string, read func(*http.Response) error) (again bool, err error) {
+func (c *client) try(ctx context.Context, target string, read func(context.Context, *http.Response) error) (again bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	request, err := c.request(ctx, target)
@@ -186,8 +188,8 @@ func (c *client) try(ctx context.Context, target string, read func(*http.Respons
 		_, _ = io.CopyN(io.Discard, response.Body, 16<<10) // so that the connection can be used again
 		return response.StatusCode >= 500 || response.StatusCode == http.StatusTooManyRequests, err
 	}
-	err = read(response)
-	if ctx.Err() != nil && err != nil {
+	err = read(ctx, response)
+	if ctx.Err() != nil && err != nil && !errors.Is(err, probes.ErrNoMemory) {
 		err = unreachable(ctx, err, c.Timeout)
 	}
 	return false, err
@@ -222,6 +224,8 @@ func unreachable(ctx context.Context, err error, limit time.Duration) error {
 		err = fmt.Errorf("%w within %s", errNoAnswer, limit)
 	case errors.As(err, &certificate):
 		err = fmt.Errorf("its certificate is not trusted: %w; give the authority as authentication.ca, or set skipVerifyHttps", certificate.Err)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		err = fmt.Errorf("%w; nothing listens there: check host and port of the URL, and whether the exporter runs", err)
 	}
 	return probes.WithStatus(probes.StatusDeviceConnectionError, err)
 }
@@ -234,8 +238,10 @@ func refusal(r *http.Response) error {
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
 		return probes.WithStatus(probes.StatusAuthenticationError,
 			fmt.Errorf("it answers %d %s; check scheme, user and secret of its authentication", code, http.StatusText(code)))
+	case code == http.StatusNotFound:
+		return probes.WithStatus(probes.StatusGenericError, errors.New("it answers 404 Not Found; check the path of the URL, which often ends in /metrics"))
 	default:
-		return probes.WithStatus(probes.StatusGenericError, fmt.Errorf("it answers %d %s", code, http.StatusText(code)))
+		return probes.WithStatus(probes.StatusGenericError, fmt.Errorf("it answers %d %s; look at the log of the exporter", code, http.StatusText(code)))
 	}
 }
 

@@ -3,6 +3,7 @@ package prometheus
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/edgehold/edgehold/probes"
 	"github.com/edgehold/edgehold/probes/plan"
 )
 
@@ -19,6 +21,15 @@ const (
 	maxLine    = 64 << 10 // bytes
 	maxSamples = 50_000   // that are wanted
 )
+
+// What a sample takes beside its texts: in the list, which grows by parts, and for
+// the points that are made of it; and each of its labels.
+const sampleBytes, dimensionBytes = 256, 32
+
+// sampleSize is about what a sample takes whose texts have so many bytes.
+func sampleSize(s *plan.Sample, texts int) int64 {
+	return int64(sampleBytes + dimensionBytes*cap(s.Labels) + texts)
+}
 
 // Why an exposition was not read to its end.
 var (
@@ -31,12 +42,14 @@ var (
 type exposition struct {
 	open    bool // OpenMetrics; else the text format
 	names   wanted
+	hold    *probes.Hold // for the samples
 	samples []plan.Sample
 
 	lines     int
 	malformed int
 	first     string // the first malformed line, its number and why
 	ended     bool   // # EOF was read
+	grown     int64  // bytes that samples take and that are not held yet
 	seen      int    // samples of any name
 }
 
@@ -52,7 +65,7 @@ func isOpenMetrics(contentType string) bool {
 // read takes the samples that are wanted out of r, line by line. What cannot be
 // read as a sample is counted and left out. The error says why it stopped before
 // the end; what was read until then is kept.
-func (x *exposition) read(r io.Reader) error {
+func (x *exposition) read(ctx context.Context, r io.Reader) error {
 	bounded := &io.LimitedReader{R: r, N: maxBody + 1}
 	lines := bufio.NewReaderSize(bounded, maxLine)
 	for !x.ended {
@@ -74,8 +87,25 @@ func (x *exposition) read(r io.Reader) error {
 			x.samples = x.samples[:maxSamples]
 			return errTooMany
 		}
+		if err := x.keep(ctx); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// keep takes what the last line added of the memory that there is for answers.
+func (x *exposition) keep(ctx context.Context) error {
+	grown := x.grown
+	x.grown = 0
+	if grown == 0 {
+		return nil
+	}
+	err := x.hold.Take(ctx, grown)
+	if err != nil {
+		x.samples = x.samples[:len(x.samples)-1]
+	}
+	return err
 }
 
 // end is where there is no more to read.
@@ -126,6 +156,7 @@ func (x *exposition) line(line []byte) {
 	}
 	x.seen++
 	if x.names.Has([]byte(sample.Name)) {
+		x.grown = sampleSize(&sample, compact(&sample, len(line)))
 		x.samples = append(x.samples, sample)
 	}
 }

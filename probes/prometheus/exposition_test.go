@@ -144,7 +144,7 @@ func TestExpositions(t *testing.T) {
 		{name: "EOF is a comment in text", text: "x 1\n# EOF\nx 2\n", want: []plan.Sample{sample(1, "x"), sample(2, "x")}},
 	} {
 		x := exposition{open: tt.open, names: only{"x", "y"}}
-		if err := x.read(strings.NewReader(tt.text)); !errors.Is(err, tt.err) {
+		if err := x.read(t.Context(), strings.NewReader(tt.text)); !errors.Is(err, tt.err) {
 			t.Errorf("%s: %v, want %v", tt.name, err, tt.err)
 		}
 		if !equalSamples(x.samples, tt.want) || x.malformed != tt.bad || (x.first == "") != (tt.bad == 0) {
@@ -169,11 +169,11 @@ func (e *endless) Read(b []byte) (int, error) {
 
 func TestExpositionsAreBounded(t *testing.T) {
 	x := exposition{names: only{"x"}}
-	if err := x.read(&endless{line: "x 1\n"}); !errors.Is(err, errTooMany) || len(x.samples) != maxSamples {
+	if err := x.read(t.Context(), &endless{line: "x 1\n"}); !errors.Is(err, errTooMany) || len(x.samples) != maxSamples {
 		t.Errorf("%d samples, %v", len(x.samples), err)
 	}
 	x = exposition{names: only{"x"}}
-	if err := x.read(&endless{line: "y{a=\"" + strings.Repeat("z", 30_000) + "\"} 1\n"}); !errors.Is(err, errBodyTooLong) || len(x.samples) != 0 {
+	if err := x.read(t.Context(), &endless{line: "y{a=\"" + strings.Repeat("z", 30_000) + "\"} 1\n"}); !errors.Is(err, errBodyTooLong) || len(x.samples) != 0 {
 		t.Errorf("%d samples, %v", len(x.samples), err)
 	}
 }
@@ -191,7 +191,7 @@ func FuzzExposition(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string, open bool) {
 		first := exposition{open: open, names: all{}}
-		_ = first.read(strings.NewReader(text)) // what it kept counts
+		_ = first.read(t.Context(), strings.NewReader(text)) // what it kept counts
 		for _, s := range first.samples {
 			if s.Name == "" || !slices.IsSortedFunc(s.Labels, func(a, b probes.Dimension) int { return strings.Compare(a.Key, b.Key) }) {
 				t.Fatalf("%+v", s)
@@ -200,7 +200,7 @@ func FuzzExposition(f *testing.F) {
 		for _, form := range []bool{open, !open} {
 			again := exposition{open: form, names: all{}}
 			rendered := render(first.samples, form)
-			if err := again.read(strings.NewReader(rendered)); err != nil || again.malformed > 0 {
+			if err := again.read(t.Context(), strings.NewReader(rendered)); err != nil || again.malformed > 0 {
 				t.Fatalf("%q: %v, %s", rendered, err, again.first)
 			}
 			if !equalSamples(first.samples, again.samples) {
@@ -217,7 +217,7 @@ func BenchmarkExposition(b *testing.B) {
 	}
 	for b.Loop() {
 		x := exposition{names: all{}}
-		if x.read(strings.NewReader(text.String())) != nil || len(x.samples) != 2000 {
+		if x.read(b.Context(), strings.NewReader(text.String())) != nil || len(x.samples) != 2000 {
 			b.Fatal("not read")
 		}
 	}

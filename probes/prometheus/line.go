@@ -71,6 +71,30 @@ func trailer(rest string, open bool) error {
 	return fmt.Errorf("found %.40q after the time", rest)
 }
 
+// compact gives a sample memory of its own where little of its line is kept of it:
+// labels are parts of the line. It tells how many bytes of text the sample holds.
+func compact(s *plan.Sample, line int) int {
+	size := len(s.Name)
+	for _, l := range s.Labels {
+		size += len(l.Key) + len(l.Value)
+	}
+	if size*2 > line {
+		return line
+	}
+	var b strings.Builder
+	b.Grow(size)
+	own := func(text string) string {
+		at := b.Len()
+		b.WriteString(text)
+		return b.String()[at:]
+	}
+	s.Name = own(s.Name)
+	for i, l := range s.Labels {
+		s.Labels[i] = probes.Dimension{Key: own(l.Key), Value: own(l.Value)}
+	}
+	return size
+}
+
 // lineParser takes parts off the front of a line.
 type lineParser struct{ rest string }
 
@@ -192,7 +216,8 @@ func unescape(text string) string {
 	return string(b)
 }
 
-// sortLabels brings the labels in order. An empty one is none.
+// sortLabels brings the labels in order, each as long as a line has room for. An
+// empty one is none.
 func sortLabels(s *plan.Sample) error {
 	slices.SortFunc(s.Labels, func(a, b probes.Dimension) int { return strings.Compare(a.Key, b.Key) })
 	for i := 1; i < len(s.Labels); i++ {
@@ -201,5 +226,6 @@ func sortLabels(s *plan.Sample) error {
 		}
 	}
 	s.Labels = slices.DeleteFunc(s.Labels, func(l probes.Dimension) bool { return l.Value == "" })
+	s.Shorten()
 	return nil
 }

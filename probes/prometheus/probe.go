@@ -38,10 +38,11 @@ type Probe struct {
 	stats   probes.PollStats
 }
 
-// target is one endpoint. Its URL may hold a secret, its name does not.
+// target is one endpoint. Its URL may hold a secret, its name does not; by its key
+// it is found again in what was saved.
 type target struct {
-	url, name string
-	state     plan.ExposedState
+	url, name, key string
+	state          plan.ExposedState
 }
 
 // outcome is what one scrape of one target gave.
@@ -99,7 +100,9 @@ func (p *Probe) each(do func(i int)) {
 
 // scrape takes the samples of one target and makes points of them.
 func (p *Probe) scrape(ctx context.Context, t *target, stamp probes.Stamp) (o outcome) {
-	samples, missing, err := p.read(ctx, t, &o.stats)
+	hold := p.deps.Memory.Answers.Hold()
+	defer hold.Release()
+	samples, missing, err := p.read(ctx, t, hold, &o.stats)
 	if err != nil {
 		o.err = err
 		return o
@@ -114,14 +117,14 @@ func (p *Probe) scrape(ctx context.Context, t *target, stamp probes.Stamp) (o ou
 
 // read asks the target. What it could not give beside its samples is in missing;
 // the error says why there are none.
-func (p *Probe) read(ctx context.Context, t *target, stats *probes.PollStats) (samples []plan.Sample, missing []string, err error) {
+func (p *Probe) read(ctx context.Context, t *target, hold *probes.Hold, stats *probes.PollStats) (samples []plan.Sample, missing []string, err error) {
 	if asks := queries(t.url, p.names.Names()); asks != nil {
-		return p.ask(ctx, asks, stats)
+		return p.ask(ctx, asks, hold, stats)
 	}
-	x := exposition{names: p.names}
-	err = p.client.get(ctx, t.url, stats, func(r *http.Response) error {
+	x := exposition{names: p.names, hold: hold}
+	err = p.client.get(ctx, t.url, stats, func(ctx context.Context, r *http.Response) error {
 		x.open = isOpenMetrics(r.Header.Get("Content-Type"))
-		return x.read(r.Body)
+		return x.read(ctx, r.Body)
 	})
 	switch {
 	case err != nil && len(x.samples) == 0:
@@ -139,10 +142,10 @@ func (p *Probe) read(ctx context.Context, t *target, stats *probes.PollStats) (s
 }
 
 // ask sends queries to a server.
-func (p *Probe) ask(ctx context.Context, asks []string, stats *probes.PollStats) (samples []plan.Sample, missing []string, err error) {
+func (p *Probe) ask(ctx context.Context, asks []string, hold *probes.Hold, stats *probes.PollStats) (samples []plan.Sample, missing []string, err error) {
 	for _, url := range asks {
-		a := apiAnswer{names: p.names}
-		err := p.client.get(ctx, url, stats, func(r *http.Response) error { return a.read(r.Body) })
+		a := apiAnswer{names: p.names, hold: hold}
+		err := p.client.get(ctx, url, stats, func(ctx context.Context, r *http.Response) error { return a.read(ctx, r.Body) })
 		samples = append(samples, a.samples...)
 		missing = append(missing, a.warnings...)
 		if a.unread > 0 {
@@ -179,8 +182,14 @@ func (p *Probe) judge(o *outcome) error {
 	if n.LabelsCut > 0 {
 		reasons = append(reasons, fmt.Sprintf("%d samples have more labels than a line has room for, the last ones are left out", n.LabelsCut))
 	}
+	if n.NoRoom > 0 {
+		reasons = append(reasons, fmt.Sprintf("%d samples are left out, since the series of endpoints take all the memory that there is for them; filter them, or ask for fewer metrics", n.NoRoom))
+	}
+	if n.Unsure > 0 {
+		reasons = append(reasons, fmt.Sprintf("of %d samples $reference(...) fits several rows that differ, or there are too many rows to look at; these have no such dimension", n.Unsure))
+	}
 	if p.leftOut > 0 {
-		reasons = append(reasons, fmt.Sprintf("the package has %d metrics, of which the first %d are collected", p.leftOut+plan.MaxExposed, plan.MaxExposed))
+		reasons = append(reasons, fmt.Sprintf("the package has more than %d metric keys, a histogram or summary three; its last %d metrics are not collected", plan.MaxExposed, p.leftOut))
 	}
 	return warning(reasons)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -127,10 +128,10 @@ func TestScrape(t *testing.T) {
 		fmt.Fprintf(z, "up{a=\"1\"} 1\nc_total %d\nother 5\n", 10*n.Add(1))
 		_ = z.Close()
 	})
-	b := newBench(t, server.URL+"/metrics?api_token="+canary+"&x=1")
+	b := newBench(t, server.URL+"/metrics?job="+canary+"&target=1")
 	b.expect(probes.StatusOK, "", "k.up a=1 gauge,1")
 	b.expect(probes.StatusOK, "", "k.c count,10", "k.up a=1 gauge,1")
-	shown := server.URL + "/metrics?api_token=***&x=1"
+	shown := server.URL + "/metrics?job=***&target=1"
 	batch, _ := b.task.Probe.Poll(t.Context())
 	if got := batch.Points[0].Series.Dim(plan.ActivationEndpoint); got != shown {
 		t.Errorf("activation_endpoint is %s, want %s", got, shown)
@@ -203,7 +204,58 @@ func TestStatuses(t *testing.T) {
 func TestTheCapIsSaid(t *testing.T) {
 	b := newBench(t, serve(t, text("up 1\n")).URL)
 	b.leftOut = 7
-	b.expect(probes.StatusWarning, "the package has 1007 metrics, of which the first 1000 are collected", "k.up gauge,1")
+	b.expect(probes.StatusWarning, "more than 1000 metric keys, a histogram or summary three; its last 7 metrics are not collected", "k.up gauge,1")
+}
+
+func TestShownURL(t *testing.T) {
+	for url, want := range map[string]string{
+		"http://h:9100/metrics":                             "http://h:9100/metrics",
+		"http://u:" + canary + "@h/m":                       "http://h/m",
+		"http://h/m?token=" + canary:                        "http://h/m?token=***",
+		"http://h/m?job=" + canary + "&format=json":         "http://h/m?job=***&format=json",
+		"http://h/m?" + canary:                              "http://h/m?***",
+		"http://h/m?match%5B%5D=%7Bjob=%22x%22%7D&name[]=a": "http://h/m?match%5B%5D=%7Bjob=%22x%22%7D&name[]=a",
+		"http://h/probe?module=m&target=192.0.2.1:80":       "http://h/probe?module=m&target=192.0.2.1:80",
+		"http://h/p?target=http://u:" + canary + "@x/":      "http://h/p?target=***",
+		"http://h/p?target=x%3Fkey=" + canary:               "http://h/p?target=***",
+		"http://h/p?TARGET=" + canary:                       "http://h/p?TARGET=***",
+		"http://h/p?target=%zz" + canary:                    "http://h/p?target=***",
+		"http://h/%zz" + canary:                             "the endpoint",
+	} {
+		if got := ShownURL(url); got != want || strings.Contains(got, canary) {
+			t.Errorf("%s is shown as %s, want %s", url, got, want)
+		}
+	}
+}
+
+// Endpoints that are shown alike make series, tasks and lanes of their own.
+func TestEndpointsShownAlike(t *testing.T) {
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "up %s\n", r.URL.Query().Get("job")) })
+	b := newBench(t, "")
+	endpoints := []plan.ScrapeEndpoint{{URL: server.URL + "/?job=2"}, {URL: server.URL + "/?target=x"}, {URL: server.URL + "/?job=1"}}
+	deps := probes.Deps{Clock: &b.clock, Log: zerolog.Nop()}
+	tasks, err := Tasks(b.plan(), endpoints, TaskOptions{Config: "conf"}, deps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	ids, lanes := map[string]bool{}, map[string]bool{}
+	for i, task := range tasks {
+		ids[task.ID], lanes[task.Lane] = true, true
+		if task.Device != tasks[0].Device || !strings.HasPrefix(task.Label, server.URL) {
+			t.Errorf("task %+v", task)
+		}
+		batch, _ := task.Probe.Poll(t.Context())
+		for _, p := range batch.Points {
+			got[strings.TrimPrefix(p.Series.Dim(plan.ActivationEndpoint), server.URL)] = p.Value.Float64()
+		}
+		if i != 1 && !strings.Contains(task.Label, "/?job=***#") {
+			t.Errorf("label %s", task.Label)
+		}
+	}
+	if want := map[string]float64{"/?job=***#1": 1, "/?job=***#2": 2}; len(ids) != 3 || len(lanes) != 3 || !maps.Equal(got, want) {
+		t.Errorf("%v of tasks %v and lanes %v, want %v", got, ids, lanes, want)
+	}
 }
 
 func TestAuthentication(t *testing.T) {

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,16 +33,19 @@ func Tasks(p *plan.Plan, endpoints []plan.ScrapeEndpoint, o TaskOptions, deps pr
 	var tasks []probes.Task
 	var errs []error
 	content := planHash(p)
-	for _, e := range endpoints {
+	suffixes := tellApart(endpoints)
+	for i, e := range endpoints {
 		c, err := newClient(e, deps)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", ShownURL(e.URL), err))
+			errs = append(errs, fmt.Errorf("%s: %w", ShownURL(e.URL)+suffixes[i], err))
 			continue
 		}
+		c.suffix = suffixes[i]
 		for _, interval := range p.Exposition.Intervals() {
 			tasks = append(tasks, probes.Task{
 				ID:       fmt.Sprintf("%s/%s/%s", o.Config, uniqueURL(e.URL), interval),
 				Device:   deviceOf(e.URL),
+				Lane:     uniqueURL(e.URL),
 				Label:    c.shown() + " " + p.Extension[strings.LastIndexByte(p.Extension, '.')+1:],
 				Config:   o.Config,
 				Interval: interval,
@@ -63,16 +69,40 @@ func newProbe(c *client, e *plan.Exposition, interval time.Duration, deps probes
 }
 
 func (p *Probe) newTarget(url string) *target {
-	return &target{url: url, name: ShownURL(url), state: plan.ExposedState{Constants: p.deps.Constants}}
+	t := &target{url: url, key: ShownURL(url), state: plan.ExposedState{Constants: p.deps.Constants, Memory: p.deps.Memory.Series.Hold()}}
+	t.name = t.key + p.client.suffix
+	if t.state.Memory != nil { // a reload or a look-up drops targets without a word
+		runtime.AddCleanup(t, (*probes.Hold).Release, t.state.Memory)
+	}
+	return t
 }
 
-func (c *client) shown() string { return ShownURL(c.URL) }
+func (c *client) shown() string { return ShownURL(c.URL) + c.suffix }
 
-// secretWords are parts of the names of query parameters that are not shown.
-var secretWords = []string{"token", "key", "secret", "pass", "auth", "sig", "credential"}
+// tellApart gives what the shown URLs need to differ: of endpoints that are shown
+// alike each gets a number, by the order of their URLs.
+func tellApart(endpoints []plan.ScrapeEndpoint) []string {
+	alike := make(map[string][]string)
+	for _, e := range endpoints {
+		shown := ShownURL(e.URL)
+		alike[shown] = append(alike[shown], e.URL)
+	}
+	suffixes := make([]string, len(endpoints))
+	for i, e := range endpoints {
+		if urls := alike[ShownURL(e.URL)]; len(urls) > 1 {
+			slices.Sort(urls)
+			suffixes[i] = "#" + strconv.Itoa(slices.Index(urls, e.URL)+1)
+		}
+	}
+	return suffixes
+}
 
-// ShownURL is a URL without what may be secret in it: a user, a password, and
-// the values of query parameters that sound like secrets.
+// shownParameters are the parameters of a query whose values are shown: what
+// exporters and servers are known to call what they are asked for.
+var shownParameters = []string{"target", "module", "format", "query", "match[]", "collect[]", "name[]"}
+
+// ShownURL is a URL without what may be secret in it: a user, a password, and the
+// values of query parameters that nobody knows.
 func ShownURL(text string) string {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -84,8 +114,11 @@ func ShownURL(text string) string {
 	}
 	parts := strings.Split(u.RawQuery, "&")
 	for i, part := range parts {
-		name, _, _ := strings.Cut(part, "=")
-		if plain, err := url.QueryUnescape(name); err != nil || soundsSecret(plain) {
+		name, value, named := strings.Cut(part, "=")
+		switch {
+		case !named:
+			parts[i] = "***"
+		case !harmless(name, value):
 			parts[i] = name + "=***"
 		}
 	}
@@ -93,14 +126,12 @@ func ShownURL(text string) string {
 	return u.String()
 }
 
-func soundsSecret(name string) bool {
-	name = strings.ToLower(name)
-	for _, word := range secretWords {
-		if strings.Contains(name, word) {
-			return true
-		}
-	}
-	return false
+// harmless tells whether the value of a parameter may be shown. A target may be a
+// URL with a user or parameters of its own.
+func harmless(name, value string) bool {
+	plain, err := url.QueryUnescape(name)
+	shown, wrong := url.QueryUnescape(value)
+	return err == nil && wrong == nil && slices.Contains(shownParameters, plain) && (plain == "query" || !strings.ContainsAny(shown, "@?"))
 }
 
 // uniqueURL tells two URLs apart that are shown alike.

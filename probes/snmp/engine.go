@@ -68,13 +68,13 @@ func (e *engine) forget() {
 
 // keys are those of a credential for this engine, made at the first call and
 // for the caller alone.
-func (e *engine) keys(c probes.Credential) (*gosnmp.UsmSecurityParameters, error) {
+func (e *engine) keys(ring *keyring, c probes.Credential) (*gosnmp.UsmSecurityParameters, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	keys, ok := e.users[c]
 	if !ok {
 		var err error
-		if keys, err = localise(c, e.last); err != nil {
+		if keys, err = ring.localise(c, e.last); err != nil {
 			return nil, err
 		}
 		if e.users == nil {

@@ -62,7 +62,7 @@ func BenchmarkSealed(b *testing.B) {
 			p := newPeer(newKit(probes.Deps{}))
 			p.engine.adopt(engineA, clockOf{7, 7}, 0)
 			s := &session{peer: p, scratch: new(scratch), stats: &probes.PollStats{}, version: version3, user: newUser(c)}
-			keys, err := p.engine.keys(c)
+			keys, err := p.engine.keys(&testKeys, c)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -339,6 +339,9 @@ func pick(t target, known map[string]probes.Credential) ([]probes.Credential, er
 		if !ok {
 			return nil, fmt.Errorf("%scredentials[%d]: %w", t.ownCredentials, i, unknownCredential(name, known))
 		}
+		if !c.Password.IsZero() {
+			return nil, fmt.Errorf("%scredentials[%d]: %s is a password of an endpoint and not for SNMP, expected a community or a user", t.ownCredentials, i, name)
+		}
 		picked = append(picked, c)
 	}
 	return picked, nil

@@ -3,6 +3,7 @@ package snmp
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -168,6 +169,8 @@ func TestKindNew(t *testing.T) {
 
 func TestKindNewErrors(t *testing.T) {
 	deps := kindDeps()
+	deps.Credentials = maps.Clone(deps.Credentials)
+	deps.Credentials["web"] = probes.Credential{Name: "web", Password: probes.NewSecret("p")}
 	good := func() *Options {
 		o := Kind(openFake).Options().(*Options)
 		o.Devices, o.Credentials = []string{"192.0.2.1"}, []string{"a"}
@@ -178,6 +181,7 @@ func TestKindNewErrors(t *testing.T) {
 		"profile: unknown profile thre":                        func(o *Options) { o.Profile = "thre" },
 		`feature_sets[0]: no profile has a feature set "packs`: func(o *Options) { o.FeatureSets = []string{"packs"} },
 		"devices_file: open /no/such/file":                     func(o *Options) { o.DevicesFile = "/no/such/file" },
+		"credentials[0]: web is a password of an endpoint":     func(o *Options) { o.Credentials = []string{"web"} },
 	} {
 		o := good()
 		change(o)

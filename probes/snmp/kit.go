@@ -17,6 +17,7 @@ type kit struct {
 	slates    sync.Pool // of *slate
 	oids      oidTable
 	owners    engineOwners
+	keyring   keyring
 	traffic   probes.Traffic // nil: nobody counts
 	log       zerolog.Logger
 	now       func() time.Duration // a clock that never goes back

@@ -63,7 +63,7 @@ func (s *session) discover(ctx context.Context, tries int) error {
 	if s.user.engineID != "" {
 		return nil
 	}
-	keys, err := e.keys(s.user.credential)
+	keys, err := e.keys(&s.peer.keyring, s.user.credential)
 	if err != nil {
 		return fmt.Errorf("make keys of credential %q: %w", s.user.credential.Name, err)
 	}

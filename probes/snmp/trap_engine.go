@@ -24,6 +24,7 @@ type ownEngine struct {
 	id      string
 	boots   uint32
 	started time.Duration
+	users   engineUsers
 }
 
 func (e *ownEngine) clock(now time.Duration) clockOf {
@@ -101,10 +102,11 @@ func (e *ownEngine) save(file string) error {
 	return nil
 }
 
-// Bounds of what is known of the engines of senders.
+// Bounds of what is known of the engines of senders, and of our own.
 const (
 	maxTrapEngines = 4096
 	maxEngineUsers = 8
+	maxOwnUsers    = 512
 )
 
 // sender is the engine of a sender of traps, which is authoritative for them.
@@ -112,14 +114,28 @@ const (
 type sender struct {
 	clock clockOf
 	at    time.Duration // when the clock was heard
-	users map[userKey]*user
+	users engineUsers
 }
 
 // userKey is a user by what it is, so that a reload finds its keys again.
 type userKey struct{ name, auth, authPass, priv, privPass string }
 
-func keyOf(c probes.Credential) userKey {
+func keyOf(c *probes.Credential) userKey {
 	return userKey{c.User, string(c.Auth), c.AuthPass.Reveal(), string(c.Priv), c.PrivPass.Reveal()}
+}
+
+// engineUsers are the users who have signed messages for an engine.
+type engineUsers map[userKey]*user
+
+func (e *engineUsers) remember(u *user, most int) {
+	key := keyOf(&u.credential)
+	if (*e)[key] != nil {
+		return
+	}
+	if *e == nil || len(*e) >= most {
+		*e = engineUsers{}
+	}
+	(*e)[key] = u
 }
 
 // senders are the engines by their ids, in two generations: when the young one is
@@ -144,29 +160,12 @@ func (s *senders) add(id string, e *sender) {
 	s.young[id] = e
 }
 
-// user opens messages of an engine. Its keys come from memory where the engine
-// was heard.
-func (s *senders) user(id string, c probes.Credential) (*user, error) {
-	if e := s.find(id); e != nil {
-		if u := e.users[keyOf(c)]; u != nil {
-			return u, nil
-		}
-	}
-	keys, err := localise(c, id)
-	if err != nil {
-		return nil, err
-	}
-	u := newUser(c)
-	u.bind(keys)
-	return u, nil
-}
-
 // heard takes a message whose signature was good. false: it is older than what
 // the engine has said before (RFC 3414, section 3.2, 7b).
 func (s *senders) heard(id string, c clockOf, now time.Duration) (*sender, bool) {
 	e := s.find(id)
 	if e == nil {
-		e = &sender{clock: c, at: now, users: map[userKey]*user{}}
+		e = &sender{clock: c, at: now}
 		s.add(id, e)
 		return e, true
 	}
@@ -176,11 +175,4 @@ func (s *senders) heard(id string, c clockOf, now time.Duration) (*sender, bool)
 	}
 	elapsed := uint64(max(now-e.at, 0) / time.Second)
 	return e, c.boots == e.clock.boots && uint64(c.time)+timeWindow >= uint64(e.clock.time)+elapsed
-}
-
-func (e *sender) remember(u *user) {
-	if len(e.users) >= maxEngineUsers {
-		clear(e.users)
-	}
-	e.users[keyOf(u.credential)] = u
 }

@@ -52,7 +52,7 @@ func TestTrapEnginesAreBounded(t *testing.T) {
 	}
 	e, _ := s.heard("faithful", clockOf{7, 8}, 0)
 	for i := range 3 * maxEngineUsers {
-		e.remember(newUser(v3(fmt.Sprint("user", i), probes.AuthNone, probes.PrivNone)))
+		e.users.remember(newUser(v3(fmt.Sprint("user", i), probes.AuthNone, probes.PrivNone)), maxEngineUsers)
 	}
 	if len(e.users) > maxEngineUsers {
 		t.Errorf("%d users are kept", len(e.users))

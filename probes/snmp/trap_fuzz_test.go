@@ -115,14 +115,12 @@ func FuzzTrapDatagram(f *testing.F) {
 		b.source.begin(0)
 		network := netip.MustParsePrefix("127.0.0.0/8")
 		port := &trapPort{receiver: r}
-		port.change(func([]*subscriber) []*subscriber {
-			return []*subscriber{{b.source, []plan.TrapSource{{From: network, Credential: community("canary")}, {From: network, Credential: good}}}}
-		})
+		port.add(&subscriber{source: b.source, entries: []plan.TrapSource{{From: network, Credential: community("canary")}, {From: network, Credential: good}}})
 		known := strings.Contains(string(datagram), "canary") || strings.Contains(string(datagram), "edge")
-		reply := string(port.take([]byte(string(datagram)), netip.MustParseAddrPort("127.0.0.1:1000")))
+		reply := string(port.take([]byte(string(datagram)), netip.MustParseAddrPort("127.0.0.1:1000"), nil))
 		s := b.source.Watch()
-		if sum := s.Received + s.Dropped; sum > 1 || sum == 0 && reply == "" {
-			t.Errorf("%d received, %d dropped, reply %x", s.Received, s.Dropped, reply)
+		if sum := s.Received + s.Refused; sum > 1 || s.Dropped > 0 || sum == 0 && reply == "" {
+			t.Errorf("%d received, %d dropped, %d refused, reply %x", s.Received, s.Dropped, s.Refused, reply)
 		}
 		b.source.end(b.emit)
 		if !known && (s.Received > 0 || len(b.records) > 0) {

@@ -94,13 +94,15 @@ func (b *trapBench) refusals() map[string]uint64 {
 	b.source.mu.Lock()
 	defer b.source.mu.Unlock()
 	all := map[string]uint64{}
-	for why, n := range b.source.refused {
+	for why, n := range b.source.now.refused {
 		if n > 0 {
 			all[refusalWords[why].word] = n
 		}
 	}
-	if b.source.dropped > 0 {
-		all["dropped"] = b.source.dropped
+	for why, n := range b.source.now.dropped {
+		if n > 0 {
+			all[dropWords[why]] = n
+		}
 	}
 	return all
 }

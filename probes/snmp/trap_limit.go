@@ -34,6 +34,49 @@ func (l *trapLimit) admit(from netip.Addr, now time.Duration, most, each int) bo
 	return true
 }
 
+// What messages of v3 that come to nothing may cost: a sender of more within a
+// second is not heard for its rest. In a flood from many addresses it is fewer.
+const (
+	failedPeriod = time.Second
+	maxFailed    = 2000
+	maxFailedAll = 20_000
+	fewFailed    = 20
+)
+
+// trapFailures counts the messages of v3 that came to nothing, which anybody can
+// make, apart from those that have a good signature. One counts for as many keys
+// as it was looked at with.
+type trapFailures struct {
+	since time.Duration
+	all   int
+	each  map[netip.Addr]int // of the first maxTrapSenders
+}
+
+// over tells whether a sender is not to be heard now.
+func (f *trapFailures) over(from netip.Addr, now time.Duration) bool {
+	if f.each == nil || now-f.since >= failedPeriod {
+		f.since, f.all, f.each = now, 0, map[netip.Addr]int{}
+	}
+	n, known := f.each[from]
+	switch {
+	case f.all < maxFailedAll:
+		return n >= maxFailed
+	case known:
+		return n >= fewFailed
+	}
+	return len(f.each) >= maxTrapSenders
+}
+
+// note counts a message that was looked at with so many keys; over was asked
+// before.
+func (f *trapFailures) note(from netip.Addr, keys int) {
+	keys = max(keys, 1)
+	f.all += keys
+	if n, known := f.each[from]; known || len(f.each) < maxTrapSenders {
+		f.each[from] = n + keys
+	}
+}
+
 // trapRepeats holds back records that are like an earlier one.
 type trapRepeats struct{ held map[[16]byte]*heldRecord }
 

@@ -1,6 +1,7 @@
 package snmp
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/des"
@@ -13,7 +14,8 @@ import (
 )
 
 // gosnmp seals requests that it has encoded itself. An answer to an inform holds
-// the varbinds as they came, so it is sealed here, with gosnmp's keys.
+// the varbinds as they came, so it is sealed here. It opens what it has made all
+// keys for; what anybody may send is checked here first, with one of them.
 
 // signatures are the lengths of signatures (RFC 3414, RFC 7860).
 var signatures = map[gosnmp.SnmpV3AuthProtocol]int{
@@ -76,12 +78,29 @@ func (a answer) seal() ([]byte, error) {
 	w.head(berSequence, 0)
 	message := w.bytes()
 	if signature > 0 {
-		mac := hmac.New(a.keys.AuthenticationProtocol.HashType().New, a.keys.SecretKey)
-		mac.Write(message)
 		at := len(message) - fromEnd
-		copy(message[at:at+signature], mac.Sum(nil))
+		copy(message[at:at+signature], signatureOf(message, a.keys.AuthenticationProtocol, a.keys.SecretKey))
 	}
 	return message, nil
+}
+
+// signatureOf signs a message in which the place of the signature is blank.
+func signatureOf(message []byte, auth gosnmp.SnmpV3AuthProtocol, key []byte) []byte {
+	mac := hmac.New(auth.HashType().New, key)
+	mac.Write(message)
+	return mac.Sum(nil)[:signatures[auth]]
+}
+
+// signedWith tells whether a key has signed the message, which stays as it is.
+func (m *sealed) signedWith(auth gosnmp.SnmpV3AuthProtocol, key []byte) bool {
+	if len(m.signature) == 0 || len(m.signature) != signatures[auth] {
+		return false
+	}
+	given := bytes.Clone(m.signature)
+	clear(m.signature)
+	want := signatureOf(m.message, auth, key)
+	copy(m.signature, given)
+	return hmac.Equal(want, given)
 }
 
 // encrypt works as RFC 3414, section 8, and RFC 3826 say.

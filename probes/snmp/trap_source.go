@@ -3,13 +3,11 @@ package snmp
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/edgehold/edgehold/probes"
@@ -19,8 +17,9 @@ import (
 const (
 	trapPeriod     = time.Minute // of limits, and of points about what was not taken
 	trapFlush      = time.Second // how long a record may wait
-	maxTrapRecords = 5000        // that wait to be written
-	maxTrapText    = 4 << 20     // bytes of them
+	portRetry      = 30 * time.Second
+	maxTrapRecords = 5000    // that wait to be written
+	maxTrapText    = 4 << 20 // bytes of them
 	maxTrapCounts  = 10_000
 	maxTrapSenders = 4096
 	maxTrapRepeats = 500
@@ -45,7 +44,7 @@ type trapSource struct {
 	sources   []plan.TrapSource
 	receiver  *TrapReceiver
 	deps      probes.Deps
-	broken    chan error // a port was lost
+	doors     []*door // of Run alone
 
 	mu       sync.Mutex
 	records  []probes.Record
@@ -54,103 +53,58 @@ type trapSource struct {
 	next     []time.Duration      // when each metric is due
 	limit    trapLimit
 	repeats  trapRepeats
-	refused  [refusalKinds]uint64 // since the last points about them
-	dropped  uint64               // likewise
-	told     time.Duration        // when those points were made
-	period   periodState          // of the last whole period
+	now      periodState   // since the last points about it
+	told     time.Duration // when those points were made
+	before   periodState   // of the last whole period
 	listens  bool
+	closed   string // ports that are not listened to, and why; "": none
 	received uint64
-	lostAll  uint64
+	dropped  uint64
+	refused  uint64
 	last     probes.Stamp
 }
 
 // periodState is what went wrong in a period.
 type periodState struct {
 	refused [refusalKinds]uint64
-	dropped uint64
+	dropped [dropKinds]uint64
 }
 
-// Run listens until ctx ends, or a port cannot be had or is lost.
+// trapDrop is why a notification that was ours was dropped.
+type trapDrop uint8
+
+// The reasons.
+const (
+	droppedLimit trapDrop = iota
+	droppedRoom
+	droppedSocket
+	dropKinds
+)
+
+// dropWords are for points.
+var dropWords = [dropKinds]string{droppedLimit: "limit", droppedRoom: "room", droppedSocket: "socket"}
+
+// Run listens until ctx ends, or none of the ports can be had any more.
 func (t *trapSource) Run(ctx context.Context, emit func(probes.Batch)) error {
 	t.begin(t.receiver.now())
 	defer t.end(emit)
-	held, err := t.listen()
-	defer t.leave(held)
-	if err != nil {
-		status := probes.StatusGenericError
-		if errors.Is(err, syscall.EACCES) {
-			status = probes.StatusInvalidConfigError
-		}
-		return probes.WithStatus(status, err)
+	t.setDoors()
+	defer t.shut()
+	if err := t.knock(); err != nil {
+		return err
 	}
-	t.mu.Lock()
-	t.listens = true
-	t.mu.Unlock()
-	return t.pump(ctx, emit)
-}
-
-// heldPort is a port and what is listened for there.
-type heldPort struct {
-	port *trapPort
-	sub  *subscriber
-}
-
-// listen opens a port for each one that the sources name.
-func (t *trapSource) listen() (held []heldPort, err error) {
-	for _, number := range t.ports() {
-		var entries []plan.TrapSource
-		for _, s := range t.sources {
-			if s.Port == number {
-				entries = append(entries, s)
-			}
-		}
-		sub := &subscriber{source: t, entries: entries}
-		port, failed := t.receiver.subscribe(netip.AddrPortFrom(t.plan.Listen, number), sub)
-		if failed != nil {
-			return held, failed
-		}
-		held = append(held, heldPort{port, sub})
-	}
-	return held, nil
-}
-
-func (t *trapSource) ports() []uint16 {
-	var all []uint16
-	for _, s := range t.sources {
-		if !slices.Contains(all, s.Port) {
-			all = append(all, s.Port)
-		}
-	}
-	return all
-}
-
-func (t *trapSource) leave(held []heldPort) {
-	for _, h := range held {
-		t.receiver.unsubscribe(h.port, h.sub)
-	}
-}
-
-// pump writes what came until ctx ends (nil) or a port is lost.
-func (t *trapSource) pump(ctx context.Context, emit func(probes.Batch)) error {
 	ticks := time.NewTicker(trapFlush)
 	defer ticks.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case err := <-t.broken:
-			return err
 		case <-ticks.C:
+			if err := t.knock(); err != nil {
+				return err
+			}
 			t.flush(emit, t.receiver.now())
 		}
-	}
-}
-
-// lose is called where a port fails.
-func (t *trapSource) lose(err error) {
-	select {
-	case t.broken <- err:
-	default: // one is enough
 	}
 }
 
@@ -159,10 +113,6 @@ func (t *trapSource) begin(now time.Duration) {
 	defer t.mu.Unlock()
 	t.told = now
 	t.counts, t.next = nil, nil
-	select {
-	case <-t.broken: //nolint:errcheck // what an earlier run did not hear of
-	default:
-	}
 	for _, c := range t.plan.Counts {
 		t.counts = append(t.counts, map[trapKey]uint64{})
 		t.next = append(t.next, now+c.Interval)
@@ -186,8 +136,8 @@ func (t *trapSource) end(emit func(probes.Batch)) {
 func (t *trapSource) refuse(why trapRefusal) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.refused[why]++
-	t.lostAll++
+	t.now.refused[why]++
+	t.refused++
 }
 
 // admit tells whether one more notification of a sender is within the limits.
@@ -198,13 +148,13 @@ func (t *trapSource) admit(from netip.Addr, now time.Duration) bool {
 	if t.limit.admit(from, now, most, each) {
 		return true
 	}
-	t.drop()
+	t.drop(droppedLimit, 1)
 	return false
 }
 
-func (t *trapSource) drop() {
-	t.dropped++
-	t.lostAll++
+func (t *trapSource) drop(why trapDrop, n uint32) {
+	t.now.dropped[why] += uint64(n)
+	t.dropped += uint64(n)
 }
 
 // accept counts a notification and makes its record. false: there is no room.
@@ -214,7 +164,7 @@ func (t *trapSource) accept(n *notification, from netip.Addr) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.plan.Records && (len(t.records) >= maxTrapRecords || t.size >= maxTrapText) {
-		t.drop()
+		t.drop(droppedRoom, 1)
 		return false
 	}
 	t.received++
@@ -319,12 +269,13 @@ func (t *trapSource) losses(stamp probes.Stamp) []probes.Point {
 		dims = append(slices.Clone(t.deps.Constants), append(dims, probes.Dimension{Key: "configuration", Value: t.config})...)
 		made = append(made, probes.Point{Series: probes.NewSeries(key, probes.Count, dims...), Value: probes.Uint(n), Stamp: stamp})
 	}
-	add(trapsDropped, t.dropped)
-	for why, n := range t.refused {
+	for why, n := range t.now.dropped {
+		add(trapsDropped, n, probes.Dimension{Key: "reason", Value: dropWords[why]})
+	}
+	for why, n := range t.now.refused {
 		add(trapsRefused, n, probes.Dimension{Key: "reason", Value: refusalWords[why].word})
 	}
-	t.period = periodState{refused: t.refused, dropped: t.dropped}
-	t.refused, t.dropped = [refusalKinds]uint64{}, 0
+	t.before, t.now = t.now, periodState{}
 	return made
 }
 
@@ -332,12 +283,12 @@ func (t *trapSource) losses(stamp probes.Stamp) []probes.Point {
 func (t *trapSource) Watch() probes.SourceState {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := probes.SourceState{Received: t.received, Dropped: t.lostAll, Last: t.last}
+	s := probes.SourceState{Received: t.received, Dropped: t.dropped, Refused: t.refused, Last: t.last}
 	wrong := t.wrong()
 	switch {
 	case !t.listens:
 		s.Status, s.Message = probes.StatusPending, "not listening yet"
-	case wrong != "" && t.received == 0:
+	case wrong != "" && t.received == 0 && t.closed == "":
 		s.Status, s.Message = probes.StatusGenericError, "nothing was taken: "+wrong
 	case wrong != "":
 		s.Status, s.Message = probes.StatusWarning, wrong
@@ -349,25 +300,31 @@ func (t *trapSource) Watch() probes.SourceState {
 	return s
 }
 
-// wrong says what was not taken in this period and the one before.
+// wrong says which ports are not listened to, and what was not taken in this
+// period and the one before.
 func (t *trapSource) wrong() string {
-	var text string
-	say := func(part string) {
-		if text != "" {
-			text += "; "
-		}
-		text += part
+	var parts []string
+	if t.closed != "" {
+		parts = append(parts, t.closed)
 	}
-	if n := t.dropped + t.period.dropped; n > 0 {
-		say(fmt.Sprintf("%d traps dropped, more came than %d a minute from one sender or %d in all",
+	dropped := func(why trapDrop) uint64 { return t.now.dropped[why] + t.before.dropped[why] }
+	if n := dropped(droppedLimit); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d traps dropped, more came than %d a minute from one sender or %d in all",
 			n, cmp.Or(t.plan.PerSender, trapsPerSender), cmp.Or(t.plan.PerMinute, trapsPerMinute)))
 	}
+	if n := dropped(droppedRoom); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d traps dropped, their records came faster than they could be written", n))
+	}
+	if n := dropped(droppedSocket); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d datagrams dropped by the kernel, which came faster than they could be read; "+
+			"give the socket more room with sysctl net.core.rmem_max, or ReceiveBuffer= in edgehold-snmptrap.socket", n))
+	}
 	shown := 0
-	for why := range t.refused {
-		if n := t.refused[why] + t.period.refused[why]; n > 0 && shown < refusalsShown {
-			say(fmt.Sprintf("%d messages refused %s", n, refusalWords[why].text))
+	for why := range t.now.refused {
+		if n := t.now.refused[why] + t.before.refused[why]; n > 0 && shown < refusalsShown {
+			parts = append(parts, fmt.Sprintf("%d messages refused %s", n, refusalWords[why].text))
 			shown++
 		}
 	}
-	return text
+	return strings.Join(parts, "; ")
 }

@@ -76,7 +76,7 @@ func TestTrapStorm(t *testing.T) {
 		t.Errorf("%d records", len(b.records))
 	}
 	want := []string{
-		"edgehold.traps.dropped,configuration=c,site=plant-7 count,delta=451",
+		"edgehold.traps.dropped,configuration=c,reason=limit,site=plant-7 count,delta=451",
 		"traps.count,device.address=127.0.0.1,hall=7,host_ip=127.0.0.1,site=plant-7,trap_oid=IF-MIB::linkDown count,delta=50",
 	}
 	if got := b.lines(); !slices.Equal(got, want) {
@@ -259,13 +259,12 @@ func TestTrapsOfOnePortTwice(t *testing.T) {
 	source.begin(0)
 	port := &trapPort{receiver: source.receiver}
 	entry := plan.TrapSource{From: netip.MustParsePrefix("127.0.0.0/8"), Credential: community("canary")}
-	port.change(func([]*subscriber) []*subscriber {
-		return []*subscriber{{source, []plan.TrapSource{entry, entry}}, {source, []plan.TrapSource{entry}}}
-	})
+	port.add(&subscriber{source: source, entries: []plan.TrapSource{entry, entry}})
+	port.add(&subscriber{source: source, entries: []plan.TrapSource{entry}})
 	for _, from := range []string{"127.0.0.1:1000", "192.0.2.1:1000"} {
-		port.hand(trapOf(berTrap, "canary", 1, linkDownBytes), netip.MustParseAddrPort(from))
+		port.hand(trapOf(berTrap, "canary", 1, linkDownBytes), netip.MustParseAddrPort(from), nil)
 	}
-	if s := source.Watch(); s.Received != 1 || s.Dropped != 1 {
+	if s := source.Watch(); s.Received != 1 || s.Refused != 1 || s.Dropped != 0 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -277,7 +276,7 @@ func TestTrapFromElsewhere(t *testing.T) {
 	b.source.receiver.life.Lock()
 	p := b.source.receiver.ports[b.at]
 	b.source.receiver.life.Unlock()
-	reply := p.hand(trapOf(berInform, "canary", 1, linkDownBytes), netip.MustParseAddrPort("192.0.2.1:1000"))
+	reply := p.hand(trapOf(berInform, "canary", 1, linkDownBytes), netip.MustParseAddrPort("192.0.2.1:1000"), nil)
 	if got := b.refusals(); reply != nil || got["source"] != 1 || len(got) != 1 {
 		t.Errorf("reply %x, refused %v", reply, got)
 	}
@@ -362,7 +361,7 @@ func TestTrapRecordsAreBounded(t *testing.T) {
 			taken++
 		}
 	}
-	if most := maxTrapText/(60*900) + 1; taken > most || taken < most/2 || b.source.dropped != uint64(200-taken) {
+	if most := maxTrapText/(60*900) + 1; taken > most || taken < most/2 || b.source.now.dropped[droppedRoom] != uint64(200-taken) {
 		t.Errorf("%d taken, %d dropped", taken, b.source.dropped)
 	}
 	b.source.flush(b.emit, 0)
@@ -530,19 +529,17 @@ func BenchmarkTraps(b *testing.B) {
 			t.begin(0)
 			port := &trapPort{receiver: r}
 			network := netip.MustParsePrefix("127.0.0.0/8")
-			port.change(func([]*subscriber) []*subscriber {
-				return []*subscriber{{t, []plan.TrapSource{{From: network, Credential: community("canary")}, {From: network, Credential: c}}}}
-			})
+			port.add(&subscriber{source: t, entries: []plan.TrapSource{{From: network, Credential: community("canary")}, {From: network, Credential: c}}})
 			from := netip.MustParseAddrPort("127.0.0.1:1000")
 			copied := make([]byte, len(datagram))
 			for b.Loop() {
 				copy(copied, datagram)
-				port.take(copied, from)
+				port.take(copied, from, nil)
 				if len(t.records) == 1000 {
 					t.flush(func(probes.Batch) {}, 0)
 				}
 			}
-			if t.dropped+t.lostAll > 0 {
+			if t.dropped+t.refused > 0 {
 				b.Fatalf("%+v", t.Watch())
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Minutes(), "traps/min")

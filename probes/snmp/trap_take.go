@@ -5,7 +5,6 @@ import (
 	"crypto/subtle"
 	"errors"
 	"net/netip"
-	"slices"
 	"strconv"
 	"time"
 
@@ -24,6 +23,7 @@ const (
 	refusedLevel
 	refusedKeys
 	refusedTime
+	refusedFlood
 	refusalKinds
 )
 
@@ -38,6 +38,7 @@ var refusalWords = [refusalKinds]struct{ word, text string }{
 	refusedLevel:     {"level", "at another security level than the user's; compare securityLevel"},
 	refusedKeys:      {"keys", "with a wrong signature or encryption; compare protocols and pass phrases of the v3 user"},
 	refusedTime:      {"time", "older than others of the same v3 engine: replayed, or the device lost its count of starts; restart this program to begin anew"},
+	refusedFlood:     {"flood", "without a look, in a flood of v3 messages that came to nothing; have a firewall let the devices alone send"},
 }
 
 // candidate is a source of the configuration that a datagram may be of.
@@ -47,10 +48,10 @@ type candidate struct {
 }
 
 // candidates are the sources that hold an address.
-func (p *trapPort) candidates(from netip.Addr) []candidate {
+func candidates(subs []*subscriber, from netip.Addr) []candidate {
 	var all []candidate
 	from = from.WithZone("")
-	for _, s := range *p.subs.Load() {
+	for _, s := range subs {
 		for _, e := range s.entries {
 			if e.From.Contains(from) {
 				all = append(all, candidate{s, e.Credential})
@@ -94,11 +95,12 @@ func refuse(all []candidate, why trapRefusal) {
 }
 
 // take reads one datagram and gives it to who wants it. The reply, if there is
-// one, may be in the memory of b.
-func (p *trapPort) take(b []byte, from netip.AddrPort) (reply []byte) {
-	all := p.candidates(from.Addr())
+// one, may be in the memory of b. control is what the kernel told with it.
+func (p *trapPort) take(b []byte, from netip.AddrPort, control []byte) (reply []byte) {
+	subs := p.addressed(control)
+	all := candidates(subs, from.Addr())
 	if len(all) == 0 {
-		for _, s := range *p.subs.Load() {
+		for _, s := range subs {
 			all = append(all, candidate{sub: s})
 		}
 		refuse(all, refusedSource)
@@ -179,20 +181,31 @@ func (p *trapPort) takeSealed(b []byte, from netip.AddrPort, all []candidate) (r
 	r.usm.Lock()
 	defer r.usm.Unlock()
 	s := sealedTrap{m: &m, id: string(m.engineID), own: r.ownEngine(), now: r.now(), receiver: r}
+	if r.failures.over(from.Addr(), s.now) {
+		refuse(all, refusedFlood)
+		return nil
+	}
 	if s.id == "" && m.asks { // discovery (RFC 3414, section 4)
+		r.failures.note(from.Addr(), 0)
 		return s.report(errUnknownEngine)
 	}
 	users, why := s.users(all)
+	if why == nil {
+		users, why = s.open(users)
+	}
 	if why != nil {
+		r.failures.note(from.Addr(), s.tried)
 		return s.refuse(users, why)
 	}
 	if users = once(users, func(t *trapSource) bool { return t.admit(from.Addr(), s.now) }); len(users) == 0 {
 		return nil
 	}
-	if users, why = s.open(users); why != nil {
-		return s.refuse(users, why)
-	}
-	scope, ok := openScope(m.scoped)
+	return p.takeOpened(&s, from, users)
+}
+
+// takeOpened takes a message of v3 that is in order and within the limits.
+func (p *trapPort) takeOpened(s *sealedTrap, from netip.AddrPort, users []candidate) (reply []byte) {
+	scope, ok := openScope(s.m.scoped)
 	n, whole := p.notification(scope.pdu, version3)
 	switch {
 	case !ok || !whole:
@@ -224,6 +237,7 @@ type sealedTrap struct {
 	now      time.Duration
 	receiver *TrapReceiver
 	user     *user // who has signed it
+	tried    int   // keys
 }
 
 // users are the candidates that the message may be of, by its user and level.
@@ -244,42 +258,96 @@ func (s *sealedTrap) users(all []candidate) ([]candidate, error) {
 }
 
 // open finds the users whose keys fit, and looks at the time. The message is
-// then decrypted.
+// then decrypted. What has no good signature costs that look for it.
 func (s *sealedTrap) open(users []candidate) ([]candidate, error) {
-	whole := slices.Clone(s.m.message)
+	why := errWrongDigest
+	known := s.known()
+	tried := map[userKey]bool{}
 	for i := range users {
-		u, err := s.receiver.senders.user(s.id, users[i].credential)
-		if err != nil {
+		c := &users[i].credential
+		key := keyOf(c)
+		if tried[key] {
 			continue
 		}
-		m, ok := openSealed(whole)
-		if !ok || m.level != noAuthNoPriv && !u.open(m.message) {
-			whole = slices.Clone(s.m.message)
+		tried[key] = true
+		s.tried++
+		u := known[key]
+		if !s.signed(u, c) {
 			continue
 		}
-		*s.m, s.user = m, u
-		fits := those(users, func(c *probes.Credential) bool { return keyOf(*c) == keyOf(u.credential) })
-		return fits, s.inTime()
+		if u == nil {
+			keys, err := s.receiver.keyring.localise(*c, s.id)
+			if err != nil {
+				continue
+			}
+			u = newUser(*c)
+			u.bind(keys)
+		}
+		if !s.decrypt(u) {
+			why = errDecryption
+			continue
+		}
+		s.user = u
+		return those(users, func(c *probes.Credential) bool { return keyOf(c) == key }), s.inTime()
 	}
-	return users, errWrongDigest
+	return users, why
 }
 
-// inTime looks at the clock of a message whose signature is good.
+// known are the users who have signed messages for the engine before.
+func (s *sealedTrap) known() engineUsers {
+	if s.id == s.own.id {
+		return s.own.users
+	}
+	if e := s.receiver.senders.find(s.id); e != nil {
+		return e.users
+	}
+	return nil
+}
+
+// signed checks the signature with the key of a credential, which u has already
+// unless it is nil.
+func (s *sealedTrap) signed(u *user, c *probes.Credential) bool {
+	switch {
+	case s.m.level == noAuthNoPriv:
+		return true
+	case u != nil:
+		return s.m.signedWith(u.keys.AuthenticationProtocol, u.keys.SecretKey)
+	}
+	return s.m.signedWith(authProtocols[c.Auth], s.receiver.keyring.authKey(*c, s.id))
+}
+
+// decrypt has gosnmp open the message. Where it cannot, the message stays as it
+// is: another user may have the same signature.
+func (s *sealedTrap) decrypt(u *user) bool {
+	if s.m.level == noAuthNoPriv {
+		return true
+	}
+	m, ok := openSealed(bytes.Clone(s.m.message))
+	if !ok || !u.open(m.message) {
+		return false
+	}
+	*s.m = m
+	return true
+}
+
+// inTime looks at the clock of a message whose signature is good. Who has signed
+// it is remembered.
 func (s *sealedTrap) inTime() error {
 	switch {
 	case s.m.level == noAuthNoPriv:
 		return nil
 	case s.id == s.own.id:
+		s.own.users.remember(s.user, maxOwnUsers)
 		if !s.own.inTime(s.m.clock, s.now) {
 			return errNotInTime
 		}
 		return nil
 	}
 	from, fresh := s.receiver.senders.heard(s.id, s.m.clock, s.now)
+	from.users.remember(s.user, maxEngineUsers)
 	if !fresh {
 		return errNotInTime
 	}
-	from.remember(s.user)
 	return nil
 }
 

@@ -29,7 +29,7 @@ func TrapTasks(p *plan.Plan, sources []plan.TrapSource, o TrapOptions, deps prob
 		Config: o.Config,
 		Source: &trapSource{
 			plan: p.Traps, extension: p.Extension, config: o.Config,
-			sources: sources, receiver: o.Receiver, deps: deps, broken: make(chan error, 1),
+			sources: sources, receiver: o.Receiver, deps: deps,
 		},
 		Interval: trapPeriod,
 		Same:     trapPrint(p, sources),
@@ -47,7 +47,7 @@ func trapPrint(p *plan.Plan, sources []plan.TrapSource) string {
 	fmt.Fprintf(h, "%q %q %#v\n", p.Extension, p.Version, t)
 	for _, s := range sources {
 		c := s.Credential
-		fmt.Fprintf(h, "%v %d %d %q %q %q\n", s.From, s.Port, c.Version, c.Community.Reveal(), c.Context, keyOf(c))
+		fmt.Fprintf(h, "%v %d %d %q %q %q\n", s.From, s.Port, c.Version, c.Community.Reveal(), c.Context, keyOf(&c))
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

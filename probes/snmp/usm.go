@@ -8,9 +8,10 @@ import (
 	"github.com/gosnmp/gosnmp"
 )
 
-// The cryptography of the user-based security model (RFC 3414, 3826, 7860) is
-// gosnmp's. Which message it gets to see is ours to say: it makes keys for
-// whatever engine a message names, and takes every level that is signed.
+// The ciphers and most signatures of the user-based security model (RFC 3414,
+// 3826, 7860) are gosnmp's. Which message it gets to see is ours to say: it would
+// make keys for whatever engine a message names, and takes every level that is
+// signed.
 
 // Security levels, as the flags of a message have them.
 const (
@@ -81,31 +82,6 @@ func checkUser(c probes.Credential) error {
 		return fmt.Errorf("credential %q has an unknown privacy protocol, no pass phrase for it or no authentication", c.Name)
 	}
 	return nil
-}
-
-// localise makes the keys of a credential for an engine. gosnmp remembers what
-// each pass phrase makes, a hash over a megabyte.
-func localise(c probes.Credential, engineID string) (*gosnmp.UsmSecurityParameters, error) {
-	keys := &gosnmp.UsmSecurityParameters{
-		UserName: c.User, AuthoritativeEngineID: engineID,
-		AuthenticationProtocol: gosnmp.NoAuth, PrivacyProtocol: gosnmp.NoPriv,
-	}
-	if levelOf(c) >= authNoPriv {
-		keys.AuthenticationProtocol, keys.AuthenticationPassphrase = authProtocols[c.Auth], c.AuthPass.Reveal()
-	}
-	if levelOf(c) < authPriv {
-		return keys, keys.InitSecurityKeys()
-	}
-	keys.PrivacyProtocol, keys.PrivacyPassphrase = privProtocols[c.Priv], c.PrivPass.Reveal()
-	if c.Priv != probes.PrivAES {
-		return keys, keys.InitSecurityKeys()
-	}
-	// No hash is too short for this key, but gosnmp extends it, with one more
-	// megabyte for every engine. The beginning is the key of DES.
-	keys.PrivacyProtocol = gosnmp.DES
-	err := keys.InitSecurityKeys()
-	keys.PrivacyProtocol, keys.PrivacyKey = gosnmp.AES, keys.PrivacyKey[:min(16, len(keys.PrivacyKey))]
-	return keys, err
 }
 
 // user seals and opens messages with the keys of one credential for one engine.

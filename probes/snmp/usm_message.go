@@ -12,14 +12,15 @@ const (
 
 // sealed is a v3 message that came, its parts pointing into the datagram.
 type sealed struct {
-	message  []byte
-	msgID    int64
-	level    byte
-	asks     bool // for a report, where it cannot be taken
-	engineID []byte
-	clock    clockOf
-	user     []byte
-	scoped   []byte // with its head; encrypted until the message is opened
+	message   []byte
+	msgID     int64
+	level     byte
+	asks      bool // for a report, where it cannot be taken
+	engineID  []byte
+	clock     clockOf
+	user      []byte
+	signature []byte
+	scoped    []byte // with its head; encrypted until the message is opened
 }
 
 // openSealed reads a v3 message as far as it is not encrypted. It must be
@@ -89,7 +90,7 @@ func (m *sealed) security(b []byte) (ok bool) {
 	if m.user, b, ok = element(b, berOctets); !ok {
 		return false
 	}
-	if _, b, ok = element(b, berOctets); !ok { // the signature
+	if m.signature, b, ok = element(b, berOctets); !ok {
 		return false
 	}
 	_, b, ok = element(b, berOctets) // the salt

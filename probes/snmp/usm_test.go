@@ -5,13 +5,22 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/edgehold/edgehold/probes"
 	"github.com/edgehold/edgehold/probes/plan"
 	"github.com/gosnmp/gosnmp"
 )
+
+// localise makes keys; what pass phrases make is kept for all tests.
+func localise(c probes.Credential, engineID string) (*gosnmp.UsmSecurityParameters, error) {
+	return testKeys.localise(c, engineID)
+}
+
+var testKeys keyring
 
 // The examples of RFC 3414, A.3 and of draft-reeder-snmpv3-usm-3dese-00, B: one
 // pass phrase and engine, and what extends a key.
@@ -36,19 +45,62 @@ func TestPublishedKeys(t *testing.T) {
 	}
 }
 
-// The way round the extension of the short key of AES leads to the same key.
-func TestShortAESKey(t *testing.T) {
+// Every pair of protocols makes the keys that gosnmp makes, which hashes and
+// extends by itself.
+func TestKeysAreThoseOfGosnmp(t *testing.T) {
 	t.Parallel()
+	long := strings.Repeat("a long pass phrase ", 300)
 	for auth := range authProtocols {
-		c := v3("u", auth, probes.PrivAES)
-		got, err := localise(c, engineA)
-		want := &gosnmp.UsmSecurityParameters{
-			AuthoritativeEngineID: engineA, AuthenticationProtocol: authProtocols[auth], AuthenticationPassphrase: authPhrase,
-			PrivacyProtocol: gosnmp.AES, PrivacyPassphrase: privPhrase,
+		for priv := range privProtocols {
+			for _, phrases := range [][2]string{{authPhrase, privPhrase}, {"12345678", long}} {
+				if testing.Short() && phrases[1] == long {
+					continue
+				}
+				c := v3("u", auth, priv)
+				c.AuthPass, c.PrivPass = probes.NewSecret(phrases[0]), probes.NewSecret(phrases[1])
+				got, err := localise(c, engineA)
+				want := &gosnmp.UsmSecurityParameters{
+					AuthoritativeEngineID: engineA, AuthenticationProtocol: authProtocols[auth], AuthenticationPassphrase: phrases[0],
+					PrivacyProtocol: privProtocols[priv], PrivacyPassphrase: phrases[1],
+				}
+				if err != nil || want.InitSecurityKeys() != nil || !bytes.Equal(got.SecretKey, want.SecretKey) {
+					t.Errorf("%s: %x %v, want %x", auth, got.SecretKey, err, want.SecretKey)
+				}
+				size := len(got.PrivacyKey) // gosnmp leaves the key of DES longer than it is
+				if size < 16 || priv != probes.PrivDES && size != len(want.PrivacyKey) || !bytes.Equal(got.PrivacyKey, want.PrivacyKey[:size]) {
+					t.Errorf("%s %s: %x, want %x", auth, priv, got.PrivacyKey, want.PrivacyKey)
+				}
+				if got.AuthenticationPassphrase+got.PrivacyPassphrase != "" {
+					t.Error("gosnmp is told the pass phrases")
+				}
+			}
 		}
-		if err != nil || want.InitSecurityKeys() != nil || !bytes.Equal(got.PrivacyKey, want.PrivacyKey) || got.PrivacyProtocol != gosnmp.AES {
-			t.Errorf("%s: %x %v, want %x", auth, got.PrivacyKey, err, want.PrivacyKey)
+	}
+}
+
+// What is remembered is by pass phrase and bounded: engines leave nothing, and
+// neither do many pass phrases.
+func TestKeyringIsBounded(t *testing.T) {
+	t.Parallel()
+	var k keyring
+	c := v3("u", probes.AuthSHA, probes.PrivAES256C)
+	for i := range 3 {
+		if _, err := k.localise(c, fmt.Sprint("engine", i)); err != nil {
+			t.Fatal(err)
 		}
+	}
+	if len(k.phrases) != 2 {
+		t.Errorf("%d pass phrases are kept, want 2", len(k.phrases))
+	}
+	for i := range 2 * maxPhrases {
+		k.phrases[sha256.Sum256([]byte{byte(i), byte(i >> 8)})] = []byte{0}
+	}
+	c.AuthPass = probes.NewSecret("one more of them")
+	if k.authKey(c, "another"); len(k.phrases) > maxPhrases {
+		t.Errorf("%d pass phrases are kept", len(k.phrases))
+	}
+	if _, err := k.localise(v3("u", probes.AuthProtocol("none such"), probes.PrivNone), engineA); err == nil {
+		t.Error("keys of an unknown protocol")
 	}
 }
 
@@ -63,9 +115,7 @@ func TestKeysAreKept(t *testing.T) {
 		if _, err := ask(t, d); err != nil {
 			t.Error(err)
 		}
-		keys := d.peer.engine.users[d.Credentials[0]]
-		keys.AuthenticationPassphrase, keys.PrivacyPassphrase = "not-the-phrase", "not-the-phrase"
-		return keys
+		return d.peer.engine.users[d.Credentials[0]]
 	}
 	first := poll()
 	if again := poll(); again != first {
@@ -251,7 +301,7 @@ func FuzzUnseal(f *testing.F) {
 	f.Fuzz(func(t *testing.T, datagram []byte) {
 		p.engine.adopt(engineA, clockOf{7, 0}, 0)
 		s := &session{peer: p, scratch: new(scratch), lastID: 7, msgID: 7, stats: &probes.PollStats{}, version: version3, user: newUser(e.user)}
-		keys, err := p.engine.keys(e.user)
+		keys, err := p.engine.keys(&testKeys, e.user)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -28,8 +28,8 @@ func (w Warning) String() string {
 const (
 	maxFile     = 8 << 20 // bytes
 	maxFiles    = 2000
-	maxFolder   = 128 << 20 // bytes
-	maxNames    = 1 << 20   // definitions, types, named numbers and imports
+	maxFolder   = 32 << 20 // bytes
+	maxNames    = 100_000  // definitions, types, named numbers and imports
 	maxWarnings = 500
 )
 
@@ -52,6 +52,7 @@ type compiler struct {
 	named    map[namedSyntax]*typeDef
 	said     map[string]bool // warnings given once
 	budget   int
+	full     string // the file at which a bound of the folder was reached
 	warnings []Warning
 }
 
@@ -74,7 +75,7 @@ func compile(files fs.FS, outside *Set) (*Set, []Warning) {
 	}
 	c.readAll(files)
 	set := &Set{tables: []*table{c.build()}}
-	return set, c.warnings
+	return set, c.told()
 }
 
 func (c *compiler) warn(file string, line int, format string, args ...any) {
@@ -96,25 +97,36 @@ func (c *compiler) readAll(files fs.FS) {
 		if d.IsDir() {
 			return nil
 		}
-		if count++; count > maxFiles || size > maxFolder {
-			c.warn(name, 0, "this and further files are left out: a folder has at most %d files and %d MiB", maxFiles, maxFolder>>20)
-			return fs.SkipAll
-		}
 		text, err := readFile(files, name)
 		if err != nil {
 			c.warn(name, 0, "cannot be read: %v", err)
 			return nil
 		}
+		if count++; count > maxFiles || size+len(text) > maxFolder {
+			c.full = name
+			return fs.SkipAll
+		}
 		size += len(text)
 		c.readModules(name, text)
+		if c.budget <= 0 {
+			c.full = name
+			return fs.SkipAll
+		}
 		return nil
 	})
 	if err != nil {
 		c.warn(".", 0, "cannot be read: %v", err)
 	}
-	if c.budget <= 0 {
-		c.warn(".", 0, "only the first %d names are read: make the folder smaller", maxNames)
+}
+
+// told gives the warnings. That the folder is too large comes first: others
+// follow from it.
+func (c *compiler) told() []Warning {
+	if c.full == "" {
+		return c.warnings
 	}
+	text := fmt.Sprintf("the folder is too large, what follows from here on is left out: at most %d files, %d MiB and %d names are read together; keep only the MIB files of the devices that are polled", maxFiles, maxFolder>>20, maxNames)
+	return append([]Warning{{File: c.full, Text: text}}, c.warnings...)
 }
 
 var (

@@ -372,3 +372,70 @@ func TestFolderLimits(t *testing.T) {
 		t.Errorf("%d warnings", len(warnings))
 	}
 }
+
+// A bound is told once, before all that follows from it, and what was read until
+// then counts.
+func TestFolderIsBounded(t *testing.T) {
+	names := func(module string, n int) string {
+		var b strings.Builder
+		fmt.Fprintf(&b, "%s DEFINITIONS ::= BEGIN\n", module)
+		for i := range n {
+			fmt.Fprintf(&b, "%sx%d OBJECT IDENTIFIER ::= { iso %d }\n", strings.ToLower(module[:1]), i, i+1)
+		}
+		return b.String() + "END\n"
+	}
+	many, large := fstest.MapFS{}, fstest.MapFS{}
+	for i := range maxFiles + 2 {
+		many[fmt.Sprintf("%05d", i)] = &fstest.MapFile{Data: []byte(fmt.Sprintf("M%d DEFINITIONS ::= BEGIN a OBJECT IDENTIFIER ::= { iso 1 } END", i))}
+	}
+	filler := strings.Repeat("-- nothing\n", 7<<20/11)
+	for i := range 6 {
+		large[fmt.Sprint(i)] = &fstest.MapFile{Data: []byte(names(fmt.Sprintf("M%d", i), 1) + filler)}
+	}
+	for _, tt := range []struct {
+		name  string
+		files fstest.MapFS
+		full  string
+		least int
+	}{
+		{"files", many, "02000", 1},
+		{"bytes", large, "4", 1},
+		{"names", fstest.MapFS{"a": {Data: []byte(names("A", maxNames/2))}, "b": {Data: []byte(names("B", maxNames))}, "c": {Data: []byte("{")}}, "b", maxNames / 2},
+	} {
+		set, warnings := Compile(tt.files)
+		if len(warnings) == 0 || warnings[0].File != tt.full || !strings.Contains(warnings[0].Text, "too large") || set.Len() < tt.least || set.Len() > maxNames {
+			t.Errorf("%s: %d objects, warnings %.300v", tt.name, set.Len(), warnings)
+		}
+		for _, w := range warnings[min(1, len(warnings)):] {
+			if strings.Contains(w.Text, "too large") {
+				t.Errorf("%s: said twice: %v", tt.name, w)
+			}
+		}
+	}
+}
+
+// What has a name beneath an object with a value is an instance of that, in
+// whatever file it stands.
+func TestNamesOfInstances(t *testing.T) {
+	set, warnings := compileText(t, "upNow OBJECT IDENTIFIER ::= { sysUpTime 0 }\nsecondName OBJECT IDENTIFIER ::= { ifDescr 2 }\nhere OBJECT IDENTIFIER ::= { enterprises 7 }\n")
+	if len(warnings) > 0 {
+		t.Fatal(warnings)
+	}
+	all := Join(set, BuiltIn())
+	for name, want := range map[string]string{
+		"upNow": "sysUpTime 0 scalar", "secondName": "ifDescr 2 column", "here": "here  other", "secondName.1": "ifDescr 2.1 column",
+		"sysUpTimeInstance": "sysUpTime 0 scalar", "DISMAN-EVENT-MIB::sysUpTimeInstance": "sysUpTime 0 scalar",
+		"DISMAN-EXPRESSION-MIB::sysUpTimeInstance": "sysUpTime 0 scalar", "RFC1213-MIB::sysUpTimeInstance": "sysUpTime 0 scalar",
+	} {
+		if o, arcs, ok := all.Find(name); !ok || o.Name+" "+arcs+" "+o.Kind.String() != want {
+			t.Errorf("Find(%s): %s %s, %t; want %s", name, o.Name, arcs, ok, want)
+		}
+	}
+	for oid, want := range map[string]string{
+		mib2 + ".1.3.0": "sysUpTime 0", mib2 + ".2.2.1.2.2": "ifDescr 2", mib2 + ".2.2.1.2.2.9": "ifDescr 2.9", "1.3.6.1.4.1.7.1": "here 1",
+	} {
+		if o, arcs, ok := all.At(oid); !ok || o.Name+" "+arcs != want {
+			t.Errorf("At(%s): %s %s, %t; want %s", oid, o.Name, arcs, ok, want)
+		}
+	}
+}

@@ -50,7 +50,11 @@ type Object struct {
 	Indexes []string         // of a table, its entry and its columns: names of the index objects, in order
 	Implied bool             // the last index has no length before it (IMPLIED)
 	Objects []string         // of a notification: names of what it carries, in order
+	OfSite  bool             // from a file of the site, see Set.OfSite
 }
+
+// HasValue tells a scalar or a column from a mere place in the tree.
+func (o Object) HasValue() bool { return o.Kind == Scalar || o.Kind == Column }
 
 func (k Kind) String() string {
 	return pick("other scalar column entry table notification", int(k))

@@ -68,7 +68,7 @@ const (
 	maxEnum = 4096
 	maxList = 256
 
-	moduleCost = 100 // of the budget
+	moduleCost = 20 // of the budget
 )
 
 func (p *parser) peek(n int) token {

@@ -17,6 +17,7 @@ type table struct {
 	types   []typeDef // the first is the empty one
 	entries []entry   // in the order of lessEntry
 	names   []int32   // positions in entries, by name
+	ofSite  bool
 }
 
 // typeDef is a type as objects see it, with all it inherits.
@@ -46,6 +47,18 @@ func Join(sets ...*Set) *Set {
 	return joined
 }
 
+// OfSite gives the same objects, marked as those of the site: the author of a
+// package did not know of them.
+func (s *Set) OfSite() *Set {
+	marked := &Set{}
+	for _, t := range s.all() {
+		own := *t
+		own.ofSite = true
+		marked.tables = append(marked.tables, &own)
+	}
+	return marked
+}
+
 // Len is the number of objects.
 func (s *Set) Len() int {
 	n := 0
@@ -70,24 +83,44 @@ func (s *Set) Find(name string) (o Object, arcs string, ok bool) {
 	if e == nil {
 		return Object{}, "", false
 	}
+	if o, instance, ok := s.At(e.oid); ok && e.kind == Other && o.HasValue() { // the name of an instance
+		return o, strings.TrimSuffix(instance+"."+arcs, "."), true
+	}
 	return t.object(e), arcs, true
 }
 
 // At gives the object with the longest OID that begins the given one, and the
 // arcs behind it ("" for none). Kind Other says that only a branch is known.
+// What has a name beneath an object with a value, as sysUpTimeInstance, is an
+// instance of that.
 func (s *Set) At(oid string) (o Object, rest string, ok bool) {
 	oid = strings.TrimPrefix(oid, ".")
 	if !isOID(oid) {
 		return Object{}, "", false
 	}
 	for end := len(oid); end > 0; end = strings.LastIndexByte(oid[:end], '.') {
-		for _, t := range s.all() {
-			if e := t.at(oid[:end]); e != nil {
-				return t.object(e), strings.TrimPrefix(oid[end:], "."), true
-			}
+		t, e := s.exactly(oid[:end])
+		if e == nil || ok && e.kind == Other {
+			continue
+		}
+		if found := t.object(e); !ok || found.HasValue() {
+			o, rest, ok = found, strings.TrimPrefix(oid[end:], "."), true
+		}
+		if e.kind != Other {
+			break
 		}
 	}
-	return Object{}, "", false
+	return o, rest, ok
+}
+
+// exactly gives the object with this very OID.
+func (s *Set) exactly(oid string) (*table, *entry) {
+	for _, t := range s.all() {
+		if e := t.at(oid); e != nil {
+			return t, e
+		}
+	}
+	return nil, nil
 }
 
 func (s *Set) all() []*table {
@@ -142,7 +175,7 @@ func (t *table) at(oid string) *entry {
 
 func (t *table) object(e *entry) Object {
 	typ := &t.types[e.typ]
-	o := Object{OID: e.oid, Name: e.name, Module: e.module, Kind: e.kind, Type: typ.base, Enum: typ.enum, Hint: typ.hint}
+	o := Object{OID: e.oid, Name: e.name, Module: e.module, Kind: e.kind, Type: typ.base, Enum: typ.enum, Hint: typ.hint, OfSite: t.ofSite}
 	row := e
 	switch e.kind {
 	case Notification:
