@@ -149,3 +149,19 @@ func TestReferenceProbe(t *testing.T) {
 		t.Errorf("%d probes", len(cfg.Probes))
 	}
 }
+
+// What is asked over HTTP has its points told as devices have, and what the
+// number rests on.
+func TestCheckTellsPointsOfDocuments(t *testing.T) {
+	cfg := config.Default()
+	cfg.Site, cfg.StateDir, cfg.Trust.AllowUnsigned, cfg.Uplink.Resolution = "s", t.TempDir(), true, "1m"
+	cfg.Extensions = []config.Extension{{Package: "../packaging/examples/demo-app", Configuration: "../packaging/examples/demo-app.json", Where: "x.yaml:1:1"}}
+	entries := Check(cfg, catalog.Kinds(OpenProfiles), time.Time{}).Entries
+	if len(entries) != 1 || entries[0].Err != nil {
+		t.Fatalf("%+v", entries)
+	}
+	const item = 1440 // one metric of one item, a day
+	if e := entries[0]; e.PerDay < 10*10*item || e.PerDay%(10*item) != 0 || !strings.Contains(e.Assumed, "10 items in each list") {
+		t.Errorf("%d points a day, %s", e.PerDay, e.Assumed)
+	}
+}

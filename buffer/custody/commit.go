@@ -285,7 +285,7 @@ func (s *Store) apply(tx *bbolt.Tx, w *work) error {
 		{"purge", p.purgeAll},
 		{"move to late", p.moveAll},
 		{"expire epochs", p.expire},
-		{"save notes", p.putNotesOfStore},
+		{"save notes", p.saveNotes},
 	}
 	for _, step := range steps {
 		if err := step.do(); err != nil {

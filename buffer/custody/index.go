@@ -185,6 +185,10 @@ func (x *index) update(e *entry) {
 	x.list(b)
 }
 
+// charge is what a block counts of its site's quota: its bytes, and what is
+// known of it.
+func charge(size uint32) int64 { return int64(size) + 256 }
+
 // footprint is about what a block takes of the file: its pages, and its place
 // in the index.
 func footprint(size uint32) int64 {

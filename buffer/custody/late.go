@@ -12,6 +12,8 @@ import (
 const (
 	// sweeps is how often within the shorter window all blocks are looked at.
 	sweeps = 120
+	// mostLate bounds the blocks that one commit makes late.
+	mostLate = 2000
 	// retention is how long an epoch is known without a sign of it: twice what a
 	// site keeps at most.
 	retention = 60 * 24 * time.Hour
@@ -44,6 +46,11 @@ func (s *Store) takeLate() (late, lost []*block) {
 	}
 	s.swept = now
 	for _, b := range s.x.blocks {
+		if len(late) == mostLate {
+			s.swept = time.Time{}
+			s.later() // the rest goes with the next commit
+			break
+		}
 		switch {
 		case !b.free() || b.open() == 0: // what is settled goes by itself
 		case b.is(flagBroken):
@@ -103,8 +110,8 @@ func (p *pass) fits(b *Block, x *epochState) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	size := int64(len(b.Data) + len(b.Names))
-	for site.bytes+size > p.s.o.SiteQuota {
+	size := len(b.Data) + len(b.Names)
+	for site.bytes+charge(uint32(size)) > p.s.o.SiteQuota {
 		if there, err := p.evict(b.Site); !there || err != nil {
 			return false, err
 		}

@@ -67,7 +67,7 @@ func (s *Store) kept(name string) []byte {
 	return s.notes[name]
 }
 
-func (p *pass) putNotesOfStore() error {
+func (p *pass) saveNotes() error {
 	bucket := p.tx.Bucket(bucketNotes)
 	for name, data := range p.w.notes {
 		key, err := []byte(name), error(nil)

@@ -196,7 +196,7 @@ func (p *pass) dropData(e *entry) error {
 	if err != nil {
 		return err
 	}
-	x.bytes -= int64(e.size)
+	x.bytes -= charge(e.size)
 	p.touch(e.site)
 	p.room += footprint(e.size)
 	err = p.tx.Bucket(bucketData).DeleteBucket(numberKey(e.number))
@@ -220,7 +220,7 @@ func (p *pass) putData(e *entry, data []byte) error {
 	if err != nil {
 		return err
 	}
-	x.bytes += int64(e.size)
+	x.bytes += charge(e.size)
 	p.touch(e.site)
 	p.room -= footprint(e.size)
 	return own.Put(keyBytes, data)

@@ -298,7 +298,7 @@ func (s *Store) Lookup(site string, epoch uint64, seqs ...uint64) ([]Result, err
 			return err
 		}
 		for i, seq := range seqs {
-			if out[i], err = lookup(tx, site, epoch, seq, x); err != nil {
+			if out[i], err = x.lookup(tx, site, epoch, seq); err != nil {
 				return err
 			}
 		}
@@ -310,7 +310,7 @@ func (s *Store) Lookup(site string, epoch uint64, seqs ...uint64) ([]Result, err
 	return out, nil
 }
 
-func lookup(tx *bbolt.Tx, site string, epoch, seq uint64, x *epochState) (Result, error) {
+func (x *epochState) lookup(tx *bbolt.Tx, site string, epoch, seq uint64) (Result, error) {
 	switch {
 	case seq < x.floor:
 		return Result{Status: Done}, nil

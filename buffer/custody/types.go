@@ -82,8 +82,7 @@ type Result struct {
 	Counts Counts
 }
 
-// Done is a block that is settled for its site. Counts sum up to its points;
-// where Plain, all were delivered.
+// DoneBlock is a block that is settled for its site. Counts sum up to its points.
 type DoneBlock struct {
 	Site       string
 	Epoch, Seq uint64
@@ -137,7 +136,7 @@ type SiteAccount struct {
 	Site         string         `json:"site"`
 	Account      buffer.Account `json:"account"`
 	Blocks       int64          `json:"blocks"`
-	Bytes        int64          `json:"bytes"` // of blocks and names
+	Bytes        int64          `json:"bytes"` // of blocks, 256 more for each, and of names
 	Oldest       time.Time      `json:"oldest,omitzero"`
 	LastReceived time.Time      `json:"last_received,omitzero"`
 	Pressure     float64        `json:"pressure"` // 0..1; at 1 its blocks are refused

@@ -122,7 +122,7 @@ func (c *count) blocks() error {
 			c.broken++
 			return nil
 		}
-		x.bytes += int64(e.size)
+		x.bytes += charge(e.size)
 		c.sums[e.number] = e.sum
 		buckets++
 		if data.Bucket(k) == nil {
