@@ -111,7 +111,7 @@ func (v *volume) begin(start ledger) (ledger, error) {
 // asDamage marks what bbolt says of a file that it cannot read.
 func asDamage(err error) error {
 	if errors.Is(err, berrors.ErrInvalid) || errors.Is(err, berrors.ErrChecksum) {
-		return fmt.Errorf("%w: %w", errPages, err)
+		return fmt.Errorf("%w: %w", ErrPages, err)
 	}
 	return err
 }

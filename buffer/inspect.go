@@ -26,7 +26,7 @@ func inspect(path string) error {
 		return nil
 	}
 	if info.Size() < 2*pageSize {
-		return fmt.Errorf("%w: it was cut off at %d bytes", errPages, info.Size())
+		return fmt.Errorf("%w: it was cut off at %d bytes", ErrPages, info.Size())
 	}
 	err = guard(func() error { return inspectOpen(path) })
 	if errors.Is(err, errForeign) {
@@ -81,7 +81,7 @@ func ourOwn(path string, foreign error) error {
 	for {
 		b, err := r.Peek(1 << 20)
 		if bytes.Contains(b, wanted) {
-			return fmt.Errorf("%w: it is a buffer, but its root page is not", errPages)
+			return fmt.Errorf("%w: it is a buffer, but its root page is not", ErrPages)
 		}
 		if errors.Is(err, io.EOF) || len(b) <= magicSize {
 			return foreign

@@ -59,7 +59,7 @@ func inspectTree(f io.ReaderAt, size int64) error {
 		return err
 	}
 	if p.high < 3 || p.high > uint64(p.size/pageSize) {
-		return fmt.Errorf("%w: it was cut off at %d bytes, of %d pages", errPages, p.size, p.high)
+		return fmt.Errorf("%w: it was cut off at %d bytes, of %d pages", ErrPages, p.size, p.high)
 	}
 	p.seen = make([]byte, p.high/8+1)
 	if err := p.bucket(p.root, 0); err != nil {
@@ -69,7 +69,7 @@ func inspectTree(f io.ReaderAt, size int64) error {
 }
 
 func damagedPage(id uint64, text string) error {
-	return fmt.Errorf("%w: page %d %s", errPages, id, text)
+	return fmt.Errorf("%w: page %d %s", ErrPages, id, text)
 }
 
 // findMeta reads the newest meta page that is whole.
@@ -85,7 +85,7 @@ func (p *pages) findMeta() error {
 		}
 	}
 	if !found {
-		return fmt.Errorf("%w: both of its first pages are", errPages)
+		return fmt.Errorf("%w: both of its first pages are", ErrPages)
 	}
 	return nil
 }
@@ -94,7 +94,7 @@ func (p *pages) findMeta() error {
 func (p *pages) read(at, n int64) ([]byte, error) {
 	b := make([]byte, n)
 	if got, err := p.f.ReadAt(b, at); int64(got) < n {
-		return nil, fmt.Errorf("%w: read %d bytes at %d: %w", errPages, n, at, err)
+		return nil, fmt.Errorf("%w: read %d bytes at %d: %w", ErrPages, n, at, err)
 	}
 	return b, nil
 }

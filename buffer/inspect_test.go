@@ -122,7 +122,7 @@ func TestTangledPages(t *testing.T) {
 	for name, tangle := range tangles {
 		t.Run(name, func(t *testing.T) {
 			b := tangle(t, bytes.Clone(whole))
-			if err := inspectTree(bytes.NewReader(b), int64(len(b))); !errors.Is(err, errPages) {
+			if err := inspectTree(bytes.NewReader(b), int64(len(b))); !errors.Is(err, ErrPages) {
 				t.Fatalf("inspected: %v", err)
 			}
 			o := r.o
@@ -179,7 +179,7 @@ func TestBranchKeys(t *testing.T) {
 	}
 	e := pageHead + 2*pageElement
 	b[e+int(binary.NativeEndian.Uint32(b[e:])+binary.NativeEndian.Uint32(b[e+4:]))-1]-- // the last byte of its key
-	if err := inspectTree(bytes.NewReader(whole), int64(len(whole))); !errors.Is(err, errPages) {
+	if err := inspectTree(bytes.NewReader(whole), int64(len(whole))); !errors.Is(err, ErrPages) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -151,7 +151,7 @@ func (s *Store) reportDamage(err error) (more bool, _ error) {
 
 // isDamage reports whether an error says that the file cannot be read.
 func isDamage(err error) bool {
-	return errors.Is(err, errDamaged) || errors.Is(err, errPages)
+	return errors.Is(err, errDamaged) || errors.Is(err, ErrPages)
 }
 
 // sort brings the points into the order of their wall times. It has work only

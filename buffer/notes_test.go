@@ -62,7 +62,7 @@ func TestNotesSurviveNewFiles(t *testing.T) {
 	if got, ok := r.Anchor(); !ok || got != a {
 		t.Errorf("anchor %+v", got)
 	}
-	r.holds.breakOff(errPages) // found damaged while it runs
+	r.holds.breakOff(ErrPages) // found damaged while it runs
 	r.append(r.points(20, 1)...)
 	r.append(r.points(21, 1)...)
 	r.salvaged()

@@ -23,7 +23,7 @@ func TestReplaceFails(t *testing.T) {
 	good := s.o
 	s.o.MaxSize = pageSize // so small that no file can be made
 	for range 3 {
-		if err := s.replaceDamaged(errPages, nil); err == nil {
+		if err := s.replaceDamaged(ErrPages, nil); err == nil {
 			t.Fatal("a new file was made")
 		}
 	}

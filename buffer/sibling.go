@@ -10,9 +10,6 @@ import (
 
 // What a store of another kind over a bbolt file needs too.
 
-// ErrPages says that a bbolt file is damaged. Guard and CheckPages wrap it.
-var ErrPages = errPages
-
 // PageSize is that of all files, whatever the machine's is.
 const PageSize = pageSize
 

@@ -29,7 +29,8 @@ type volume struct {
 
 var (
 	errMoved = errors.New("the buffer has moved to a new file")
-	errPages = errors.New("file is damaged")
+	// ErrPages says that the pages of a bbolt file are damaged.
+	ErrPages = errors.New("file is damaged")
 )
 
 // guard turns a panic, which bbolt has on damaged pages, and a fault, which
@@ -38,7 +39,7 @@ func guard(fn func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", errPages, r)
+			err = fmt.Errorf("%w: %v", ErrPages, r)
 		}
 	}()
 	return fn()

@@ -3,7 +3,6 @@ package mqtt
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -44,9 +43,6 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 		ended: make(chan struct{}),
 	}
 	if err := c.connect(ctx, to); err != nil {
-		if stop := ctx.Err(); stop != nil && !errors.Is(err, stop) {
-			err = fmt.Errorf("%w: %w", stop, err)
-		}
 		return nil, fmt.Errorf("connect to %s: %w", o.Broker, explain(err, c.expires, &o))
 	}
 	c.work.Go(c.write)

@@ -114,6 +114,9 @@ func TestRefusals(t *testing.T) {
 		if errors.Is(err, mqtt.ErrRefused) != c.refused {
 			t.Errorf("code %d: refused is not %v: %v", code, c.refused, err)
 		}
+		if n := f.connections.Load(); n != 1 {
+			t.Errorf("code %d: tried %d times", code, n)
+		}
 	}
 }
 
@@ -203,9 +206,6 @@ func TestSilentBroker(t *testing.T) {
 		_, err := mqtt.Dial(ctx, mqtt.Options{Broker: scheme + "://" + addr, ClientID: "x"})
 		cancel()
 		says(t, err, "did not answer in time")
-		if !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%s: %v", scheme, err)
-		}
 	}
 }
 

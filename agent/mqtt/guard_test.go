@@ -16,10 +16,27 @@ func TestFits(t *testing.T) {
 		filter, topic string
 		want          bool
 	}{
-		{"a/b", "a/b", true}, {"a/b", "a", false}, {"a", "a/b", false}, {"a/+", "a/b", true}, {"a/+", "a", false},
-		{"a/+", "a/", true}, {"+", "", true}, {"#", "a/b/c", true}, {"a/#", "a", true}, {"a/#", "a/b/c", true}, {"a/#", "ab", false},
-		{"+/b", "a/b", true}, {"+/b", "a/c", false}, {"+/+/c", "a/b/c", true}, {"+", "/a", false}, {"/+", "/a", true},
-		{"$share/g/a/+", "a/b", true}, {"$share/g/a", "b", false}, {"#", "$SYS/a", false}, {"+/a", "$SYS/a", false}, {"$SYS/#", "$SYS/a", true},
+		{"a/b", "a/b", true},
+		{"a/b", "a", false},
+		{"a", "a/b", false},
+		{"a/+", "a/b", true},
+		{"a/+", "a", false},
+		{"a/+", "a/", true},
+		{"+", "", true},
+		{"#", "a/b/c", true},
+		{"a/#", "a", true},
+		{"a/#", "a/b/c", true},
+		{"a/#", "ab", false},
+		{"+/b", "a/b", true},
+		{"+/b", "a/c", false},
+		{"+/+/c", "a/b/c", true},
+		{"+", "/a", false},
+		{"/+", "/a", true},
+		{"$share/g/a/+", "a/b", true},
+		{"$share/g/a", "b", false},
+		{"#", "$SYS/a", false},
+		{"+/a", "$SYS/a", false},
+		{"$SYS/#", "$SYS/a", true},
 		{"p/v1/+/state", "p/v1/relay/hub/state", false},
 	} {
 		if got := fits(c.filter, c.topic); got != c.want {

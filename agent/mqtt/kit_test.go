@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -112,8 +113,9 @@ func says(t testing.TB, err error, parts ...string) {
 // fake is a broker of few lines. It greets and then does with each packet what
 // answer says; false ends the connection.
 type fake struct {
-	addr string
-	work sync.WaitGroup
+	addr        string
+	connections atomic.Int64
+	work        sync.WaitGroup
 }
 
 func newFake(t testing.TB, greeting []byte, answer func(c net.Conn, p packets.ControlPacket) bool) *fake {
@@ -129,6 +131,7 @@ func newFake(t testing.TB, greeting []byte, answer func(c net.Conn, p packets.Co
 			if err != nil {
 				return
 			}
+			f.connections.Add(1)
 			f.work.Go(func() { serve(conn, greeting, answer) })
 		}
 	})

@@ -54,8 +54,8 @@ func (p *pipe) SetWriteDeadline(time.Time) error { return nil }
 
 // Close implements net.Conn.
 func (p *pipe) Close() error {
-	if p.wire.failed() != nil {
-		return nil // no farewell: nothing more can be written
+	if p.wire.failed() == nil {
+		return p.Conn.Close()
 	}
-	return p.Conn.Close()
+	return nil // it is closed, without the farewell of TLS: nothing more can be written
 }

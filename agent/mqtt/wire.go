@@ -33,12 +33,13 @@ var errStalled = errors.New("the connection takes no more bytes")
 
 func newWire(conn net.Conn, timeout time.Duration, traffic func(sent, received int)) *wire {
 	if c, ok := conn.(syscall.Conn); ok {
-		setUserTimeout(c, timeout)
+		setUserTimeout(c, timeout+timeout/2)
 	}
 	return &wire{Conn: conn, timeout: timeout, traffic: traffic}
 }
 
 // setUserTimeout bounds how long the kernel resends to a side that is silent.
+// It is longer than the deadlines, whose words say more.
 func setUserTimeout(conn syscall.Conn, timeout time.Duration) {
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -85,8 +85,10 @@ var mends = [...]mend{
 	{saying("pingresp not received"), "the broker does not answer any more; check the link", nil},
 	{caused(context.Canceled), "it was stopped here", nil},
 	{timedOut, "the broker did not answer in time; check the link, the firewall and the port", nil},
-	{caused(io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE),
-		"the broker ended the connection: it was stopped, another client came with the same client ID, or a packet was not to its liking (TLS, rights, size)", nil},
+	{
+		caused(io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE),
+		"the broker ended the connection: it was stopped, another client came with the same client ID, or a packet was not to its liking (TLS, rights, size)", nil,
+	},
 }
 
 // explain puts an error into plain words with what may mend it. expires is the

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/edgehold/edgehold/buffer/arc"
 	"github.com/edgehold/edgehold/probes"
@@ -34,20 +35,35 @@ func (w *Writer) AppendEntries(dst []byte, h Header, entries []Entry, most int) 
 	if err != nil {
 		return dst, 0, &PointError{err}
 	}
-	j := job{total: len(all), most: mostOr(most), guess: 1, past: &w.past[h.Kind], try: func(n int) (fill, error) {
+	h.Guess = entries[0].Stamp.Guess
+	var fresh history // counts say little here: sizes of entries differ
+	j := job{total: len(all), most: mostOr(most), past: &fresh, try: func(n int) (fill, error) {
 		return w.tryEntries(h, all[:n])
 	}}
-	h.Guess = entries[0].Stamp.Guess
-	// Sizes of entries differ much, so the guess goes by what they weigh.
-	for size := 0; j.guess < len(all) && size+len(all[j.guess-1].Data) < usualRatio*j.most; j.guess++ {
-		size += len(all[j.guess-1].Data)
+	weighs := &w.past[h.Kind] // bytes of the entries before, and of their block
+	if weighs.size == 0 {
+		weighs.fill = fill{usualRatio, 1}
 	}
-	j.past.size = 0
-	return w.finish(dst, j, false)
+	j.guess, _ = weigh(all, j.aim()*weighs.count/weighs.size)
+	if block, taken, err = w.finish(dst, j, false); err == nil {
+		_, size := weigh(all[:taken], math.MaxInt)
+		weighs.fill = fill{size, len(block) - len(dst)}
+	}
+	return block, taken, err
 }
 
-// usualRatio is how far events and log records are compressed at least, mostly.
+// usualRatio is how far events and log records are compressed, mostly.
 const usualRatio = 4
+
+// weigh gives how many of the entries have so many bytes together, at least
+// one, and how many bytes they have.
+func weigh(entries []arc.Entry, most int) (n, size int) {
+	for n < len(entries) && (n == 0 || size+len(entries[n].Data)+entryHead <= most) {
+		size += len(entries[n].Data) + entryHead
+		n++
+	}
+	return n, size
+}
 
 // entries gives those that can be in one block, from the first on.
 func (h *Header) entries(entries []Entry) ([]arc.Entry, error) {

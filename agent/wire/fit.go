@@ -5,12 +5,20 @@ import "fmt"
 // fill is how many fitted into a block, and how large it was.
 type fill struct{ count, size int }
 
+// history is the block of the same sort before. Short says that more would have
+// followed but did not fit, though the block was not full: its size tells
+// nothing then.
+type history struct {
+	fill
+	short bool
+}
+
 // job is a block to be made.
 type job struct {
-	total int   // of what could go in
-	most  int   // bytes
-	guess int   // how many may fit, where past does not know
-	past  *fill // the block of this sort before
+	total int // of what could go in
+	most  int // bytes
+	guess int // how many may fit, where past does not know
+	past  *history
 	// try makes a block of the first n, in Writer.work, and tells its size; one
 	// above most where it does not fit. It tells a lower count where no more
 	// than so many can go in.
@@ -26,6 +34,7 @@ const maxTries = 4
 // eighths is full enough.
 func (w *Writer) fit(j job) (taken int, err error) {
 	n := j.first()
+	before := *j.past
 	var low, high fill // fits, does not fit
 	for tries := 1; ; tries++ {
 		got, err := j.try(n)
@@ -40,10 +49,11 @@ func (w *Writer) fit(j job) (taken int, err error) {
 		} else {
 			low = got
 			w.work, w.best = w.best, w.work
-			*j.past = low
 		}
-		full := low.count == j.total || low.count+1 == high.count || low.size >= j.most-j.most/8
-		if low.count > 0 && (full || tries >= maxTries) {
+		full := low.count == j.total || low.size >= j.most-j.most/8
+		enough := low.count+1 == high.count || before.short && low.count >= before.count/2 || tries >= maxTries
+		if low.count > 0 && (full || enough) {
+			*j.past = history{low, !full}
 			return low.count, nil
 		}
 		if high.count == 1 {
@@ -60,6 +70,9 @@ func (w *Writer) fit(j job) (taken int, err error) {
 func (j *job) first() int {
 	if j.past.size == 0 {
 		return min(j.total, max(j.guess, 1))
+	}
+	if j.past.short {
+		return min(j.total, j.past.count+j.past.count/8+1)
 	}
 	return min(j.total, max(1, j.aim()*j.past.count/j.past.size))
 }

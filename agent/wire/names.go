@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/flate"
 	"encoding/binary"
-	"errors"
 	"slices"
 
 	"github.com/edgehold/edgehold/probes"
@@ -44,8 +43,6 @@ const (
 	plainNames  = 0x11
 	packedNames = 0x13
 )
-
-var errNames = errors.New("names are more than a block takes")
 
 // chosen are series that get their names into a block.
 type chosen struct {
@@ -96,7 +93,7 @@ func (x *namer) all(ids []uint32, series []*probes.Series, room int) int {
 	known := n <= len(x.last) && slices.Equal(series, x.last[:n]) // more of them take no less
 	if !known || x.lastSize > room && !(x.lastPacked && n == len(x.last)) {
 		x.last, x.lastPacked = append(x.last[:0], series...), false
-		if x.tables(series) != nil {
+		if !x.tables(series) {
 			x.lastSize, x.lastPacked = 2*MaxBlock, true
 		} else if x.lastSize = len(x.body) + 1; x.lastSize > room {
 			x.lastSize, x.lastPacked = len(x.pack(nil)), true
@@ -107,16 +104,17 @@ func (x *namer) all(ids []uint32, series []*probes.Series, room int) int {
 
 // payload is the names of the series under their ids: the number of them, the
 // ids as runs, and the tables, packed.
-func (x *namer) payload(c chosen) ([]byte, error) {
-	if err := x.tables(c.series); err != nil {
-		return nil, err
+// It is nil where they are more than a block takes.
+func (x *namer) payload(c chosen) []byte {
+	if !x.tables(c.series) {
+		return nil
 	}
-	return x.pack(appendRuns(appendUvarint(nil, len(c.ids)), c.ids)), nil
+	return x.pack(appendRuns(appendUvarint(nil, len(c.ids)), c.ids))
 }
 
 // tables lays the names down in body: columns of texts, of sets of dimensions
-// and of names, which pack better than rows.
-func (x *namer) tables(series []*probes.Series) error {
+// and of names, which pack better than rows; false where they are too many.
+func (x *namer) tables(series []*probes.Series) bool {
 	x.begin()
 	defer x.release()
 	set := 0
@@ -144,10 +142,7 @@ func (x *namer) tables(series []*probes.Series) error {
 	for _, column := range [][]byte{x.counts, x.refs, x.types, x.keys, x.uses} {
 		x.body = append(x.body, column...)
 	}
-	if len(x.body) > maxNameTables || x.dims > maxNameDims || x.expanded > maxNameBytes {
-		return errNames
-	}
-	return nil
+	return len(x.body) <= maxNameTables && x.dims <= maxNameDims && x.expanded <= maxNameBytes
 }
 
 func (x *namer) begin() {

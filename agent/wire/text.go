@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 
@@ -102,7 +103,7 @@ func (h *Header) readLines(text *bufio.Reader) ([]probes.Point, error) {
 		line, err := text.ReadSlice('\n')
 		size += len(line)
 		switch {
-		case err == io.EOF && len(line) == 0:
+		case errors.Is(err, io.EOF) && len(line) == 0:
 			return points, nil
 		case err != nil:
 			return nil, fmt.Errorf("line %d: %w", len(points)+1, err)

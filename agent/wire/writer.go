@@ -40,7 +40,7 @@ type Writer struct {
 	points     grouping
 	lines      lines
 	work, best []byte // the block that is tried, the best so far
-	past       [Logs + 2]fill
+	past       [Logs + 2]history
 }
 
 // Rest gives compressors back, which take about a megabyte each: they serve for
@@ -107,7 +107,7 @@ func mostOr(most int) int {
 // finish runs the job and appends the block that it has made.
 func (w *Writer) finish(dst []byte, j job, again bool) ([]byte, int, error) {
 	if again {
-		j.past = &fill{count: j.total, size: 1}
+		j.past = &history{fill: fill{j.total, 1}}
 	}
 	taken, err := w.fit(j)
 	if err != nil {
@@ -158,7 +158,7 @@ func (w *Writer) tryPacked(h Header, points []probes.Point, o Naming) (f fill, e
 	}
 	names := []byte(nil)
 	if len(named.ids) > 0 {
-		if names, err = w.names.payload(named); err != nil {
+		if names = w.names.payload(named); names == nil {
 			return fill{h.Count, tooMany}, nil // fewer points have fewer names
 		}
 	}

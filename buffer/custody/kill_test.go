@@ -185,17 +185,25 @@ func killOnce(t *testing.T, dir string, after time.Duration) {
 	}
 }
 
-// judge holds the file against the journal.
-func judge(t *testing.T, dir string, kills int) (stored, done int) {
+// readJournal cuts off a last line that is not whole.
+func readJournal(t *testing.T, dir string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(dir, "journal"))
+	path := filepath.Join(dir, "journal")
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole := text[:strings.LastIndexByte(string(text), '\n')+1]
-	if err := os.Truncate(filepath.Join(dir, "journal"), int64(len(whole))); err != nil {
+	text = text[:strings.LastIndexByte(string(text), '\n')+1]
+	if err := os.Truncate(path, int64(len(text))); err != nil {
 		t.Fatal(err)
 	}
+	return string(text)
+}
+
+// judge holds the file against the journal.
+func judge(t *testing.T, dir string, kills int) (stored, done int) {
+	t.Helper()
+	whole := readJournal(t, dir)
 	s, err := Open(killOptions(dir))
 	if err != nil {
 		t.Fatal(err)
@@ -209,7 +217,7 @@ func judge(t *testing.T, dir string, kills int) (stored, done int) {
 		t.Fatal(err)
 	}
 	settling, over := make(map[modelKey]bool), make(map[modelKey]bool)
-	for line := range strings.Lines(string(whole)) {
+	for line := range strings.Lines(whole) {
 		var k modelKey
 		var what string
 		var a, b int64

@@ -135,8 +135,10 @@ func Open(o Options) (*Store, error) {
 	}
 	v, err := openVolume(o, ledger{Next: 1, NextLetter: 1})
 	if err == nil {
-		if err = s.adopt(v); err != nil {
+		if err = s.adopt(v); isDamage(err) {
 			v.abandon() // closing it may wait for ever
+		} else if err != nil {
+			_ = v.close()
 		}
 	}
 	if isDamage(err) {

@@ -17,6 +17,7 @@ import (
 type exportFlags struct {
 	storeFlags
 	request export.Request
+	blocks  blocksFlags
 	dims    []string
 	output  string
 	resume  bool
@@ -44,12 +45,18 @@ Choice
   --key '*.bytes'                          by metric key, its last sections, or a pattern
   --dim port=Gi1/0/1                       by a dimension; several must all fit
 
+For a relay
+  --blocks plant-7.blocks    instead of a format: an archive that is signed with
+                             the site's certificate and that ` + "`edgehold relay import`" + `
+                             takes, as often as you like without doubling a point
+
 An export to FILE grows in FILE.part; when it was interrupted, the same command
 with --resume goes on. openmetrics sorts the points in FILE.part.spill first.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	f.add(cmd)
+	f.blocks.add(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.request.Format, "format", "", "mint, csv or openmetrics (default mint)")
 	flags.StringVar(&f.request.Since, "since", "", "the first time: a duration such as 7d, or a date")
@@ -74,6 +81,12 @@ func (f *exportFlags) run(cmd *cobra.Command) error {
 	var err error
 	if f.request.Dims, err = dimensionFlags(f.dims); err != nil {
 		return usage(cmd, err)
+	}
+	if err := f.blocks.only(); err != nil {
+		return usage(cmd, err)
+	}
+	if f.blocks.file != "" {
+		return f.runBlocks(cmd)
 	}
 	now := time.Now()
 	if _, err := f.request.Filter(now); err != nil {

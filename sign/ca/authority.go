@@ -129,7 +129,7 @@ func (a *Authority) found(o RootOptions) (err error) {
 	if a.Certificate, err = signCertificate(template, template, a.key.Public(), a.key); err != nil {
 		return err
 	}
-	key, err := encodeKey(a.key, o.Phrase)
+	key, err := EncodeKey(a.key, o.Phrase)
 	if err != nil {
 		return err
 	}
@@ -234,8 +234,9 @@ func encodeCertificate(c *x509.Certificate) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: labelCertificate, Bytes: c.Raw})
 }
 
-// encodeKey is a key in the form of PKCS#8, encrypted where there is a phrase.
-func encodeKey(key crypto.Signer, phrase []byte) ([]byte, error) {
+// EncodeKey is a key in PEM, in the form of PKCS#8, encrypted where there is a
+// phrase.
+func EncodeKey(key crypto.Signer, phrase []byte) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return nil, fmt.Errorf("encode key: %w", err)

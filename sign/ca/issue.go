@@ -313,7 +313,7 @@ func writeKey(j job, base string, made *Made) error {
 	if j.key == nil {
 		return nil
 	}
-	key, err := encodeKey(j.key, j.Phrase)
+	key, err := EncodeKey(j.key, j.Phrase)
 	if err != nil {
 		return err
 	}

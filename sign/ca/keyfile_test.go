@@ -90,7 +90,7 @@ func TestOpensslReadsOurKeys(t *testing.T) {
 		key    crypto.Signer
 		secret string
 	}{{rsaKey, ""}, {ecKey, ""}, {rsaKey, phrase}, {ecKey, "größer als ASCII"}} {
-		data, err := encodeKey(tc.key, bytesOrNil(tc.secret))
+		data, err := EncodeKey(tc.key, bytesOrNil(tc.secret))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -209,7 +209,7 @@ func TestIterationsAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := encodeKey(key, []byte(phrase))
+	data, err := EncodeKey(key, []byte(phrase))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func FuzzKeyFile(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	plain, err := encodeKey(small, nil)
+	plain, err := EncodeKey(small, nil)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -251,7 +251,7 @@ func FuzzKeyFile(f *testing.F) {
 		if !bytes.Contains(data, []byte(labelEncrypted)) && !foundPlainly(data, key) {
 			t.Fatal("the standard library finds no such key in it")
 		}
-		again, err := encodeKey(key, nil)
+		again, err := EncodeKey(key, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

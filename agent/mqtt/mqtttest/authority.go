@@ -41,7 +41,7 @@ func NewAuthority(t testing.TB) *Authority {
 		NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
-	der := sign(t, template, template, a.key, a.key)
+	der := a.sign(template, template, a.key)
 	var err error
 	if a.cert, err = x509.ParseCertificate(der); err != nil {
 		t.Fatal(err)
@@ -75,7 +75,7 @@ func (a *Authority) Issue(l Leaf) Files {
 			template.DNSNames = append(template.DNSNames, host)
 		}
 	}
-	der := sign(a.t, template, a.cert, key, a.key)
+	der := a.sign(template, a.cert, key)
 	private, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		a.t.Fatal(err)
@@ -105,11 +105,11 @@ func serial(t testing.TB) *big.Int {
 	return n
 }
 
-func sign(t testing.TB, template, parent *x509.Certificate, key, by *ecdsa.PrivateKey) []byte {
-	t.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, by)
+func (a *Authority) sign(template, parent *x509.Certificate, key *ecdsa.PrivateKey) []byte {
+	a.t.Helper()
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, a.key)
 	if err != nil {
-		t.Fatal(err)
+		a.t.Fatal(err)
 	}
 	return der
 }
