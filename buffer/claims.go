@@ -120,10 +120,9 @@ func (s *Store) Claim(l *Lease, id ClaimID) *Ticket {
 	l.claim = &id
 	runs := l.pieces()
 	content := claim{late: l.late, entries: l.entries, runs: runs}.appendTo(nil)
-	epoch := l.epoch
 	t.change = func(tx *bbolt.Tx, _ *ledger, _ *work) error {
-		if h.epochNow() != epoch {
-			return nil // the records are of a file that is gone
+		if !h.holds(l) {
+			return nil // it is settled already, or its records are of a file that is gone
 		}
 		return putClaim(tx, id, content)
 	}
@@ -131,6 +130,13 @@ func (s *Store) Claim(l *Lease, id ClaimID) *Ticket {
 	h.touch(slices.ContainsFunc(runs, func(r leasedRun) bool { return r.record < h.fresh }))
 	s.wakeUp()
 	return t
+}
+
+// holds tells whether a lease still is one.
+func (h *holds) holds(l *Lease) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !l.settled && l.epoch == h.epoch
 }
 
 func putClaim(tx *bbolt.Tx, id ClaimID, content []byte) error {
