@@ -4,10 +4,11 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TAGS    := gosnmp_nodebug
 # The moment of the last commit: no time before it is believed.
 BUILT   ?= $(shell git log -1 --format=%ct 2>/dev/null)
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
 GO      ?= go
 # Functions of amd64 begin at 32 bytes unless told otherwise, which costs 190 kB.
 ALIGN   := $(if $(filter amd64,$(shell $(GO) env GOARCH)),-funcalign=8)
-LDFLAGS := -s -w $(ALIGN) -X main.version=$(VERSION) -X main.built=$(BUILT)
+LDFLAGS := -s -w $(ALIGN) -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.built=$(BUILT)
 # Inlining makes the binary 5 % larger. Only what is busy all day is worth it.
 HOT     := runtime/... internal/... crypto/internal/fips140/aes/... crypto/internal/fips140/bigmod \
 	crypto/internal/fips140/sha256 crypto/internal/fips140/sha512 crypto/internal/fips140/subtle \
@@ -22,10 +23,12 @@ BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false $(INLINE) -tags $
 # How long each fuzz target runs, how many seconds the idle measurement waits.
 FUZZTIME     ?= 10s
 IDLE_SECONDS ?= 20
-export GO TAGS BUILT INLINE FUZZTIME IDLE_SECONDS
+# What is built: all of amd64 arm64 armv7 armv6 386, or some of them.
+TARGETS      ?=
+export GO TAGS BUILT COMMIT INLINE FUZZTIME IDLE_SECONDS
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test setup lint bench bench-buffer bench-drain bench-snmp score profiles golden powercut cross soak e2e fuzz clean
+.PHONY: help build demo test setup lint bench bench-buffer bench-drain bench-snmp score profiles golden powercut cross packages lint-packages test-packages artefacts dist reproduce soak e2e fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +45,7 @@ setup: ## install what the tests need: snmpd, snmpsim, openssl, chrony, gcc
 test: setup ## vet, then every test with the race detector
 	$(GO) vet -tags $(TAGS) ./...
 	$(GO) test -race -tags $(TAGS) -timeout 15m ./...
+	packaging/test/units.sh
 	cd agent/mint/oracle && $(GO) vet ./... && $(GO) test ./...
 	cd agent/otlp/oracle && $(GO) vet ./... && $(GO) test ./...
 	cd agent/otlp/collectortest && $(GO) vet ./... && $(GO) test ./...
@@ -79,7 +83,34 @@ golden: setup ## the codec's golden test on five kinds of processor, under qemu-
 	packaging/golden.sh
 
 cross: ## static stripped binaries for five targets, each at most 16 MB
-	VERSION="$(VERSION)" packaging/cross.sh
+	VERSION="$(VERSION)" packaging/cross.sh $(TARGETS)
+
+packages: cross ## .deb and .rpm in dist/packages, at most 5 MB each (TARGETS="amd64 armv7" for some)
+	packaging/setup.sh packages
+	VERSION="$(VERSION)" packaging/packages.sh $(TARGETS)
+
+lint-packages: packages ## lintian, rpmlint and more over the packages
+	packaging/lint-packages.sh
+
+test-packages: ## install, upgrade, rollback, remove, purge, in a fresh Debian (root)
+	packaging/setup.sh packages
+	VERSION="$(VERSION)" packaging/cross.sh amd64
+	packaging/test/packages.sh
+
+artefacts: cross
+	VERSION="$(VERSION)" packaging/packages.sh $(TARGETS)
+	VERSION="$(VERSION)" packaging/oci.sh $(TARGETS)
+	VERSION="$(VERSION)" packaging/sbom.sh
+
+dist: ## all of a release: packages, image, bills of materials, checksums, repositories
+	packaging/setup.sh packages
+	rm -rf dist
+	$(MAKE) artefacts
+	VERSION="$(VERSION)" packaging/dist.sh
+
+reproduce: ## two builds in two folders give the same bytes (TARGETS=amd64 for one)
+	packaging/setup.sh packages
+	packaging/reproduce.sh $(TARGETS)
 
 soak: setup ## the long forms of the tests that have one (they look at EDGEHOLD_SOAK)
 	packaging/soak.sh

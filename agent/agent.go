@@ -44,6 +44,7 @@ type Options struct {
 	Built   time.Time // no earlier time is believed
 	NewLog  func(config.Log) zerolog.Logger
 	Hangup  <-chan os.Signal // each signal reloads; nil: none does
+	Notify  Notify           // the service manager that is told how it fares
 
 	moment func() sign.Moment // of tests; nil: as the clock knows it
 }
@@ -70,7 +71,10 @@ type Agent struct {
 	ready     atomic.Pointer[clock.Clock]    // time, once the store may ask it
 	history   atomic.Pointer[string]         // why the history could not be written last; nil: it could
 	checking  atomic.Pointer[time.Time]      // since when packages are checked; nil: they are not
+	denied    atomic.Bool                    // a deny list came that no package was judged by yet
 	trustTick time.Duration                  // how often the trust folders are looked at
+	alive     *alive
+	herald    *herald
 
 	reloading sync.Mutex // one reload at a time
 	ledger    ledger     // guarded by reloading, as is builder.warden
@@ -90,12 +94,18 @@ func New(opts Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := refusesRelay(cfg); err != nil {
+		return nil, err
+	}
 	log := opts.NewLog(cfg.Log)
 	for _, w := range warnings {
 		log.Warn().Msg(w.String())
 	}
 	a := &Agent{opts: opts, log: log, started: time.Now(), atStart: cfg, cfg: cfg, loadedAt: time.Now()}
-	store, err := openStore(cfg, a.trueTime, log)
+	a.alive = newAlive(loopSchedule, loopStore, loopUplink, loopControl)
+	a.herald = newHerald(opts.Notify, a.alive, log)
+	defer a.herald.Starting("opens the store and reads the packages")()
+	store, err := openStore(cfg, a.trueTime, log, a.alive.Beat(loopStore))
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +122,7 @@ func New(opts Options) (*Agent, error) {
 	return a, nil
 }
 
-func openStore(cfg *config.Config, now func() time.Time, log zerolog.Logger) (*buffer.Store, error) {
+func openStore(cfg *config.Config, now func() time.Time, log zerolog.Logger, beat func(time.Duration)) (*buffer.Store, error) {
 	if err := os.MkdirAll(cfg.StateDir, 0o750); err != nil {
 		return nil, fmt.Errorf("create state_dir: %w; give a folder that this user may write, as state_dir in %s", err, cfg.Path)
 	}
@@ -122,6 +132,7 @@ func openStore(cfg *config.Config, now func() time.Time, log zerolog.Logger) (*b
 		CommitInterval: cfg.Buffer.CommitInterval.Std(),
 		Window:         Window,
 		Now:            now,
+		Beat:           beat,
 		Log:            log.With().Str("part", "buffer").Logger(),
 	})
 }
@@ -146,14 +157,15 @@ func (a *Agent) prepare() error {
 		Memory:   probes.NewMemory(),
 	}}
 	a.schedule = newSchedule(a.cfg.Polling.MaxInFlight, a.take)
+	a.schedule.beat = a.alive.Beat(loopSchedule)
 	a.schedule.log = a.log.With().Str("part", "schedule").Logger()
 	a.self = newSelfTask(&selfProbe{clock: a.time, store: a.store, floor: a.time.Floor, states: a.schedule.States, constants: a.constants.Load, certificates: a.certificates, entries: a.running})
-	a.uplink, err = newUplink(a.cfg, uplinkOptions{Version: a.opts.Version, Log: a.log, Store: a.store, Clock: a.time, Watch: a.meter.Line(egress.Uplink)})
+	a.uplink, err = newUplink(a.cfg, uplinkOptions{Version: a.opts.Version, Log: a.log, Store: a.store, Clock: a.time, Watch: a.meter.Line(egress.Uplink), OnDeny: a.takeDenyList, Beat: a.alive.Beat(loopUplink)})
 	if err != nil {
 		return err
 	}
 	a.gaps = &gaps{
-		store: a.store, uplink: a.uplink.drain.State, clock: a.time, devices: a.polled, place: a.place, last: a.lastLook,
+		store: a.store, uplink: a.uplink.sending, clock: a.time, devices: a.polled, place: a.place, last: a.lastLook,
 		mode: a.cfg.Buffer.Late, log: a.log.With().Str("part", "gaps").Logger(), tick: gapTick,
 	}
 	a.trustTick = trustTick
@@ -212,7 +224,11 @@ func (a *Agent) Run(ctx context.Context) error {
 		Reload: a.Reload,
 		Tools:  a.tools(),
 		Log:    a.log,
+		Beat:   a.alive.Beat(loopControl),
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer a.herald.Run(ctx, a.stateLine)()
 	err := runAll(ctx, []service{
 		{"schedule", a.schedule.Run},
 		{"resolver", a.resolver.Run},
@@ -225,6 +241,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		{"control socket", server.Run},
 		{"reload on signal", a.reloadOnSignal},
 	})
+	cancel()
 	a.traps.Close()
 	a.store.SaveState(checkpoints(a.schedule.States(), a.log))
 	if closeErr := a.store.Close(); err == nil && closeErr != nil {
@@ -238,7 +255,7 @@ func (a *Agent) Run(ctx context.Context) error {
 func checkpoints(states []taskState, log zerolog.Logger) map[string][]byte {
 	out := map[string][]byte{}
 	for _, s := range states {
-		p := statefulOf(s.Task)
+		p := statefulOf(s.keep)
 		if p == nil {
 			continue
 		}

@@ -143,6 +143,11 @@ func configuredDestinations(r *egress.Report, cfg *config.Config) {
 		}
 		r.Configured(egress.NTP, "udp", host, port)
 	}
+	for _, broker := range cfg.Uplink.MQTT.Brokers {
+		if to, err := url.Parse(broker); err == nil && cfg.Uplink.Kind == kindMQTT {
+			r.Configured(egress.Uplink, "tcp", to.Hostname(), to.Port())
+		}
+	}
 	to, err := url.Parse(cfg.Uplink.URL)
 	if err != nil || to.Hostname() == "" {
 		return

@@ -12,14 +12,43 @@ import (
 
 // Entry is what would become of one entry of a configuration.
 type Entry struct {
-	Name     string
-	Devices  int
+	Name string
+	Asked
 	Tasks    int
-	PerDay   int    // points that its devices give in a day, about
+	PerDay   int    // points that all of it gives in a day, about
 	Assumed  string // what PerDay rests on, for people
 	Unsigned bool
 	Warnings []string
 	Err      error
+}
+
+// Asked is how many things an entry asks, or listens to.
+type Asked struct {
+	Devices   int // of SNMP
+	Endpoints int // of Prometheus and http
+	Receivers int // of traps
+}
+
+// askedBy counts what some tasks ask. A device or endpoint may have several.
+func askedBy(tasks []probes.Task) Asked {
+	var a Asked
+	seen := map[[2]string]bool{}
+	for _, t := range tasks {
+		key := [2]string{t.Device, t.Lane}
+		if seen[key] {
+			continue
+		}
+		seen[key] = true
+		switch {
+		case t.Source != nil:
+			a.Receivers++
+		case t.Lane != "": // only endpoints have lanes of their own
+			a.Endpoints++
+		default:
+			a.Devices++
+		}
+	}
+	return a
 }
 
 // Checked is what would become of a configuration.
@@ -39,12 +68,8 @@ func Check(cfg *config.Config, kinds []probes.Kind, built time.Time) Checked {
 	states := b.Build(cfg)
 	out := Checked{Packages: packageStatuses(states, w.at), Warnings: w.complaints(w.at)}
 	for _, s := range states {
-		devices := map[string]bool{}
-		for _, t := range s.Tasks {
-			devices[t.Device] = true
-		}
 		e := Entry{
-			Name: s.Name, Devices: len(devices), Tasks: len(s.Tasks),
+			Name: s.Name, Asked: askedBy(s.Tasks), Tasks: len(s.Tasks),
 			Unsigned: s.Unsigned != "", Warnings: s.Warnings, Err: s.Err,
 		}
 		if s.PerDay != nil && s.Err == nil {

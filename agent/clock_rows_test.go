@@ -231,7 +231,7 @@ func (d *clockDay) begin() {
 
 // verify opens the store anew and recounts it.
 func (d *clockDay) verify() buffer.Account {
-	store, err := openStore(d.agent.cfg, d.agent.trueTime, d.agent.log)
+	store, err := openStore(d.agent.cfg, d.agent.trueTime, d.agent.log, nil)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -252,7 +252,7 @@ func (d *clockDay) start() *http.Client {
 	}
 	a := &Agent{opts: opts, log: zerolog.Nop(), started: time.Now(), atStart: cfg, cfg: cfg, loadedAt: time.Now()}
 	d.agent = a
-	if a.store, err = openStore(cfg, a.trueTime, a.log); err != nil {
+	if a.store, err = openStore(cfg, a.trueTime, a.log, nil); err != nil {
 		t.Fatal(err)
 	}
 	roots := x509.NewCertPool()

@@ -226,7 +226,7 @@ func (d *outageDay) agent(t *testing.T) *Agent {
 		t.Fatal(err)
 	}
 	a := &Agent{opts: opts, log: zerolog.Nop(), started: time.Now(), atStart: cfg, cfg: cfg, loadedAt: time.Now()}
-	if a.store, err = openStore(cfg, a.trueTime, a.log); err != nil {
+	if a.store, err = openStore(cfg, a.trueTime, a.log, nil); err != nil {
 		t.Fatal(err)
 	}
 	a.time, err = clock.New(clock.Options{Machine: outageMachine{d, time.Now()}, OnAnchor: a.store.SetAnchor, Log: a.log})

@@ -18,6 +18,7 @@ import (
 func (a *Agent) Reload(context.Context) error {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
+	defer a.herald.Reloading()()
 	cfg, warnings, err := config.Load(a.opts.Path, a.opts.Kinds)
 	if err == nil {
 		err = a.uplink.Change(cfg)
@@ -82,7 +83,7 @@ func (a *Agent) swap(cfg *config.Config, entries []entryState) []entryState {
 	tasks := []probes.Task{a.self}
 	for _, e := range entries {
 		tasks = append(tasks, e.Tasks...)
-		a.uplink.drain.Describe(e.Metadata)
+		a.uplink.Describe(e.Metadata)
 	}
 	a.restore(tasks)
 	constants := cfg.Dimensions
@@ -127,6 +128,7 @@ func needsRestart(old, now *config.Config) []string {
 		{"state_dir", old.StateDir, now.StateDir},
 		{"socket", old.Socket, now.Socket},
 		{"buffer", old.Buffer, now.Buffer},
+		{"uplink." + now.Uplink.Kind + ", in place of uplink." + old.Uplink.Kind, old.Uplink.Kind == kindMQTT, now.Uplink.Kind == kindMQTT},
 		{"uplink.budget and uplink.profile", old.Uplink.Budget, now.Uplink.Budget},
 		{"uplink." + now.Uplink.Kind + ".resolution", old.Uplink.Resolution, now.Uplink.Resolution},
 		{"clock", fmt.Sprint(old.Clock), fmt.Sprint(now.Clock)},

@@ -79,6 +79,8 @@ type entry struct {
 	place   int       // in the queue, -1 once it is removed
 	due     time.Time // of the running poll
 	running bool      // or waiting for its turn or a slot
+	polling bool      // its probe is at work
+	before  *entry    // that it has replaced, until its first poll; nil: none
 	missed  int       // places on the grid that the running poll has cost
 	told    time.Time // when the log last named it as too slow
 	slow    bool      // the log has named it as too slow, and not yet as in time
@@ -117,6 +119,7 @@ type schedule struct {
 	dead    *pool // of devices that did not answer twice in a row
 	patient *pool // of polls that go on for long
 	emit    func(e *entry, b probes.Batch)
+	beat    func(within time.Duration) // the grid is kept, and this is said again within that time
 	log     zerolog.Logger
 	origin  time.Time
 	wake    chan struct{}
@@ -140,6 +143,7 @@ func newSchedule(maxInFlight int, emit func(*entry, probes.Batch)) *schedule {
 		dead:    newPool(min(deadSlots, maxInFlight)),
 		patient: newPool(patientSlots * maxInFlight),
 		emit:    emit,
+		beat:    func(time.Duration) {},
 		origin:  time.Now(),
 		wake:    make(chan struct{}, 1),
 		entries: map[string]*entry{},
@@ -150,7 +154,8 @@ func newSchedule(maxInFlight int, emit func(*entry, probes.Batch)) *schedule {
 }
 
 // Set makes tasks the tasks of the schedule. A task whose id and fingerprint
-// are unchanged keeps its place on the grid and its probe, baselines included.
+// are unchanged keeps its place on the grid and its probe, baselines included; one
+// that is changed takes the baselines over.
 func (s *schedule) Set(tasks []probes.Task) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,8 +167,8 @@ func (s *schedule) Set(tasks []probes.Task) {
 			old.task.Label, old.task.Config, old.task.Package = t.Label, t.Config, t.Package
 			continue
 		}
-		s.removeLocked(t.ID)
-		s.addLocked(t, now)
+		old := s.removeLocked(t.ID)
+		s.addLocked(t, now).before = old.leaves()
 	}
 	for id := range s.entries {
 		if !wanted[id] {
@@ -174,12 +179,12 @@ func (s *schedule) Set(tasks []probes.Task) {
 	s.nudge()
 }
 
-func (s *schedule) addLocked(t probes.Task, now time.Time) {
+func (s *schedule) addLocked(t probes.Task, now time.Time) *entry {
 	e := &entry{task: t, labels: &labeler{}, last: result{Status: probes.StatusPending}}
 	s.entries[t.ID] = e
 	if t.Source != nil {
 		s.addSourceLocked(e)
-		return
+		return e
 	}
 	if t.Lane == "" {
 		e.lane = s.laneLocked(laneKey{device: t.Device}, 1)
@@ -192,6 +197,7 @@ func (s *schedule) addLocked(t probes.Task, now time.Time) {
 	e.joinLocked()
 	e.next = firstDue(s.origin, now, t)
 	heap.Push(&s.queue, e)
+	return e
 }
 
 func (s *schedule) laneLocked(key laneKey, turns int) *deviceLane {
@@ -211,18 +217,20 @@ func (e *entry) joinLocked() {
 	}
 }
 
-func (s *schedule) removeLocked(id string) {
+// removeLocked returns what it has removed, nil: there was nothing.
+func (s *schedule) removeLocked(id string) *entry {
 	e := s.entries[id]
 	if e == nil {
-		return
+		return nil
 	}
 	delete(s.entries, id)
 	if e.source != nil {
 		e.source.remove()
-		return
+		return e
 	}
 	heap.Remove(&s.queue, e.place)
 	s.leaveLocked(e)
+	return e
 }
 
 func (s *schedule) leaveLocked(e *entry) {
@@ -265,7 +273,8 @@ func (s *schedule) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		wait := s.startDue(ctx, time.Now())
+		wait := min(s.startDue(ctx, time.Now()), idleBeat)
+		s.beat(wait + beatGrace)
 		timer.Reset(wait)
 		select {
 		case <-ctx.Done():
@@ -350,7 +359,8 @@ type taskState struct {
 	Task probes.Task
 	Last result
 	Next time.Time
-	runs bool // of a source: it runs now
+	runs bool        // of a source: it runs now
+	keep probes.Task // that holds what is written of it at a stop
 }
 
 // States lists all tasks, sorted by id.
@@ -367,7 +377,7 @@ func (s *schedule) copies() []taskState {
 	defer s.mu.Unlock()
 	out := make([]taskState, 0, len(s.entries))
 	for _, e := range s.entries {
-		out = append(out, taskState{Task: e.task, Last: e.last, Next: e.next, runs: e.running})
+		out = append(out, taskState{Task: e.task, Last: e.last, Next: e.next, runs: e.running, keep: e.keeper()})
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Task.ID < out[j].Task.ID })
 	return out

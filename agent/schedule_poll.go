@@ -39,6 +39,7 @@ func (s *schedule) poll(ctx context.Context, e *entry) {
 		release()
 		return
 	}
+	s.inherit(e, task)
 	batch, err := pollOnce(ctx, task)
 	release()
 	if ctx.Err() == nil || err == nil { // a stop says nothing about the device
@@ -98,6 +99,7 @@ func (s *schedule) begin(e *entry) (task probes.Task, start time.Time, ok bool) 
 		s.lateness.add(start, e.last.Late)
 	}
 	s.inFlight++
+	e.polling = true
 	return e.task, start, true
 }
 
@@ -147,7 +149,7 @@ func (s *schedule) finish(e *entry, p polled) news {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.inFlight--
-	e.running = false
+	e.running, e.polling = false, false
 	last := &e.last
 	n := news{was: last.Status, late: last.Late, took: time.Since(start), skipped: e.missed}
 	last.At, last.Duration = start, n.took

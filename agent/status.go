@@ -40,6 +40,7 @@ func (a *Agent) Status() control.Status {
 		Account: control.Account(a.store.Account()),
 		Trust:   a.trustStatus(),
 	}
+	s.Uplink.Relay = a.uplink.relayStatus()
 	s.Buffer.Path = filepath.Join(a.atStart.StateDir, StoreFile)
 	s.Buffer.MaxBytes = int64(a.atStart.Buffer.MaxSize)
 	endpoints := endpointsOf(tasks)
@@ -64,6 +65,11 @@ func (a *Agent) Status() control.Status {
 
 // tokenError says why the next post would have no token.
 func tokenError(cfg *config.Config) error {
+	if m := cfg.Uplink.MQTT; cfg.Uplink.Kind == kindMQTT && m.HasPassword() {
+		if _, err := m.Password(); err != nil {
+			return fmt.Errorf("%s: uplink.mqtt.%w", cfg.Uplink.TokenWhere, err)
+		}
+	}
 	if !cfg.Uplink.HasToken() {
 		return nil
 	}
@@ -108,6 +114,7 @@ func alarms(s control.Status) []string {
 	if s.Uplink.State == "clock" && s.Clock.Time.Sub(s.Uplink.Since) >= clockPatience {
 		out = append(out, "uplink: "+s.Uplink.LastError)
 	}
+	out = append(out, relayAlarms(s.Uplink.Relay, s.Clock.Time)...)
 	if s.Config.LastError != "" {
 		out = append(out, "configuration: the last reload was refused: "+s.Config.LastError)
 	}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -47,8 +48,11 @@ func (a *Agent) newTime(log zerolog.Logger) (*clock.Clock, error) {
 // readDate asks the other side of the uplink for the time, without a token.
 func (a *Agent) readDate(ctx context.Context, floor time.Time) (clock.Reading, error) {
 	a.mu.Lock()
-	e := a.cfg.Uplink.Endpoint
+	kind, e := a.cfg.Uplink.Kind, a.cfg.Uplink.Endpoint
 	a.mu.Unlock()
+	if kind == kindMQTT {
+		return clock.Reading{}, errors.New("a broker does not tell the time; give NTP servers as clock.ntp")
+	}
 	roots, err := drain.Roots(e.CAFile)
 	if err != nil {
 		return clock.Reading{}, err
@@ -85,8 +89,8 @@ func (a *Agent) trueTime() time.Time {
 
 // onDate offers the Date of an answer to the clock.
 func (u *uplink) onDate(date time.Time, uncertainty time.Duration) {
-	reading := clock.Reading{Source: clock.Environment, Time: date, Uptime: u.clock.Now().Uptime, Error: uncertainty}
-	_ = u.clock.Offer(reading) // one that is not believed shows in the clock's warnings
+	reading := clock.Reading{Source: clock.Environment, Time: date, Uptime: u.opts.Clock.Now().Uptime, Error: uncertainty}
+	_ = u.opts.Clock.Offer(reading) // one that is not believed shows in the clock's warnings
 }
 
 // watchLinks tells the uplink when a link, an address or a route came.
@@ -95,7 +99,7 @@ func (a *Agent) watchLinks(ctx context.Context) error {
 	err := board.WatchLinks(ctx, func(e board.LinkEvent) {
 		log.Info().Str("event", e.String()).Msg("the network has changed")
 		if e.Opens() {
-			a.uplink.drain.LinkChanged()
+			a.uplink.LinkChanged()
 		}
 	})
 	if err != nil && ctx.Err() == nil {

@@ -86,7 +86,7 @@ func (a *Agent) recheckTrust(retry bool) {
 	w, at := a.builder.warden, a.moment()
 	strict := true // what was thought before does not count
 	switch {
-	case w.changed():
+	case w.changed() || a.denied.Swap(false):
 		w = a.newWarden(cfg)
 	case at.Trusted != w.at.Trusted:
 		w = w.again(at)

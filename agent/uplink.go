@@ -10,19 +10,23 @@ import (
 
 	"github.com/edgehold/edgehold/agent/clock"
 	"github.com/edgehold/edgehold/agent/config"
+	"github.com/edgehold/edgehold/agent/courier"
 	"github.com/edgehold/edgehold/agent/drain"
+	"github.com/edgehold/edgehold/agent/egress"
 	"github.com/edgehold/edgehold/buffer"
+	"github.com/edgehold/edgehold/probes"
 )
 
-// uplink is the drain with the settings it runs with.
+// uplink is the way out with the settings it runs with: a drain, or for
+// uplink.mqtt a courier.
 type uplink struct {
-	drain *drain.Drain
-	clock *clock.Clock
-	watch drain.Watcher
+	drain   *drain.Drain     // nil: there is a courier
+	courier *courier.Courier // nil: there is a drain
+	opts    uplinkOptions
 
 	mu       sync.Mutex
-	settings config.Endpoint
-	kind     string
+	settings config.Uplink
+	hash     string // of the configuration
 }
 
 // uplinkOptions stay the same over reloads.
@@ -31,19 +35,27 @@ type uplinkOptions struct {
 	Log     zerolog.Logger
 	Store   *buffer.Store
 	Clock   *clock.Clock
-	Watch   drain.Watcher
+	Watch   *egress.Line
+	OnDeny  func(list []byte) // gets deny lists that relays hand on
+	Beat    func(within time.Duration)
 }
 
 func newUplink(cfg *config.Config, opts uplinkOptions) (*uplink, error) {
-	u := &uplink{clock: opts.Clock, watch: opts.Watch, settings: cfg.Uplink.Endpoint, kind: cfg.Uplink.Kind}
+	opts.Log = opts.Log.With().Str("part", "uplink").Logger()
+	u := &uplink{opts: opts, settings: cfg.Uplink, hash: cfg.Hash}
+	if cfg.Uplink.Kind == kindMQTT {
+		u.courier = courier.New(u.courierOptions(cfg))
+		return u, nil
+	}
 	target, err := u.target(cfg)
 	if err != nil {
 		return nil, err
 	}
+	u.releaseClaims()
 	u.drain = drain.New(drain.Options{
 		Target:         target,
 		Store:          opts.Store,
-		Log:            opts.Log.With().Str("part", "uplink").Logger(),
+		Log:            opts.Log,
 		Version:        opts.Version,
 		Site:           cfg.Site,
 		Window:         Window,
@@ -56,6 +68,7 @@ func newUplink(cfg *config.Config, opts uplinkOptions) (*uplink, error) {
 		AskTime:        opts.Clock.Ask,
 		OnDate:         u.onDate,
 		Doubt:          opts.Clock.Doubt,
+		Beat:           opts.Beat,
 		Now:            u.now,
 	})
 	return u, nil
@@ -63,7 +76,7 @@ func newUplink(cfg *config.Config, opts uplinkOptions) (*uplink, error) {
 
 // now is the best that is known of the time.
 func (u *uplink) now() time.Time {
-	t, _ := u.clock.Best()
+	t, _ := u.opts.Clock.Best()
 	return t
 }
 
@@ -84,7 +97,7 @@ func budgetOf(b config.Budget) drain.Budget {
 // target is what a reload may change of a drain.
 func (u *uplink) target(cfg *config.Config) (drain.Target, error) {
 	e := cfg.Uplink.Endpoint
-	client, err := drain.NewClient(drain.ClientOptions{Proxy: e.Proxy, CAFile: e.CAFile, Time: u.clock.TLSTime, Watch: u.watch})
+	client, err := drain.NewClient(drain.ClientOptions{Proxy: e.Proxy, CAFile: e.CAFile, Time: u.opts.Clock.TLSTime, Watch: u.opts.Watch})
 	if err != nil {
 		return drain.Target{}, fmt.Errorf("prepare uplink.%s: %w", cfg.Uplink.Kind, err)
 	}
@@ -101,28 +114,68 @@ func (u *uplink) target(cfg *config.Config) (drain.Target, error) {
 // Change makes the drain send as cfg says. With the same settings it only tries
 // again now, since the token may have changed in its file; a certificate may
 // have too, so that a CA file is always read again.
+//
+// Whether it is a drain or a courier only a start decides.
 func (u *uplink) Change(cfg *config.Config) error {
+	if (cfg.Uplink.Kind == kindMQTT) != (u.courier != nil) {
+		return nil
+	}
+	if u.courier != nil {
+		u.changeCourier(cfg)
+		return nil
+	}
 	target, err := u.target(cfg)
 	if err != nil {
 		return err
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if cfg.Uplink.Endpoint == u.settings && u.settings.CAFile == "" {
+	if cfg.Uplink.Endpoint == u.settings.Endpoint && u.settings.CAFile == "" {
 		u.drain.Wake()
 		return nil
 	}
-	u.settings, u.kind = cfg.Uplink.Endpoint, cfg.Uplink.Kind
+	u.settings = cfg.Uplink
 	u.drain.Change(target)
 	return nil
 }
 
-// Run drains until ctx ends.
-func (u *uplink) Run(ctx context.Context) error { return u.drain.Run(ctx) }
+// Run sends until ctx ends.
+func (u *uplink) Run(ctx context.Context) error {
+	if u.courier != nil {
+		return u.courier.Run(ctx)
+	}
+	return u.drain.Run(ctx)
+}
 
-// State is the kind of the uplink, its address and the state of the drain.
+// State is the kind of the uplink, its address and what it does.
 func (u *uplink) State() (kind, url string, state drain.State) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.kind, u.settings.URL, u.drain.State()
+	if u.courier != nil {
+		return u.settings.Kind, u.courier.Relay().Broker, u.courier.State()
+	}
+	return u.settings.Kind, u.settings.URL, u.drain.State()
+}
+
+// sending is what the uplink does.
+func (u *uplink) sending() drain.State {
+	_, _, state := u.State()
+	return state
+}
+
+// Describe hands on what metrics mean. A relay's own packages do that at the
+// hub.
+func (u *uplink) Describe(list []probes.Metadata) {
+	if u.drain != nil {
+		u.drain.Describe(list)
+	}
+}
+
+// LinkChanged tells that the network has changed.
+func (u *uplink) LinkChanged() {
+	if u.courier != nil {
+		u.courier.LinkChanged()
+		return
+	}
+	u.drain.LinkChanged()
 }

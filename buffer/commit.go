@@ -43,6 +43,10 @@ type work struct {
 const (
 	retryDelay  = time.Second
 	roundsOfMax = 4 // how often room is made for one commit
+
+	idleBeat   = 10 * time.Second // from one sign of life to the next, without work
+	beatGrace  = 30 * time.Second
+	longestTry = 10 * time.Minute // a commit on a card that is dying; more is a hang
 )
 
 func (s *Store) wakeUp() {
@@ -59,18 +63,23 @@ func (s *Store) committer() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		if wait, ok := s.due(); ok {
-			timer.Reset(wait)
-		} else {
-			timer.Stop()
+		wait, ok := s.due()
+		beat := !ok || wait > idleBeat
+		if beat {
+			wait = idleBeat
 		}
+		timer.Reset(wait)
+		s.o.Beat(idleBeat + beatGrace)
 		select {
 		case <-s.stop:
 			s.closeErr = s.commitLast()
 			return
 		case <-s.wake:
 		case <-timer.C:
-			_ = s.commitNext(nil)
+			if !beat {
+				s.o.Beat(longestTry)
+				_ = s.commitNext(nil)
+			}
 		}
 	}
 }

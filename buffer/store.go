@@ -32,6 +32,9 @@ type Options struct {
 	// 200,000 or what half of MaxSize surely holds, if that is less.
 	MaxPending int
 	Log        zerolog.Logger
+	// Beat is called by the committer: it is well, and says so again within that
+	// time. nil: nobody asks.
+	Beat func(within time.Duration)
 	// Now gives the true time, or the zero time while that is unknown: then
 	// nothing becomes late. nil: time.Now.
 	Now func() time.Time
@@ -74,6 +77,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Beat == nil {
+		o.Beat = func(time.Duration) {}
 	}
 	return o, nil
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Static stripped binaries for every target into dist/. Prints their sizes and
-# fails when one is above the bar.
+# Static stripped binaries into dist/, for every target or for those named. Prints
+# their sizes and fails when one is above the bar.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,14 +14,15 @@ build() {
 	local align=
 	if [ "$2" = amd64 ]; then align=-funcalign=8; fi # as in the Makefile
 	CGO_ENABLED=0 GOOS=linux GOARCH=$2 GOARM=${3:-} "$go" build -trimpath -buildvcs=false "${inline[@]}" \
-		-tags "$tags" -ldflags "-s -w $align -X main.version=${VERSION:-dev} -X main.built=${BUILT:-}" \
+		-tags "$tags" -ldflags "-s -w $align -X main.version=${VERSION:-dev} -X main.commit=${COMMIT:-} -X main.built=${BUILT:-}" \
 		-o "dist/edgehold-linux-$1" ./cmd/edgehold
 }
 
 mkdir -p dist
-build amd64 amd64
-build arm64 arm64
-build armv7 arm 7
-build armv6 arm 6
-build 386 386
-packaging/bench/size.sh dist/edgehold-linux-{amd64,arm64,armv7,armv6,386}
+declare -A machine=([amd64]=amd64 [arm64]=arm64 [armv7]="arm 7" [armv6]="arm 6" [386]=386)
+if (($# == 0)); then set -- amd64 arm64 armv7 armv6 386; fi
+for name in "$@"; do
+	read -r arch arm <<<"${machine[$name]}"
+	build "$name" "$arch" "$arm"
+done
+packaging/bench/size.sh "${@/#/dist/edgehold-linux-}"

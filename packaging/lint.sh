@@ -3,20 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-go=${GO:-go}
-bin=$PWD/.tools/bin
+. packaging/tools.sh
 tags=${TAGS:-gosnmp_nodebug}
-
-# tool installs PACKAGE@VERSION unless .tools/bin holds that very version.
-tool() {
-	local name=$1 package=$2 version=$3
-	if "$go" version -m "$bin/$name" 2>/dev/null |
-		awk -v v="$version" '$1 == "mod" && $3 == v {found = 1} END {exit !found}'; then
-		return
-	fi
-	echo "installing $name $version"
-	GOBIN=$bin "$go" install "$package@$version"
-}
 
 tool gofumpt mvdan.cc/gofumpt v0.12.0
 tool staticcheck honnef.co/go/tools/cmd/staticcheck v0.8.2

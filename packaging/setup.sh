@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the tests (`setup.sh test`) or the linters (`setup.sh lint`)
-# need and this machine lacks. Needs root, or sudo without a password, only when
+# Installs what the tests (`setup.sh test`), the linters (`setup.sh lint`) or the
+# packages with their repositories and tests (`setup.sh packages`) need and this
+# machine lacks. Needs root, or sudo without a password, only when
 # something is missing; otherwise it says what to install and fails.
 set -euo pipefail
 
@@ -36,6 +37,22 @@ missing_for_test() {
 
 missing_for_lint() {
 	has shellcheck || echo shellcheck
+}
+
+missing_for_packages() {
+	has openssl || echo openssl
+	has gpg || echo gnupg
+	has lintian || echo lintian
+	has rpm || echo rpm
+	has rpmlint || echo rpmlint
+	has createrepo_c || echo createrepo-c
+	has dpkg-deb || echo dpkg
+	has xz || echo xz-utils
+	has dpkg-scanpackages || echo dpkg-dev
+	has apt-ftparchive || echo apt-utils
+	has debootstrap || echo debootstrap
+	has systemd-sysusers || echo systemd
+	has man || echo man-db
 }
 
 # warn_of_simulator says when snmpsimd is there but does not start, as with the
@@ -99,8 +116,9 @@ main() {
 	case "${1:-}" in
 	test) mapfile -t missing < <(missing_for_test) ;;
 	lint) mapfile -t missing < <(missing_for_lint) ;;
+	packages) mapfile -t missing < <(missing_for_packages) ;;
 	*)
-		echo "usage: setup.sh test|lint" >&2
+		echo "usage: setup.sh test|lint|packages" >&2
 		exit 2
 		;;
 	esac

@@ -19,6 +19,8 @@ type signedDenial struct {
 	file      string
 	List      []byte `json:"list"`
 	Signature []byte `json:"signature"`
+	// Handed says that it came by TakeDenyList: no folder needs to have it.
+	Handed bool `json:"handed,omitempty"`
 }
 
 // denial is a deny list that a root of this site stands behind.
@@ -69,6 +71,8 @@ func (t *Trust) newest(key string, found *denial) *denial {
 	switch {
 	case found == nil && kept == nil:
 		return nil
+	case kept != nil && kept.Handed && (found == nil || kept.Number > found.Number):
+		return kept
 	case found == nil:
 		t.warn("the deny list of %q is missing in %s; the one remembered, number %d, stays in force: put it back", kept.root.Subject, t.site.path, kept.Number)
 		return kept

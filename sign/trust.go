@@ -115,6 +115,10 @@ func (t *Trust) Fingerprint() string {
 	for _, f := range []*rootFolder{t.site, t.vendor, t.stamps} {
 		sum.Write(f.sum[:])
 	}
+	for _, d := range t.denials {
+		list := sha256.Sum256(d.List)
+		sum.Write(list[:])
+	}
 	return hex.EncodeToString(sum.Sum(nil))
 }
 

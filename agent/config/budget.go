@@ -75,7 +75,7 @@ func (c *checker) budget(profile string, given Budget) Budget {
 	if profile == "" {
 		profile = "default"
 	}
-	c.word(profile, []string{"default", "lte"}, "uplink", "profile")
+	c.word(profile, choices["profile"], "uplink", "profile")
 	out := profiles[profile]
 	if c.given("uplink", "budget", "share") {
 		out.Share = given.Share

@@ -90,7 +90,7 @@ func (c *checker) need(example string, keys ...string) {
 
 func (c *checker) check(doc *document) *Config {
 	if c.root.shape == empty {
-		c.fail(c.root, "", Error{Found: "the file is empty", Mend: "write at least `site:` and `uplink:`"})
+		c.fail(c.root, "", Error{Found: "nothing is configured yet", Mend: "run `sudo edgehold init`, or write at least `site:` and `uplink:`"})
 		return nil
 	}
 	cfg := &Config{
@@ -196,7 +196,7 @@ func (c *checker) extensions(entries []Extension) []Extension {
 			c.interval(e.Interval, "extensions", at, "interval")
 		}
 		if e.Identity != "" || c.given("extensions", at, "identity") {
-			c.word(e.Identity, []string{"address", "site"}, "extensions", at, "identity")
+			c.word(e.Identity, choices["identity"], "extensions", at, "identity")
 		}
 		if len(c.errs) == before && e.Package != "" && e.Configuration != "" {
 			sound = append(sound, *e)
@@ -246,16 +246,16 @@ func (c *checker) ranges(cfg *Config) {
 	if d := cfg.Buffer.CommitInterval.Std(); d < 0 || d > 10*time.Minute {
 		c.fault(Error{Found: "found " + d.String(), Expected: "0 (commit every batch) to 10m"}, "buffer", "commit_interval")
 	}
-	c.word(cfg.Buffer.Late, []string{"archive", "logs", "drop"}, "buffer", "late")
+	c.word(cfg.Buffer.Late, choices["late"], "buffer", "late")
 	if d := cfg.Buffer.LateResolution.Std(); d != time.Minute && d != 5*time.Minute && d != time.Hour {
 		c.fault(Error{Found: "found " + d.String(), Expected: "one of 1m, 5m, 1h"}, "buffer", "late_resolution")
 	}
 	if n := cfg.Polling.MaxInFlight; n < 1 || n > 4096 {
 		c.fault(Error{Found: fmt.Sprintf("found %d", n), Expected: "1 to 4096"}, "polling", "max_in_flight")
 	}
-	c.word(cfg.Log.Level, []string{"debug", "info", "warn", "error"}, "log", "level")
+	c.word(cfg.Log.Level, choices["level"], "log", "level")
 	if cfg.Log.Format != "" || c.given("log", "format") {
-		c.word(cfg.Log.Format, []string{"text", "json"}, "log", "format")
+		c.word(cfg.Log.Format, choices["format"], "log", "format")
 	}
 	if n := len(cfg.Socket); n > maxSocket {
 		c.fault(Error{

@@ -14,9 +14,9 @@ const (
 // Each case is a file and all its errors, word by word.
 var badFiles = []struct{ name, text, want string }{
 	{"empty file", "", `
-edgehold.yaml:1:1: the file is empty; write at least ` + "`site:` and `uplink:`"},
+edgehold.yaml:1:1: nothing is configured yet; run ` + "`sudo edgehold init`, or write at least `site:` and `uplink:`"},
 	{"only comments", "# site: x\n---\n", `
-edgehold.yaml:1:1: the file is empty; write at least ` + "`site:` and `uplink:`"},
+edgehold.yaml:1:1: nothing is configured yet; run ` + "`sudo edgehold init`, or write at least `site:` and `uplink:`"},
 	{"nothing of what is needed", "\n\nlog: {level: info}\n", `
 edgehold.yaml:3:1: site: missing; write e.g. site: plant-7
 edgehold.yaml:3:1: uplink: missing; write e.g. uplink: {dynatrace: {url: https://abc12345.live.dynatrace.com, token_file: /etc/edgehold/token}}`},

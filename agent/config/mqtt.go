@@ -92,7 +92,7 @@ func (c *checker) mqttUplink(doc *MQTT, site string) MQTT {
 			c.fault(Error{Found: "found " + n.String(), Expected: "4KiB to 120KiB"}, under(at, "block_size")...)
 		}
 	}
-	out.Codec = c.choice(doc.Codec, []string{"packed", "text"}, under(at, "codec"))
+	out.Codec = c.choice(doc.Codec, choices["codec"], under(at, "codec"))
 	return out
 }
 

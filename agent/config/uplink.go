@@ -77,8 +77,8 @@ func (c *checker) endpoint(kind string, e Endpoint) Endpoint {
 	if err := checkCertificates(out.CAFile); err != nil {
 		c.fault(Error{Found: err.Error(), Expected: "the path of a PEM file with certificates"}, under(at, "ca_file")...)
 	}
-	out.Compression = c.choice(e.Compression, []string{"gzip", "none"}, under(at, "compression"))
-	out.Resolution = c.choice(e.Resolution, []string{"1m", "full"}, under(at, "resolution"))
+	out.Compression = c.choice(e.Compression, choices["compression"], under(at, "compression"))
+	out.Resolution = c.choice(e.Resolution, choices["resolution"], under(at, "resolution"))
 	return out
 }
 
@@ -102,7 +102,7 @@ func (c *checker) tokenSource(kind string, e *Endpoint) {
 		}
 	}
 	if kind == "otlp" {
-		e.TokenScheme = c.choice(e.TokenScheme, []string{"Bearer", "Api-Token"}, under(at, "token_scheme"))
+		e.TokenScheme = c.choice(e.TokenScheme, choices["token_scheme"], under(at, "token_scheme"))
 	}
 	if kind == "dynatrace" || c.anyToken(at) {
 		c.source(e.source(), "token_file: /etc/edgehold/token", at)

@@ -65,6 +65,9 @@ func (c Client) Reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if code == http.StatusForbidden {
+		return c.refusal(code, "POST /v1/reload", body)
+	}
 	var answer reloadAnswer
 	if err := json.Unmarshal(body, &answer); err != nil {
 		return c.unexpected(code, body)

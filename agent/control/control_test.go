@@ -351,7 +351,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := limit(plain, 2)
+	l := limit(plain, 2, nil)
 	accepted := make(chan net.Conn, 4)
 	ended := make(chan error, 1)
 	go func() {

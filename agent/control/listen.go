@@ -30,7 +30,7 @@ func checkPath(path string) error {
 
 // listen makes the socket. What a dead agent left is removed; a living one's
 // socket, and any other file, is left alone.
-func listen(path string) (net.Listener, error) {
+func listen(path string) (*net.UnixListener, error) {
 	if err := checkPath(path); err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func listen(path string) (net.Listener, error) {
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("unix", path)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return nil, fmt.Errorf("open the control socket: %w; set `socket:` to a path the agent's user may write", err)
 	}
@@ -76,37 +76,72 @@ func removeStale(path string) error {
 	return fmt.Errorf("ask whether another agent runs: %w", err)
 }
 
+// The loop that takes connections tells that often that it is well, and may be
+// late by so much.
+const (
+	beatEvery = 10 * time.Second
+	beatGrace = 30 * time.Second
+)
+
 // limited is a listener with at most cap(slots) connections at a time.
 type limited struct {
-	net.Listener
+	*net.UnixListener
 	slots  chan struct{}
 	closed chan struct{}
 	once   sync.Once
+	beat   func(within time.Duration)
 }
 
-func limit(l net.Listener, n int) *limited {
-	return &limited{Listener: l, slots: make(chan struct{}, n), closed: make(chan struct{})}
+// limit bounds the connections of l to n. beat may be nil.
+func limit(l *net.UnixListener, n int, beat func(within time.Duration)) *limited {
+	if beat == nil {
+		beat = func(time.Duration) {}
+	}
+	return &limited{UnixListener: l, slots: make(chan struct{}, n), closed: make(chan struct{}), beat: beat}
 }
 
 // Accept waits for a free slot, then for a connection.
 func (l *limited) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
+	if err := l.await(); err != nil {
 		return nil, err
 	}
-	return &slotConn{Conn: conn, free: sync.OnceFunc(func() { <-l.slots })}, nil
+	for {
+		l.beat(beatEvery + beatGrace)
+		if err := l.SetDeadline(time.Now().Add(beatEvery)); err != nil {
+			<-l.slots
+			return nil, fmt.Errorf("wait for a connection: %w", err)
+		}
+		conn, err := l.UnixListener.Accept()
+		switch {
+		case err == nil:
+			return &slotConn{Conn: conn, free: sync.OnceFunc(func() { <-l.slots })}, nil
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			<-l.slots
+			return nil, err
+		}
+	}
+}
+
+// await takes a slot.
+func (l *limited) await() error {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		l.beat(beatEvery + beatGrace)
+		select {
+		case l.slots <- struct{}{}:
+			return nil
+		case <-l.closed:
+			return net.ErrClosed
+		case <-tick.C:
+		}
+	}
 }
 
 // Close ends a waiting Accept too.
 func (l *limited) Close() error {
 	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
+	return l.UnixListener.Close()
 }
 
 type slotConn struct {

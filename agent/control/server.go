@@ -32,6 +32,9 @@ type Server struct {
 	Reload func(ctx context.Context) error
 	Tools  []Tool
 	Log    zerolog.Logger
+	// Beat is called by the loop that takes connections: it is well, and says so
+	// again within that time. nil: nobody asks.
+	Beat func(within time.Duration)
 
 	busy   chan struct{} // a slot for each tool at work
 	limits limits        // zero: those of a server that is in use
@@ -59,7 +62,8 @@ func (s *Server) Run(ctx context.Context) error {
 	s.busy = make(chan struct{}, maxTools)
 	defer s.awaitTools()
 	server := &http.Server{
-		Handler:           s.handler(ctx, work),
+		Handler:           s.guard(s.handler(ctx, work)),
+		ConnContext:       withPeer,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       cmp.Or(s.limits.read, 10*time.Second),
 		WriteTimeout:      cmp.Or(s.limits.write, 2*time.Minute),
@@ -68,7 +72,7 @@ func (s *Server) Run(ctx context.Context) error {
 		ErrorLog:          log.New(s.Log, "", 0),
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(limit(l, maxConnections)) }()
+	go func() { served <- server.Serve(limit(l, maxConnections, s.Beat)) }()
 	select {
 	case err := <-served:
 		_ = l.Close()

@@ -25,6 +25,7 @@ type Status struct {
 	Uplink           Uplink          `json:"uplink"`
 	Account          Account         `json:"account"`
 	Memory           Memory          `json:"memory"`
+	Hub              *Hub            `json:"hub,omitempty"` // of a relay
 }
 
 // MarshalJSON writes empty lists as [], so that a reader never meets null.
@@ -184,7 +185,7 @@ type Late struct {
 
 // Uplink is the state of the drain. Counts are since the start of the agent.
 type Uplink struct {
-	Kind           string    `json:"kind"` // dynatrace, otlp
+	Kind           string    `json:"kind"` // dynatrace, otlp, mqtt
 	URL            string    `json:"url"`
 	State          string    `json:"state"`
 	Since          time.Time `json:"since,omitzero"`
@@ -211,6 +212,38 @@ type Uplink struct {
 	PointsPerDay   int64     `json:"points_per_day"`        // data points that the environment took in a day
 	WholeDay       bool      `json:"points_per_day_full"`   // a day has passed since the start
 	Late           []Late    `json:"late"`                  // what became of late points since the start
+	Relay          *Relay    `json:"relay,omitempty"`       // of kind mqtt
+}
+
+// Relay is how an uplink over MQTT stands: what relays have taken over, and
+// what of it they have not settled yet. Counts are since the start.
+type Relay struct {
+	Broker            string      `json:"broker"` // in use, or the next to be tried
+	Connected         bool        `json:"connected"`
+	Relays            []RelayInfo `json:"relays"`
+	NoneSince         time.Time   `json:"none_since,omitzero"` // that no relay is online
+	BlocksWaiting     int         `json:"blocks_waiting"`      // that are about to leave
+	BlocksInFlight    int         `json:"blocks_in_flight"`    // that have left, without an answer yet
+	BlocksDoubtful    int         `json:"blocks_doubtful"`     // of an earlier start, or long without an answer: relays are asked
+	BlocksStored      int         `json:"blocks_stored"`       // that relays have on their disks
+	PointsOutstanding int64       `json:"points_outstanding"`  // in the last three
+	LastAck           time.Time   `json:"last_ack,omitzero"`
+	Resends           int64       `json:"resends"`
+	Duplicates        int64       `json:"duplicate_answers"`
+	TwoRelays         int64       `json:"blocks_at_two_relays"` // may be delivered twice
+	Adjusted          int64       `json:"points_adjusted"`      // whose fate at the relay does not fit the account here
+	Rejected          int64       `json:"points_rejected"`      // that relays will never take: dead letters
+	Malformed         int64       `json:"malformed_messages"`
+	CertExpires       time.Time   `json:"cert_expires,omitzero"` // of the client certificate
+}
+
+// RelayInfo is one relay as it tells of itself.
+type RelayInfo struct {
+	ID           string `json:"id"`
+	State        string `json:"state"` // online, draining, stopped, lost; "" while there is no connection
+	Version      string `json:"version"`
+	DeclaredLost bool   `json:"declared_lost,omitempty"`
+	Slow         bool   `json:"slow,omitempty"` // it asks sites to wait
 }
 
 // Account says where every accepted point is: Accepted is the sum of all the

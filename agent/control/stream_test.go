@@ -71,7 +71,7 @@ func TestAskNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.(interface{ SetUnlinkOnClose(bool) }).SetUnlinkOnClose(false)
+	l.SetUnlinkOnClose(false)
 	_ = l.Close()
 	if _, err := (Client{Path: p}).Ask(t.Context(), "GET", "/", nil); !errors.Is(err, ErrNoAgent) || !strings.Contains(err.Error(), "nobody answers") {
 		t.Errorf("dead socket: %v", err)

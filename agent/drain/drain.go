@@ -12,6 +12,13 @@ import (
 // idleTick looks for points whose time has come without a commit.
 const idleTick = 30 * time.Second
 
+const (
+	// longestTurn is far above what the limits of its requests let a turn take.
+	longestTurn = 10 * time.Minute
+	// beatGrace is how late the end of a pause may be told.
+	beatGrace = 30 * time.Second
+)
+
 // mostCuts is how many posts in a row changes of the link may end.
 const mostCuts = 3
 
@@ -123,8 +130,11 @@ func (d *Drain) signal() {
 // then has two seconds for its answer; without one its points are given back.
 func (d *Drain) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
+		d.opts.Beat(longestTurn)
 		if wait := d.turn(ctx); wait > 0 {
 			d.publish()
+			wait = min(wait, idleTick)
+			d.opts.Beat(wait + beatGrace)
 			d.pause(ctx, wait)
 		}
 	}

@@ -51,6 +51,10 @@ type Options struct {
 	// that is not valid at it, or lines that the server refuses by another time.
 	Doubt func()
 
+	// Beat is called by the loop of Run: it is well, and says so again within
+	// that time. nil: nobody asks.
+	Beat func(within time.Duration)
+
 	Now    func() time.Time // nil: time.Now
 	Random func() float64   // in [0, 1), for the jitter; nil: math/rand
 }
@@ -67,6 +71,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Beat == nil {
+		o.Beat = func(time.Duration) {}
 	}
 	if o.Random == nil {
 		o.Random = rand.Float64

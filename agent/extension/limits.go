@@ -46,6 +46,20 @@ func (p *manifestParser) shortKey(o object, key string) {
 	}
 }
 
+// addedToKeys is the longest of what lines have behind the key of a metric.
+var addedToKeys = map[string]string{"histogram": "_bucket.count", "summary": "_sum.count"}
+
+// tooLongWithAdded says what of a metric is lost although its key is short enough,
+// "" where nothing is.
+func tooLongWithAdded(key, typ string) string {
+	added := addedToKeys[typ]
+	if len(key) > maxMetricKey || len(key)+len(added) <= maxMetricKey {
+		return ""
+	}
+	return fmt.Sprintf("found %d characters, expected at most %d: a %s adds up to %s, and the environment refuses every point whose key then has more than %d",
+		len(key), maxMetricKey-len(added), typ, added, maxMetricKey)
+}
+
 // limit refuses more than the environment takes.
 func (p *manifestParser) limit(v value, what string, n, most int) {
 	if n > most {

@@ -114,7 +114,8 @@ type linter struct {
 	seen   map[Finding]bool
 
 	standards standards
-	objects   *mib.Set // of the package, and the standard ones
+	mibs      *mib.Set // of the package
+	objects   *mib.Set // beside them the standard ones
 
 	// Of the file at hand.
 	file   string
@@ -174,6 +175,11 @@ func (l *linter) finding(n *node, rule, text, mend string) Finding {
 
 func (l *linter) add(list []Finding, f Finding) []Finding {
 	f.Line, f.Column = l.within(f.Line, f.Column)
+	return l.put(list, f)
+}
+
+// put adds what is known to be in a line that is there.
+func (l *linter) put(list []Finding, f Finding) []Finding {
 	if l.seen[f] || len(list) > maxFindings {
 		return list
 	}
@@ -207,6 +213,7 @@ func (l *linter) manifest() {
 	l.head(root)
 	l.dataSources(root)
 	parts := partsOf(root)
+	l.readMIBs()
 	l.names(parts)
 	for _, p := range parts {
 		l.part(p)

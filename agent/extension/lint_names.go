@@ -2,6 +2,7 @@ package extension
 
 import (
 	"io/fs"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +26,19 @@ func PackageMIBs(files fs.FS) (*mib.Set, []mib.Warning) {
 	return mib.Compile(folder)
 }
 
+// readMIBs reads the MIB files of the package, and tells what is left out of them.
+func (l *linter) readMIBs() {
+	var warnings []mib.Warning
+	l.mibs, warnings = PackageMIBs(l.files)
+	for _, w := range warnings {
+		f := Finding{
+			File: path.Join(l.name, mibFolder, w.File), Line: max(w.Line, 1), Column: 1, Rule: ruleFile, Text: w.Text,
+			Mend: "mend the MIB file, or put those that it imports from beside it",
+		}
+		l.report.Warnings = l.put(l.report.Warnings, f)
+	}
+}
+
 // names puts numbers in place of the names of objects, and warns of those that
 // no MIB file of the package and no built-in one has.
 func (l *linter) names(parts []*part) {
@@ -32,9 +46,8 @@ func (l *linter) names(parts []*part) {
 	if len(parts) == 0 {
 		return
 	}
-	own, _ := PackageMIBs(l.files)
-	l.objects = mib.Join(own, l.standards.objects())
-	k := compiler{standards: l.standards, options: CompileOptions{MIBs: own}}
+	l.objects = mib.Join(l.mibs, l.standards.objects())
+	k := compiler{standards: l.standards, options: CompileOptions{MIBs: l.mibs}}
 	resolve := func(e *entry, name string) (string, bool) {
 		o, ok := k.object(name)
 		if !ok {

@@ -127,6 +127,8 @@ func (l *linter) metricKey(m entry) {
 	case m.key == "":
 	case len(m.key) > maxMetricKey:
 		l.fail(m.keyAt, ruleLimit, fmt.Sprintf("the metric key has %d characters, more than %d", len(m.key), maxMetricKey), "shorten it")
+	case tooLongWithAdded(m.key, m.typ) != "":
+		l.warn(m.keyAt, ruleLimit, tooLongWithAdded(m.key, m.typ), "shorten it")
 	case len(m.key) < minMetricKey:
 		l.fail(m.keyAt, ruleLimit, fmt.Sprintf("the metric key has %d characters, fewer than %d", len(m.key), minMetricKey), "begin it with the name of the package")
 	case !metricKeyPattern.MatchString(m.key):

@@ -482,3 +482,28 @@ func checkPlace(t *testing.T, content map[string][]byte, f Finding) {
 		t.Errorf("%+v is in no place of %q", f, data)
 	}
 }
+
+// TestLintReadsMIBs: what is wrong in a MIB file of the package is told with its
+// file and line, whatever the data source; a sound one is not told of.
+func TestLintReadsMIBs(t *testing.T) {
+	const manifest = "name: custom:x.y\nversion: 1.0.0\nminDynatraceVersion: \"1.300\"\nauthor: {name: x}\nsnmptraps:\n" +
+		"  - group: g\n    dimensions: [{key: from, value: const:sender}]\n    metrics: [{key: some.traps, value: calculated, type: \"count,delta\"}]\n"
+	const sound = "A-MIB DEFINITIONS ::= BEGIN\nIMPORTS enterprises FROM SNMPv2-SMI;\na OBJECT IDENTIFIER ::= { enterprises 32473 }\n"
+	for text, want := range map[string]string{
+		sound + "END\n": "",
+		sound + strings.Repeat("-- no object\n", 50) + "b OBJECT IDENTIFIER ::= { nowhere 1 }\nEND\n": "p/snmp/a.mib:54:1: ",
+		"this is no MIB": "p/snmp/a.mib:1:1: ",
+	} {
+		files := fstest.MapFS{"extension.yaml": {Data: []byte(manifest)}, "snmp/a.mib": {Data: []byte(text)}}
+		report := Lint(files, "p")
+		told := ""
+		for _, f := range report.Warnings {
+			if f.Rule == ruleFile {
+				told = f.String()
+			}
+		}
+		if len(report.Errors) > 0 || told == "" != (want == "") || !strings.HasPrefix(told, want) {
+			t.Errorf("%q, want %q; %v", told, want, report.Errors)
+		}
+	}
+}

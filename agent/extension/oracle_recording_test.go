@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -185,8 +186,8 @@ func told(points []probes.Point) []string {
 	return all
 }
 
-// compare polls a package twice and holds the lines against the oracle's.
-func compare(t *testing.T, files fs.FS, o oracle, mibs *mib.Set) (points int) {
+// compiled is the plan of a package for an oracle.
+func compiled(t *testing.T, files fs.FS, o oracle, mibs *mib.Set) *plan.Plan {
 	t.Helper()
 	m, _, err := extension.ParseManifest(files, "p")
 	if err != nil {
@@ -200,6 +201,12 @@ func compare(t *testing.T, files fs.FS, o oracle, mibs *mib.Set) (points int) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return p
+}
+
+// compare polls by a plan twice and holds the lines against the oracle's.
+func compare(t *testing.T, p *plan.Plan, o oracle) (points int) {
+	t.Helper()
 	for _, every := range p.Intervals() {
 		var state plan.State
 		blocks := p.At(every)
@@ -264,30 +271,47 @@ func TestPublicPackagesAgainstTheOracle(t *testing.T) {
 	if !testing.Short() {
 		recordings, _ = filepath.Glob(filepath.Join(root, "snmprec", "*.snmprec"))
 	}
-	packages := snmpPackages(t, filepath.Join(root, "extensions"))
+	var cases []oracleCase
+	for dir, text := range snmpPackages(t, filepath.Join(root, "extensions")) {
+		files, manifest := fstest.MapFS{"extension.yaml": {Data: text}}, parsed(t, text)
+		for _, sets := range [][]string{nil, {"all"}} {
+			o := oracle{manifest: manifest, sets: sets, vars: map[string]string{}, address: "192.0.2.7", name: "dev.example", port: 161}
+			cases = append(cases, oracleCase{dir, compiled(t, files, o, nil), o})
+		}
+	}
+	var mu sync.Mutex
 	gave := map[string]int{}
-	for _, file := range recordings {
-		first := readRecording(t, file)
-		then := first.later()
-		for dir, text := range packages {
-			files, manifest := fstest.MapFS{"extension.yaml": {Data: text}}, parsed(t, text)
-			for _, sets := range [][]string{nil, {"all"}} {
-				name := fmt.Sprintf("%s/%s/%v", filepath.Base(file), strings.TrimPrefix(dir, root), sets)
-				t.Run(name, func(t *testing.T) {
-					o := oracle{
-						manifest: manifest, sets: sets, vars: map[string]string{},
-						address: "192.0.2.7", name: "dev.example", port: 161, first: first, then: then,
-					}
-					gave[dir] += compare(t, files, o, nil)
-				})
-			}
+	t.Run("of", func(t *testing.T) {
+		for _, file := range recordings {
+			t.Run(filepath.Base(file), func(t *testing.T) {
+				t.Parallel()
+				first := readRecording(t, file)
+				then := first.later()
+				for _, c := range cases {
+					c.oracle.first, c.oracle.then = first, then
+					t.Run(fmt.Sprintf("%s/%v", strings.TrimPrefix(c.dir, root), c.oracle.sets), func(t *testing.T) {
+						points := compare(t, c.plan, c.oracle)
+						mu.Lock()
+						defer mu.Unlock()
+						gave[c.dir] += points
+					})
+				}
+			})
+		}
+	})
+	for _, c := range cases {
+		if gave[c.dir] == 0 && !strings.Contains(c.dir, "test_data") { // two of these read nothing that exists
+			t.Errorf("%s gave no point with any recording", c.dir)
 		}
 	}
-	for dir := range packages {
-		if gave[dir] == 0 && !strings.Contains(dir, "test_data") { // two of these read nothing that exists
-			t.Errorf("%s gave no point with any recording", dir)
-		}
-	}
+}
+
+// oracleCase is a package with some feature sets, which are held against each
+// recording.
+type oracleCase struct {
+	dir    string
+	plan   *plan.Plan
+	oracle oracle
 }
 
 // snmpPackages reads the manifests with an snmp node, whatever they are called.
@@ -363,7 +387,7 @@ func TestFixtureAgainstTheOracle(t *testing.T) {
 					"1.3.6.1.2.1.2.2.1.7": {1: "up", 2: "down", 3: "testing"},
 				},
 			}
-			if points := compare(t, os.DirFS(dir), o, mibs); points < 20 {
+			if points := compare(t, compiled(t, os.DirFS(dir), o, mibs), o); points < 20 {
 				t.Errorf("only %d points", points)
 			}
 		})

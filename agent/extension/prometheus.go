@@ -162,6 +162,10 @@ func (p *manifestParser) exposedMetric(v value) (exposedMetric, bool) {
 	p.limitKey(o, m.key, "metric", maxMetricKey)
 	p.shortKey(o, m.key)
 	word := o.text("type")
+	if text := tooLongWithAdded(m.key, word); text != "" {
+		at, _ := o.get("key")
+		p.remark(ruleLimit, at.node, at.path, text)
+	}
 	var known bool
 	if m.typ, known = exposedTypes[word]; !known {
 		at, _ := o.get("type")

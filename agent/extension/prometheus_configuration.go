@@ -23,7 +23,7 @@ type scrapeEntry struct {
 	auth      scrapeAuth
 	made      plan.ScrapeEndpoint // without its authentication
 	targetOf  string              // host name or address
-	plainText bool                // http
+	plainText bool                // http, to another machine
 }
 
 // scrapeAuth is the authentication as it is written. Its secrets are out of the
@@ -139,7 +139,7 @@ func (r *reader) scrapeURL(o object, e *scrapeEntry) {
 		r.fail(e.url.node, e.url.path, "found an address, but autoDiscovery needs a DNS name; write the name, or remove autoDiscovery")
 	default:
 		u.Fragment = ""
-		e.made.URL, e.targetOf, e.plainText = u.String(), u.Hostname(), u.Scheme == "http"
+		e.made.URL, e.targetOf, e.plainText = u.String(), u.Hostname(), u.Scheme == "http" && !isLocal(u.Hostname())
 	}
 }
 

@@ -195,6 +195,30 @@ func TestExposedLimits(t *testing.T) {
 	}
 }
 
+// TestKeysGrow: a key that is short enough alone may be too long with what a
+// histogram or a summary adds.
+func TestKeysGrow(t *testing.T) {
+	for _, c := range []struct {
+		typ  string
+		most int
+	}{{"histogram", 237}, {"summary", 240}, {"gauge", 250}} {
+		for n, warned := range map[int]bool{c.most: false, c.most + 1: c.typ != "gauge"} {
+			manifest := strings.Replace(exposedOf(1, 1, 1, c.typ), "key: k0.0.0", "key: "+strings.Repeat("x", n), 1)
+			files := fstest.MapFS{"extension.yaml": {Data: []byte(manifest)}}
+			if n > maxMetricKey {
+				continue
+			}
+			_, warnings, err := ParseManifest(files, "p")
+			of := func(text string) bool { return strings.Contains(text, fmt.Sprintf("expected at most %d", c.most)) }
+			told := slices.ContainsFunc(warnings, func(w Warning) bool { return of(w.String()) })
+			linted := slices.ContainsFunc(Lint(files, "p").Warnings, func(f Finding) bool { return f.Rule == ruleLimit && of(f.String()) })
+			if err != nil || told != warned || linted != warned {
+				t.Errorf("%s of %d characters: warned %v, by lint %v, want %v; %v", c.typ, n, told, linted, warned, err)
+			}
+		}
+	}
+}
+
 func TestExposedMetadata(t *testing.T) {
 	p, _ := compileExposed(t, `
 name: n
@@ -239,6 +263,10 @@ func TestScrapeEndpoints(t *testing.T) {
 		{
 			`{"url": "http://h/m", "authentication": {"scheme": "bearer", "token": "hidden", "skipVerifyHttps": "true"}}`,
 			plan.ScrapeEndpoint{URL: "http://h/m", Auth: plan.ScrapeBearer, Secret: secret, SkipVerify: true},
+		},
+		{
+			`{"url": "http://127.0.0.1:9100/m", "authentication": {"scheme": "basic", "username": "u", "password": "hidden"}}`,
+			plan.ScrapeEndpoint{URL: "http://127.0.0.1:9100/m", Auth: plan.ScrapeBasic, User: "u", Secret: secret},
 		},
 		{
 			`{"url": "https://h/m", "authentication": {"token": "hidden", "ca": "/etc/ca.pem"}}`,

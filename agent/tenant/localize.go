@@ -24,7 +24,8 @@ type Missing struct {
 // `credentials`, with the secrets that the environment keeps to itself.
 type Credential struct {
 	Name    string `json:"name"`
-	Version string `json:"version"` // 2c or 3
+	Version string `json:"version,omitempty"` // of SNMP: 2c or 3
+	Web     string `json:"web,omitempty"`     // of an endpoint: password or token
 	User    string `json:"user,omitempty"`
 	Auth    string `json:"auth,omitempty"` // protocol, e.g. SHA256
 	Priv    string `json:"priv,omitempty"`
@@ -54,8 +55,9 @@ func (l *Localizer) Credentials() []Credential { return l.made }
 var hidden = regexp.MustCompile(`^(\*{3}.*\*{3}|\*{3,})$`)
 
 // File is the configuration as a file that this agent takes. In the devices of
-// SNMP the secrets that the environment hides, or keeps in its vault, are
-// written {{NAME}}; the others are left as they are and told.
+// SNMP, the sources of traps and the endpoints of Prometheus the secrets that the
+// environment hides, or keeps in its vault for SNMP, are written {{NAME}}; the
+// others are left as they are and told.
 func (l *Localizer) File(c Configuration) (file []byte, missing []Missing, err error) {
 	var value map[string]any
 	d := json.NewDecoder(bytes.NewReader(c.Value))
@@ -65,12 +67,16 @@ func (l *Localizer) File(c Configuration) (file []byte, missing []Missing, err e
 	}
 	const at = "[0].value"
 	missing = []Missing{}
-	snmp, _ := value["snmp"].(map[string]any)
-	devices, _ := snmp["devices"].([]any)
-	for i, device := range devices {
-		entry, _ := device.(map[string]any)
-		authentication, _ := entry["authentication"].(map[string]any)
-		missing = append(missing, l.authentication(authentication, fmt.Sprintf("%s.snmp.devices[%d].authentication", at, i))...)
+	for _, list := range lists {
+		part, _ := value[list.part].(map[string]any)
+		entries, _ := part[list.key].([]any)
+		for i, item := range entries {
+			entry, _ := item.(map[string]any)
+			authentication, ok := entry["authentication"].(map[string]any)
+			if ok {
+				missing = append(missing, list.fill(l, authentication, fmt.Sprintf("%s.%s.%s[%d].authentication", at, list.part, list.key, i))...)
+			}
+		}
 	}
 	missing = append(missing, masks(value, at)...)
 	var b bytes.Buffer
@@ -85,6 +91,50 @@ func (l *Localizer) File(c Configuration) (file []byte, missing []Missing, err e
 		return nil, nil, fmt.Errorf("write monitoring configuration: %w", err)
 	}
 	return b.Bytes(), missing, nil
+}
+
+// lists are those of what is asked, and how the secrets of an entry are filled in.
+var lists = []struct {
+	part, key string
+	fill      func(l *Localizer, authentication map[string]any, at string) []Missing
+}{
+	{"snmp", "devices", (*Localizer).authentication},
+	{"snmptraps", "sources", (*Localizer).source},
+	{"prometheusRemote", "endpoints", (*Localizer).endpoint},
+	{"prometheusLocal", "endpoints", (*Localizer).endpoint},
+}
+
+// source fills in those of one source of traps, whose type may be left away.
+func (l *Localizer) source(a map[string]any, at string) []Missing {
+	if _, typed := a["type"]; !typed {
+		a["type"] = "SNMPv2c"
+		if a["userName"] != nil || a["securityLevel"] != nil {
+			a["type"] = "SNMPv3"
+		}
+		defer delete(a, "type")
+	}
+	return l.authentication(a, at)
+}
+
+// endpoint fills in that of one endpoint.
+func (l *Localizer) endpoint(a map[string]any, at string) []Missing {
+	scheme, _ := a["scheme"].(string)
+	key := ""
+	switch {
+	case a["useCredentialVault"] == true: // the user is in the vault too
+		return nil
+	case strings.EqualFold(scheme, "basic"), scheme == "" && a["password"] != nil:
+		key = "password"
+	case strings.EqualFold(scheme, "bearer"), scheme == "" && a["token"] != nil:
+		key = "token"
+	}
+	if key == "" || !isHidden(a[key]) {
+		return nil
+	}
+	user, _ := a["username"].(string)
+	mask, _ := a[key].(string)
+	a[key] = l.name(key+"\x00"+user+"\x00"+mask, Credential{Web: key})
+	return []Missing{{at + "." + key, a[key].(string)}}
 }
 
 // authentication fills in the secrets of one device.

@@ -35,6 +35,9 @@ func knownFor(credentials []tenant.Credential) map[string]probes.Credential {
 	known := map[string]probes.Credential{}
 	for _, c := range credentials {
 		made := probes.Credential{Name: c.Name, Version: probes.SNMPv2c, Community: probes.NewSecret("of " + c.Name)}
+		if c.Web != "" {
+			made = probes.Credential{Name: c.Name, Password: probes.NewSecret("of " + c.Name)}
+		}
 		if c.Version == "3" {
 			made = probes.Credential{
 				Name: c.Name, Version: probes.SNMPv3, User: "u", Auth: probes.AuthSHA256, AuthPass: probes.NewSecret("auth of " + c.Name),
@@ -119,6 +122,69 @@ func TestLocalize(t *testing.T) {
 	}
 }
 
+const pulledEndpoints = `{
+  "enabled": true, "description": "exporters", "version": "1.0.0", "featureSets": ["all"],
+  "prometheusRemote": {"endpoints": [
+    {"url": "https://a.example/metrics", "authentication": {"scheme": "basic", "username": "ann", "password": "***1***"}},
+    {"url": "https://b.example/metrics", "authentication": {"scheme": "basic", "username": "ann", "password": "***1***"}},
+    {"url": "https://c.example/metrics", "authentication": {"scheme": "basic", "username": "bob"}},
+    {"url": "https://d.example/metrics", "authentication": {"scheme": "bearer", "token": "***2***"}},
+    {"url": "https://e.example/metrics", "authentication": {"scheme": "none"}},
+    {"url": "https://f.example/metrics", "authentication": {"scheme": "basic", "username": "eve", "password": "in clear text"}}]},
+  "snmptraps": {"sources": [
+    {"ip": "192.0.2.0/24", "port": 1162, "authentication": {"community": "***3***"}},
+    {"ip": "198.51.100.0/24", "port": 1162, "authentication": {"userName": "edge", "securityLevel": "AUTH_PRIV",
+      "authProtocol": "SHA256", "authPassword": "***4***", "privProtocol": "AES", "privPassword": "***5***"}}]}}`
+
+// The same for endpoints, and for those who send traps.
+func TestLocalizeEndpoints(t *testing.T) {
+	l := tenant.NewLocalizer("custom:x")
+	file, missing, err := l.File(tenant.Configuration{Scope: "ag_group-plant", Value: json.RawMessage(pulledEndpoints)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const traps, prometheus = "[0].value.snmptraps.sources", "[0].value.prometheusRemote.endpoints"
+	want := []tenant.Missing{
+		{Path: traps + "[0].authentication.community", Write: "{{custom-x-1}}"},
+		{Path: traps + "[1].authentication.authPassword", Write: "{{custom-x-2}}"},
+		{Path: traps + "[1].authentication.privPassword", Write: "{{custom-x-2}}"},
+		{Path: prometheus + "[0].authentication.password", Write: "{{custom-x-3}}"},
+		{Path: prometheus + "[1].authentication.password", Write: "{{custom-x-3}}"},
+		{Path: prometheus + "[2].authentication.password", Write: "{{custom-x-4}}"},
+		{Path: prometheus + "[3].authentication.token", Write: "{{custom-x-5}}"},
+	}
+	if !reflect.DeepEqual(missing, want) {
+		t.Errorf("missing:\n%v\nwant:\n%v", missing, want)
+	}
+	wantMade := []tenant.Credential{
+		{Name: "custom-x-1", Version: "2c", Devices: 1},
+		{Name: "custom-x-2", Version: "3", User: "edge", Auth: "SHA256", Priv: "AES", Devices: 1},
+		{Name: "custom-x-3", Web: "password", Devices: 2},
+		{Name: "custom-x-4", Web: "password", Devices: 1},
+		{Name: "custom-x-5", Web: "token", Devices: 1},
+	}
+	if made := l.Credentials(); !reflect.DeepEqual(made, wantMade) {
+		t.Errorf("credentials:\n%+v\nwant:\n%+v", made, wantMade)
+	}
+	all, err := extension.ParseConfiguration(file, "c.json")
+	if err != nil || len(all) != 1 {
+		t.Fatalf("read: %+v, %v", all, err)
+	}
+	endpoints, err := all[0].ScrapeEndpoints(knownFor(l.Credentials()))
+	if err != nil || len(endpoints) != 6 {
+		t.Fatalf("%d endpoints, %v", len(endpoints), err)
+	}
+	for i, secret := range []string{"of custom-x-3", "of custom-x-3", "of custom-x-4", "of custom-x-5", "", "in clear text"} {
+		if got := endpoints[i].Secret.Reveal(); got != secret {
+			t.Errorf("endpoint %d is asked with %q, want %q", i, got, secret)
+		}
+	}
+	sources, err := all[0].TrapSources(knownFor(l.Credentials()))
+	if err != nil || len(sources) != 2 {
+		t.Errorf("%d sources, %v", len(sources), err)
+	}
+}
+
 // leaves lists all texts, numbers and the like of a document with their paths.
 func leaves(v any, at string, all map[string]string) {
 	switch t := v.(type) {
@@ -142,6 +208,7 @@ func FuzzLocalize(f *testing.F) {
 	f.Add([]byte(pulledValue))
 	f.Add([]byte(`{"snmp":{"devices":[{"authentication":{"type":"snmpv1","community":null}},7,null,{"authentication":"x"}]}}`))
 	f.Add([]byte(`{"snmp":{"devices":[{"authentication":{"type":"SNMPv3","useCredentialVault":true}}]},"n":1e999}`))
+	f.Add([]byte(pulledEndpoints))
 	f.Add([]byte(`{"prometheusRemote":{"endpoints":[{"authentication":{"password":"***ab***"}}]}}`))
 	f.Fuzz(func(t *testing.T, value []byte) {
 		l := tenant.NewLocalizer("custom:x")
@@ -164,7 +231,7 @@ func FuzzLocalize(f *testing.F) {
 		leaves(before, "", was)
 		leaves(after[0].Value, "", is)
 		for at, text := range was {
-			if got, there := is[at]; !strings.HasPrefix(at, "/snmp/devices/") && (!there || got != text) {
+			if got, there := is[at]; !strings.Contains(at, "/authentication/") && (!there || got != text) {
 				t.Errorf("%s was %s, is %s", at, text, got)
 			}
 		}
@@ -174,11 +241,10 @@ func FuzzLocalize(f *testing.F) {
 			}
 		}
 		for _, m := range missing {
-			var i int
-			var key string
-			if _, err := fmt.Sscanf(m.Path, "[0].value.snmp.devices[%d].authentication.%s", &i, &key); m.Write == "" {
+			at := strings.NewReplacer("[", "/", "]", "", ".", "/").Replace(strings.TrimPrefix(m.Path, "[0].value"))
+			if m.Write == "" {
 				continue
-			} else if got := is[fmt.Sprintf("/snmp/devices/%d/authentication/%s", i, key)]; err != nil || got != "string "+m.Write {
+			} else if got := is[at]; got != "string "+m.Write {
 				t.Errorf("%s is said to hold %s and holds %s", m.Path, m.Write, got)
 			}
 		}

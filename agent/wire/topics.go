@@ -79,6 +79,9 @@ func (t Topics) State(site string) string { return t.of(site, "state") }
 // Ask is where a site asks relays what became of its blocks.
 func (t Topics) Ask(site string) string { return t.of(site, "ask") }
 
+// Probe is where a site talks to itself, to try a broker.
+func (t Topics) Probe(site string) string { return t.of(site, "probe") }
+
 // RelayState is where a relay tells its state, retained.
 func (t Topics) RelayState(relay string) string { return t.of(relayLevel, relay, "state") }
 

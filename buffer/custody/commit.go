@@ -39,6 +39,9 @@ func (w *work) empty() bool {
 const (
 	retryDelay = time.Second
 	lookAround = 10 * time.Second // without a commit, for late blocks
+
+	beatGrace  = 30 * time.Second // how late a sign of life may be
+	longestTry = 10 * time.Minute // a commit on a card that is dying; more is a hang
 )
 
 func (s *Store) wakeUp() {
@@ -70,10 +73,12 @@ func (s *Store) committer() {
 	for {
 		wait := s.due()
 		if wait <= 0 {
+			s.o.Beat(longestTry)
 			_ = s.commitNext(false)
 			wait = s.due()
 		}
 		timer.Reset(wait)
+		s.o.Beat(lookAround + beatGrace)
 		select {
 		case <-s.stop:
 			s.closeErr = s.commitLast()

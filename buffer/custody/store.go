@@ -39,6 +39,9 @@ type Options struct {
 	// commit; 0 is 250 ms.
 	SettleInterval time.Duration
 	Log            zerolog.Logger
+	// Beat is called by the committer: it is well, and says so again within that
+	// time. nil: nobody asks.
+	Beat func(within time.Duration)
 	// Now gives the true time, or the zero time while that is unknown: then
 	// nothing becomes late. nil: time.Now.
 	Now func() time.Time
@@ -72,6 +75,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Beat == nil {
+		o.Beat = func(time.Duration) {}
 	}
 	return o, nil
 }

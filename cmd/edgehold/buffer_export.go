@@ -56,7 +56,6 @@ with --resume goes on. openmetrics sorts the points in FILE.part.spill first.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	f.add(cmd)
-	f.blocks.add(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.request.Format, "format", "", "mint, csv or openmetrics (default mint)")
 	flags.StringVar(&f.request.Since, "since", "", "the first time: a duration such as 7d, or a date")
@@ -68,6 +67,7 @@ with --resume goes on. openmetrics sorts the points in FILE.part.spill first.`,
 	flags.StringVarP(&f.output, "output", "o", "", "file to write (default: standard output)")
 	flags.BoolVar(&f.resume, "resume", false, "go on with an interrupted export to --output")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress bar and no summary")
+	f.blocks.add(cmd) // excludes flags from above
 	return cmd
 }
 

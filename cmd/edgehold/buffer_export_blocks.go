@@ -25,8 +25,8 @@ func (f *blocksFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.file, "blocks", "", "file to write an archive of blocks to, for `edgehold relay import`")
 	flags.StringVar(&f.site, "site", "", "with --blocks: the site (default: of --config)")
-	flags.StringVar(&f.cert, "cert", "", "with --blocks: certificate that vouches for it (default: uplink.mqtt.cert_file of --config)")
-	flags.StringVar(&f.key, "key", "", "with --blocks: its key (default: uplink.mqtt.key_file of --config)")
+	flags.StringVar(&f.cert, "cert-file", "", "with --blocks: certificate that vouches for it (default: uplink.mqtt.cert_file of --config)")
+	flags.StringVar(&f.key, "key-file", "", "with --blocks: its key (default: uplink.mqtt.key_file of --config)")
 	flags.BoolVar(&f.unsigned, "unsigned", false, "with --blocks: nobody vouches for it")
 	for _, other := range []string{"format", "output", "resume"} {
 		cmd.MarkFlagsMutuallyExclusive("blocks", other)
@@ -36,7 +36,7 @@ func (f *blocksFlags) add(cmd *cobra.Command) {
 // only refuses flags that mean nothing without --blocks.
 func (f *blocksFlags) only() error {
 	if f.file == "" && (f.site != "" || f.cert != "" || f.key != "" || f.unsigned) {
-		return errors.New("--site, --cert, --key and --unsigned are for --blocks FILE")
+		return errors.New("--site, --cert-file, --key-file and --unsigned are for --blocks FILE")
 	}
 	return nil
 }
@@ -61,7 +61,7 @@ func (f *blocksFlags) complete(path string) error {
 	case f.unsigned:
 		f.cert, f.key = "", ""
 	case f.cert == "" || f.key == "":
-		return errors.New("nobody vouches for the archive: name the site's certificate and key with --cert and --key (`edgehold relay cert site` makes them), or say --unsigned")
+		return errors.New("nobody vouches for the archive: name the site's certificate and key with --cert-file and --key-file (`edgehold relay cert site` makes them), or say --unsigned")
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -27,24 +28,32 @@ type checkDocument struct {
 }
 
 type checkEntry struct {
-	Name    string `json:"name"`
-	Devices int    `json:"devices"`
-	Tasks   int    `json:"tasks"`
-	PerDay  int    `json:"points_per_day"` // about
-	Assumed string `json:"points_assumed,omitempty"`
+	Name      string `json:"name"`
+	Devices   int    `json:"devices"`
+	Endpoints int    `json:"endpoints"`
+	Receivers int    `json:"trap_receivers"`
+	Tasks     int    `json:"tasks"`
+	PerDay    int    `json:"points_per_day"` // about
+	Assumed   string `json:"points_assumed,omitempty"`
 }
 
 func newCheck() *cobra.Command {
 	var path string
-	var asJSON bool
+	var asJSON, asSchema bool
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check the configuration and everything it names",
 		Long: `Check the configuration file, its secrets, packages and monitoring
 configurations, and print all errors at once. Nothing is polled or sent.
-The exit code is 0 when all is well and 78 when something is wrong.`,
+The exit code is 0 when all is well and 78 when something is wrong.
+
+With --schema nothing is checked: the JSON schema of the file is printed, for
+editors that help to write it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if asSchema {
+				return printSchema(cmd.OutOrStdout())
+			}
 			doc, err := check(path)
 			if err != nil {
 				return err
@@ -54,7 +63,36 @@ The exit code is 0 when all is well and 78 when something is wrong.`,
 	}
 	addConfigFlag(cmd, &path)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&asSchema, "schema", false, "print the JSON schema of the configuration")
 	return cmd
+}
+
+func printSchema(w io.Writer) error {
+	text, err := config.Schema(kinds())
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(text); err != nil {
+		return fmt.Errorf("write to standard output: %w", err)
+	}
+	return nil
+}
+
+// asked is what an entry asks, in words.
+func (e checkEntry) asked() string {
+	var words []string
+	for _, part := range []struct {
+		n     int
+		thing string
+	}{{e.Devices, "device"}, {e.Endpoints, "endpoint"}, {e.Receivers, "trap receiver"}} {
+		if part.n > 0 {
+			words = append(words, counted(part.n, part.thing))
+		}
+	}
+	if len(words) == 0 {
+		return "nothing is asked"
+	}
+	return strings.Join(words, ", ")
 }
 
 func check(path string) (checkDocument, error) {
@@ -92,7 +130,10 @@ func check(path string) (checkDocument, error) {
 		if e.Unsigned {
 			doc.Warnings = append(doc.Warnings, e.Name+": runs without a checked signature (trust.allow_unsigned)")
 		}
-		doc.Entries = append(doc.Entries, checkEntry{Name: e.Name, Devices: e.Devices, Tasks: e.Tasks, PerDay: e.PerDay, Assumed: e.Assumed})
+		doc.Entries = append(doc.Entries, checkEntry{
+			Name: e.Name, Devices: e.Devices, Endpoints: e.Endpoints, Receivers: e.Receivers,
+			Tasks: e.Tasks, PerDay: e.PerDay, Assumed: e.Assumed,
+		})
 	}
 	doc.OK = len(doc.Errors) == 0
 	return doc, nil
@@ -137,10 +178,14 @@ func printCheckText(cmd *cobra.Command, doc checkDocument) {
 	}
 	printPackages(cmd.OutOrStdout(), doc.Packages)
 	for _, e := range doc.Entries {
-		fmt.Fprintf(cmd.OutOrStdout(), "  %s: %s, %s\n", e.Name, counted(e.Devices, "device"), counted(e.Tasks, "task"))
+		fmt.Fprintf(cmd.OutOrStdout(), "  %s: %s, %s\n", e.Name, e.asked(), counted(e.Tasks, "task"))
 		if e.PerDay > 0 {
-			fmt.Fprintf(cmd.OutOrStdout(), "    about %s a day, %s a device, %s\n",
-				points(e.PerDay), grouped(e.PerDay/max(e.Devices, 1)), e.Assumed)
+			each := "a device"
+			if e.Devices == 0 {
+				each = "an endpoint"
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "    about %s a day, %s %s, %s\n",
+				points(e.PerDay), grouped(e.PerDay/max(e.Devices+e.Endpoints, 1)), each, e.Assumed)
 		}
 	}
 	printCheckPrivacy(cmd.OutOrStdout(), doc.Privacy)

@@ -31,6 +31,21 @@ func TestCheckTellsOnce(t *testing.T) {
 	run("check", "--config", file).want(t, exitOK, "built-in snmp: 3 devices, 3 tasks\n    about ", "")
 }
 
+// What an entry asks is called what it is.
+func TestCheckNamesWhatIsAsked(t *testing.T) {
+	for want, e := range map[string]checkEntry{
+		"1 device":                               {Devices: 1},
+		"2 endpoints":                            {Endpoints: 2},
+		"1 trap receiver":                        {Receivers: 1},
+		"2 devices, 1 endpoint, 1 trap receiver": {Devices: 2, Endpoints: 1, Receivers: 1},
+		"nothing is asked":                       {},
+	} {
+		if got := e.asked(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestManyProblemsOfARecording(t *testing.T) {
 	problems := slices.Repeat([]snmptest.Problem{{Line: 1, Reason: strings.Repeat("é", 400)}}, 12)
 	var out bytes.Buffer

@@ -44,7 +44,11 @@ func (p *pulled) tell(b *strings.Builder) {
 		b.WriteString("    credentials: # each secret alone in a file of mode 0600\n")
 	}
 	for _, c := range p.Credentials {
-		fmt.Fprintf(b, "      %s # devices: %d\n", credentialLine(c), c.Devices)
+		asked := "devices"
+		if c.Web != "" {
+			asked = "endpoints"
+		}
+		fmt.Fprintf(b, "      %s # %s: %d\n", credentialLine(c), asked, c.Devices)
 	}
 	b.WriteString("    extensions:\n")
 	if len(p.Configurations) == 0 {
@@ -93,6 +97,9 @@ func tellSome(b *strings.Builder, lines []string, indent string) {
 // credentialLine is the entry of `credentials` for what the environment hides.
 func credentialLine(c tenant.Credential) string {
 	file := "/etc/edgehold/" + c.Name
+	if c.Web != "" {
+		return fmt.Sprintf("%s: {%s_file: %s.%s}", c.Name, c.Web, file, c.Web)
+	}
 	if c.Version != "3" {
 		return fmt.Sprintf("%s: {community_file: %s.community}", c.Name, file)
 	}

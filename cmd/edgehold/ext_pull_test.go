@@ -80,6 +80,21 @@ func TestExtPullList(t *testing.T) {
 	run("ext", "pull", "--url", s.URL).want(t, exitError, "custom:site.switch  1.2.0", "did not tell enough")
 }
 
+// TestCredentialLine: each kind of credential is written with the key that the
+// agent's configuration has for it.
+func TestCredentialLine(t *testing.T) {
+	for want, c := range map[string]tenant.Credential{
+		"a-1: {community_file: /etc/edgehold/a-1.community}":             {Name: "a-1", Version: "2c"},
+		"a-2: {password_file: /etc/edgehold/a-2.password}":               {Name: "a-2", Web: "password"},
+		"a-3: {token_file: /etc/edgehold/a-3.token}":                     {Name: "a-3", Web: "token"},
+		`a-4: {user: "u", auth: SHA, auth_file: /etc/edgehold/a-4.auth}`: {Name: "a-4", Version: "3", User: "u", Auth: "SHA"},
+	} {
+		if got := credentialLine(c); got != want {
+			t.Errorf("%s\nwant %s", got, want)
+		}
+	}
+}
+
 // What is pulled is a package and configurations that the agent takes, once the
 // credentials are there that the command asks for.
 func TestExtPull(t *testing.T) {

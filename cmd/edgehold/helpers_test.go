@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -202,7 +203,8 @@ type site struct {
 	agent   *process      // the last one started
 	command []string      // put before the program
 	env     []string      // added to the environment
-	flags   []string      // added to `run`
+	flags   []string      // added to the command
+	verb    string        // the command; "": run
 	root    func() string // where the agent's paths begin, for one in a namespace of its own
 }
 
@@ -266,7 +268,7 @@ func polled(interval string, addrs ...string) string {
 func (s *site) start() *process {
 	s.t.Helper()
 	s.starts++
-	args := append(append([]string{}, s.command...), program(s.t), "run", "--config", s.config)
+	args := append(append([]string{}, s.command...), program(s.t), cmp.Or(s.verb, "run"), "--config", s.config)
 	args = append(args, s.flags...)
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), s.env...)

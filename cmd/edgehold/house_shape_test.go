@@ -140,7 +140,7 @@ func checkVariables(s source) []string {
 
 func allowedVariable(s source, g *ast.GenDecl, v *ast.ValueSpec) bool {
 	name := v.Names[0].Name
-	link := (name == "version" || name == "built") && strings.HasPrefix(s.room, "cmd/")
+	link := (name == "version" || name == "commit" || name == "built") && strings.HasPrefix(s.room, "cmd/")
 	if name == "_" || link || embeds(g.Doc) || embeds(v.Doc) {
 		return true
 	}

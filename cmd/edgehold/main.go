@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// Set by the linker: the version, and when it was built, in Unix seconds.
+// Set by the linker: the version, the commit, and its moment in Unix seconds.
 var (
 	version = "dev"
+	commit  = ""
 	built   = ""
 )
 

@@ -91,6 +91,7 @@ through outages of any length and drains it to Dynatrace.
 
 A first look:      edgehold demo
 A first device:    edgehold poll 192.0.2.10 --community-file FILE
+This gateway:      edgehold init
 The agent:         edgehold check && edgehold run`,
 		Version:       version,
 		SilenceErrors: true,
@@ -103,8 +104,8 @@ The agent:         edgehold check && edgehold run`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(cmd, err)
 	})
-	root.AddCommand(newRun(), newDemo(), newDemoApp(), newCheck(), newReload(), newPoll(), newStatus(), newBuffer(), newDeadLetter(), newHistory(),
-		newSNMP(), newExt(), newAudit(), newVersion())
+	root.AddCommand(newInit(), newRun(), newDemo(), newDemoApp(), newCheck(), newReload(), newPoll(), newStatus(), newBuffer(), newDeadLetter(), newHistory(),
+		newSNMP(), newExt(), newAudit(), newRelay(), newVersion())
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
 	}

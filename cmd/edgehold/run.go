@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"os"
 	"os/signal"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/edgehold/edgehold/agent"
 	"github.com/edgehold/edgehold/agent/config"
+	"github.com/edgehold/edgehold/board"
 )
 
 // A gateway has processor time to spare and little memory, so garbage is
@@ -21,7 +23,7 @@ import (
 const gcPercent = 50
 
 func newRun() *cobra.Command {
-	var path, level, format string
+	var f daemonFlags
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the agent",
@@ -29,30 +31,50 @@ func newRun() *cobra.Command {
 "edgehold reload", reads the configuration again.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			flags := config.Log{Level: level, Format: format}
-			if _, err := newLog(flags, config.Log{Level: "info"}); err != nil {
-				return usage(cmd, err)
-			}
-			if os.Getenv("GOGC") == "" {
-				debug.SetGCPercent(gcPercent)
-			}
-			hangup := make(chan os.Signal, 1)
-			signal.Notify(hangup, syscall.SIGHUP)
-			defer signal.Stop(hangup)
-			a, err := agent.New(agent.Options{Path: path, Kinds: kinds(), Version: version, Built: buildTime(), Hangup: hangup, NewLog: func(file config.Log) zerolog.Logger {
-				log, _ := newLog(flags, file) // both were checked
-				return log
-			}})
-			if err != nil {
-				return err
-			}
-			return a.Run(cmd.Context())
+			return f.run(cmd, func(o agent.Options) (daemon, error) { return agent.New(o) })
 		},
 	}
-	addConfigFlag(cmd, &path)
-	cmd.Flags().StringVar(&level, "log-level", "", "debug, info, warn or error (default: log.level of the configuration)")
-	cmd.Flags().StringVar(&format, "log-format", "", "text or json (default: log.format of the configuration, else text on a terminal and json elsewhere)")
+	f.add(cmd)
 	return cmd
+}
+
+// daemon is what runs until it is stopped.
+type daemon interface {
+	Run(ctx context.Context) error
+}
+
+// daemonFlags are those of a command that runs as one.
+type daemonFlags struct{ path, level, format string }
+
+func (f *daemonFlags) add(cmd *cobra.Command) {
+	addConfigFlag(cmd, &f.path)
+	cmd.Flags().StringVar(&f.level, "log-level", "", "debug, info, warn or error (default: log.level of the configuration)")
+	cmd.Flags().StringVar(&f.format, "log-format", "", "text or json (default: log.format of the configuration, else text on a terminal and json elsewhere)")
+}
+
+// run makes a daemon and runs it. SIGHUP is for the daemon.
+func (f *daemonFlags) run(cmd *cobra.Command, start func(agent.Options) (daemon, error)) error {
+	flags := config.Log{Level: f.level, Format: f.format}
+	if _, err := newLog(flags, config.Log{Level: "info"}); err != nil {
+		return usage(cmd, err)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	if limit := memoryLimit(os.Getenv, board.MemoryMax); limit > 0 {
+		debug.SetMemoryLimit(limit)
+	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	d, err := start(agent.Options{Path: f.path, Kinds: kinds(), Version: version, Built: buildTime(), Hangup: hangup, Notify: agent.NotifyOf(os.Getenv), NewLog: func(file config.Log) zerolog.Logger {
+		log, _ := newLog(flags, file) // both were checked
+		return log
+	}})
+	if err != nil {
+		return err
+	}
+	return d.Run(cmd.Context())
 }
 
 // newLog writes to standard error, for people on a terminal and as JSON

@@ -53,6 +53,22 @@ func printStatus(w io.Writer, st control.Status, v view) {
 	for _, a := range st.Alarms {
 		fmt.Fprintf(w, "ALARM    %s\n", a)
 	}
+	if st.Hub != nil {
+		printHub(w, st.Hub, nowOf(st))
+	} else {
+		printAgent(w, st, v)
+	}
+	printClock(w, st.Clock)
+	printStore(w, st)
+	if !st.Clock.Time.IsZero() {
+		now = st.Clock.Time // the uplink goes by it, and this machine's clock may be wrong
+	}
+	printUplink(w, st.Uplink, now)
+	printAccount(w, st.Account)
+}
+
+// printAgent is what an agent polls, and by what.
+func printAgent(w io.Writer, st control.Status, v view) {
 	printDevices(w, st, v)
 	fmt.Fprintf(w, "\nconfigurations\n")
 	for _, c := range st.Configurations {
@@ -66,13 +82,6 @@ func printStatus(w io.Writer, st control.Status, v view) {
 		printPackages(w, st.Packages)
 	}
 	printUsage(w, st.Usage)
-	printClock(w, st.Clock)
-	printStore(w, st)
-	if !st.Clock.Time.IsZero() {
-		now = st.Clock.Time // the uplink goes by it, and this machine's clock may be wrong
-	}
-	printUplink(w, st.Uplink, now)
-	printAccount(w, st.Account)
 }
 
 func printStore(w io.Writer, st control.Status) {

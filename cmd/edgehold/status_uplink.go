@@ -90,6 +90,7 @@ func printUplink(w io.Writer, u control.Uplink, now time.Time) {
 	fmt.Fprintf(w, "  since the start: %d posts, %d lines accepted, %d refused, %d posts with no answer, %s sent, %s on the wire\n",
 		u.Posts, u.LinesAccepted, u.LinesRefused, u.AmbiguousPosts, bytesText(u.BytesSent), bytesText(u.BytesWire))
 	printLanes(w, u.Lanes)
+	printRelay(w, u.Relay, now)
 	printPace(w, u)
 }
 

@@ -48,6 +48,7 @@ type client struct {
 	endpoint *plan.DocEndpoint
 	http     *http.Client
 	home     *url.URL
+	hold     *probes.Hold // what the answer takes that is read
 }
 
 func newClient(e *plan.DocEndpoint, deps probes.Deps) (*client, error) {
@@ -60,7 +61,7 @@ func newClient(e *plan.DocEndpoint, deps probes.Deps) (*client, error) {
 		return nil, probes.WithStatus(probes.StatusInvalidConfigError, err)
 	}
 	d := dialer{net: net.Dialer{Resolver: deps.DNS}, host: e.Host, traffic: deps.Traffic}
-	c := &client{endpoint: e, home: home}
+	c := &client{endpoint: e, home: home, hold: deps.Memory.Answers.Hold()}
 	c.http = &http.Client{
 		CheckRedirect: c.redirect,
 		Transport: &http.Transport{
@@ -176,10 +177,12 @@ func (c *client) try(ctx context.Context, q *plan.DocRequest, target *url.URL) (
 	if status, err := judge(response); err != nil {
 		return nil, response.StatusCode >= 500, probes.WithStatus(status, err)
 	}
-	body, err := read(response)
+	body, err := c.read(limited, response)
 	switch {
 	case errors.Is(err, errLarge):
 		return nil, false, probes.WithStatus(probes.StatusGenericError, err)
+	case errors.Is(err, probes.ErrTooLarge), errors.Is(err, probes.ErrNoMemory):
+		return nil, false, probes.WithStatus(probes.StatusWarning, err)
 	case err != nil:
 		return nil, true, c.failed(ctx, limited, err)
 	}
@@ -287,12 +290,20 @@ func judge(r *http.Response) (probes.Status, error) {
 	return probes.StatusOK, nil
 }
 
-func read(r *http.Response) ([]byte, error) {
+// An answer takes, while it is read and walked, so many bytes for each of its own.
+const heldForEach = 4
+
+// maxGrown is how much room is made for an answer on its word alone.
+const maxGrown = 64 << 10
+
+// read forgets the page before.
+func (c *client) read(ctx context.Context, r *http.Response) ([]byte, error) {
+	c.hold.Release()
 	var b bytes.Buffer
-	if r.ContentLength > 0 && r.ContentLength <= maxBody {
-		b.Grow(int(r.ContentLength) + bytes.MinRead)
+	if r.ContentLength > 0 {
+		b.Grow(int(min(r.ContentLength, maxGrown)) + bytes.MinRead)
 	}
-	n, err := b.ReadFrom(io.LimitReader(r.Body, maxBody+1))
+	n, err := b.ReadFrom(c.hold.Reader(ctx, io.LimitReader(r.Body, maxBody+1), heldForEach))
 	if err == nil && n > maxBody {
 		err = errLarge
 	}

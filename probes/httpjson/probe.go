@@ -44,6 +44,7 @@ func (p *Probe) Poll(ctx context.Context) (probes.Batch, error) {
 		p.client = made
 	}
 	defer p.client.http.CloseIdleConnections() // a reload would leave them behind
+	defer p.client.hold.Release()
 	stamp := p.deps.Clock.Now()
 	p.state.begin(stamp, p.nameNow())
 	run := poll{probe: p, state: &p.state, stamp: stamp, budget: &budget{ctx: ctx}, noted: make(map[string]bool)}

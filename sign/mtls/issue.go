@@ -1,7 +1,6 @@
 package mtls
 
 import (
-	"bytes"
 	"cmp"
 	"crypto"
 	"crypto/x509"
@@ -12,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -44,7 +44,7 @@ type Request struct {
 // Made is a new certificate with its files; KeyFile is empty where no key was
 // made.
 type Made struct {
-	Entry
+	Issued
 	CertFile, KeyFile, RootFile string
 }
 
@@ -173,7 +173,7 @@ func addHosts(t *x509.Certificate, hosts []string) error {
 			t.IPAddresses = append(t.IPAddresses, ip)
 			continue
 		}
-		if host == "" || len(host) > 253 || bytes.ContainsAny([]byte(host), " /:@,") {
+		if host == "" || len(host) > 253 || strings.ContainsAny(host, " /:@,") {
 			return fmt.Errorf("host %q: want a name such as mqtt.example.com or an address", host)
 		}
 		t.DNSNames = append(t.DNSNames, host)
@@ -207,7 +207,10 @@ func (a *Authority) deliver(rec *record, j *job) (*Made, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.keep(rec, c); err != nil {
+	if err = rec.checkKey(c); err == nil {
+		err = a.keep(rec, c)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if root := encode(a.Certificate); !holds(made.RootFile, root) {
@@ -215,8 +218,7 @@ func (a *Authority) deliver(rec *record, j *job) (*Made, error) {
 			return nil, err
 		}
 	}
-	made.Entry = entryOf(c)
-	made.Entry.judge(a.now())
+	made.Issued = entryOf(c).judge(a.now())
 	return made, write(made.CertFile, encode(c), replace)
 }
 
@@ -265,4 +267,16 @@ func (a *Authority) keep(rec *record, c *x509.Certificate) error {
 	}
 	rec.Certificates = append(slices.Clip(rec.Certificates), e)
 	return a.write(rec)
+}
+
+// checkKey refuses a key that was taken back, with whatever name.
+func (rec *record) checkKey(c *x509.Certificate) error {
+	key := digest(c.RawSubjectPublicKeyInfo)
+	for _, e := range rec.Certificates {
+		if e.Key == key && !e.Revoked.IsZero() {
+			return fmt.Errorf("the key is the one of certificate %s (%s %q), which was revoked on %s; make a new key (--new-key, or `edgehold relay cert request` without --renew)",
+				e.Serial, e.Role, e.Name, e.Revoked.Format(time.DateOnly))
+		}
+	}
+	return nil
 }

@@ -35,10 +35,16 @@ type Entry struct {
 	Fingerprint string    `json:"fingerprint"`     // SHA-256 of the certificate, hex
 	NotBefore   time.Time `json:"not_before"`
 	NotAfter    time.Time `json:"not_after"`
+	Key         string    `json:"key"` // SHA-256 of the public key, hex
 	Revoked     time.Time `json:"revoked,omitzero"`
 	Reason      string    `json:"reason,omitempty"`
-	DaysLeft    int       `json:"days_left"` // when it was read; negative: ended
-	State       string    `json:"state"`     // when it was read: valid, ends soon, expired, revoked
+}
+
+// Issued is a certificate as it stands now.
+type Issued struct {
+	Entry
+	DaysLeft int    `json:"days_left"` // negative: ended
+	State    string `json:"state"`     // valid, ends soon, expired, revoked
 }
 
 // Summary is an authority with what it has issued, in the order of issue.
@@ -49,7 +55,7 @@ type Summary struct {
 	NotAfter     time.Time `json:"not_after"`
 	DaysLeft     int       `json:"days_left"`
 	CRLNumber    int64     `json:"crl_number"`
-	Certificates []Entry   `json:"certificates"`
+	Certificates []Issued  `json:"certificates"`
 }
 
 // Summary needs no key.
@@ -59,32 +65,31 @@ func (a *Authority) Summary() (*Summary, error) {
 		return nil, err
 	}
 	now := a.now()
-	for i := range r.Certificates {
-		r.Certificates[i].judge(now)
-	}
-	return &Summary{
-		Dir: a.Dir, Name: a.Certificate.Subject.CommonName, Fingerprint: fingerprint(a.Certificate),
+	s := &Summary{
+		Dir: a.Dir, Name: a.Certificate.Subject.CommonName, Fingerprint: digest(a.Certificate.Raw),
 		NotAfter: a.Certificate.NotAfter, DaysLeft: daysLeft(a.Certificate.NotAfter, now),
-		CRLNumber: r.CRLNumber, Certificates: r.Certificates,
-	}, nil
+		CRLNumber: r.CRLNumber, Certificates: make([]Issued, 0, len(r.Certificates)),
+	}
+	for _, e := range r.Certificates {
+		s.Certificates = append(s.Certificates, e.judge(now))
+	}
+	return s, nil
 }
 
 // Show is what a certificate is, in the file that is named: for people who have
 // the file alone.
-func Show(path string, now time.Time) (Entry, error) {
+func Show(path string, now time.Time) (Issued, error) {
 	c, err := readCertificate(path)
 	if err != nil {
-		return Entry{}, err
+		return Issued{}, err
 	}
-	e := entryOf(c)
-	e.judge(now)
-	return e, nil
+	return entryOf(c).judge(now), nil
 }
 
 func entryOf(c *x509.Certificate) Entry {
 	e := Entry{
 		Serial: c.SerialNumber.Text(16), Name: c.Subject.CommonName, Hosts: slices.Clone(c.DNSNames),
-		Fingerprint: fingerprint(c), NotBefore: c.NotBefore, NotAfter: c.NotAfter,
+		Fingerprint: digest(c.Raw), Key: digest(c.RawSubjectPublicKeyInfo), NotBefore: c.NotBefore, NotAfter: c.NotAfter,
 	}
 	for _, ip := range c.IPAddresses {
 		e.Hosts = append(e.Hosts, ip.String())
@@ -97,16 +102,17 @@ func entryOf(c *x509.Certificate) Entry {
 	return e
 }
 
-func (e *Entry) judge(now time.Time) {
-	e.DaysLeft, e.State = daysLeft(e.NotAfter, now), "valid"
+func (e Entry) judge(now time.Time) Issued {
+	state := "valid"
 	switch {
 	case !e.Revoked.IsZero():
-		e.State = "revoked"
+		state = "revoked"
 	case now.After(e.NotAfter):
-		e.State = "expired"
+		state = "expired"
 	case e.NotAfter.Sub(now) < soon:
-		e.State = "ends soon"
+		state = "ends soon"
 	}
+	return Issued{e, daysLeft(e.NotAfter, now), state}
 }
 
 // daysLeft counts whole days: 0 on the last one, -1 on the first after the end.
@@ -118,8 +124,8 @@ func daysLeft(end, now time.Time) int {
 	return int(left / day)
 }
 
-func fingerprint(c *x509.Certificate) string {
-	sum := sha256.Sum256(c.Raw)
+func digest(der []byte) string {
+	sum := sha256.Sum256(der)
 	return hex.EncodeToString(sum[:])
 }
 

@@ -1,0 +1,255 @@
+#!/usr/bin/env bash
+# Installs, upgrades, takes back, removes and purges the packages in a Debian that
+# debootstrap makes, and asserts each step: the .deb with dpkg, then the .rpm with
+# rpm. No systemd runs there; one that notes what it is asked stands in for it.
+# Needs root. ROOT_TAR keeps the Debian for the next time.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+if ((EUID != 0)); then exec sudo -n --preserve-env=GO,ROOT_TAR "$0"; fi
+
+work=$(mktemp -d)
+root=$work/root
+trap 'umount -q "$root/proc" || true; rm -rf --one-file-system "$work"' EXIT
+
+step() { printf -- '-- %s\n' "$*"; }
+fail() {
+	echo "packages: FAILED: $*" >&2
+	exit 1
+}
+# in_root COMMAND... runs a command in the Debian.
+in_root() { env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive chroot "$root" "$@"; }
+# is PATH "MODE USER GROUP" holds what a file is against what it should be.
+is() {
+	local found
+	found=$(in_root stat -c '%a %U %G' "$1") || fail "$1 is missing"
+	[[ $found == "$2" ]] || fail "$1 is $found, not $2"
+}
+here() { [[ -e $root$1 || -L $root$1 ]] || fail "$1 is missing"; }
+gone() { [[ ! -e $root$1 && ! -L $root$1 ]] || fail "$1 is still there"; }
+# says TEXT FILE
+says() { grep -qF -- "$1" "$2" || fail "no \"$1\" in: $(cat "$2")"; }
+silent() { ! grep -qF -- "$1" "$2" || fail "\"$1\" in: $(cat "$2")"; }
+
+debian() {
+	if [[ -n ${ROOT_TAR:-} && -f $ROOT_TAR ]]; then
+		mkdir -p "$root"
+		tar xf "$ROOT_TAR" -C "$root"
+	else
+		local suite
+		suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-bookworm}")
+		debootstrap --variant=minbase --include=systemd,rpm "$suite" "$root" >"$work/debootstrap.log" ||
+			fail "debootstrap: $(tail -5 "$work/debootstrap.log")"
+		if [[ -n ${ROOT_TAR:-} ]]; then tar cf "$ROOT_TAR" -C "$root" .; fi
+	fi
+	mkdir -p "$root/proc"
+	mount -t proc proc "$root/proc"
+	rm -f "$root/usr/sbin/policy-rc.d"
+	# No manual pages or documents are left away here, as a slim image does.
+	rm -f "$root"/etc/dpkg/dpkg.cfg.d/*
+}
+
+# systemd_stand_in notes what systemctl is asked. Units in /run/running are active;
+# those in /run/broken do not start.
+systemd_stand_in() {
+	mkdir -p "$root/run/systemd/system" "$root/run/running" "$root/run/broken"
+	mv "$root/usr/bin/systemctl" "$root/usr/bin/systemctl.real"
+	cat >"$root/usr/bin/systemctl" <<'SCRIPT'
+#!/bin/sh
+echo "$*" >>/run/asked
+action= unit=
+for word in "$@"; do
+	case $word in
+	-*) ;;
+	*.service | *.socket) unit=$word ;;
+	*) action=${action:-$word} ;;
+	esac
+done
+case $action in
+is-active) if [ -e "/run/running/$unit" ]; then echo active; else echo inactive; exit 3; fi ;;
+is-enabled) if [ -e "/run/running/$unit" ]; then echo enabled; else echo disabled; exit 1; fi ;;
+restart) [ ! -e "/run/broken/$unit" ] ;;
+disable) SYSTEMD_OFFLINE=1 exec /usr/bin/systemctl.real "$@" ;;
+esac
+SCRIPT
+	chmod 755 "$root/usr/bin/systemctl"
+	: >"$root/run/asked"
+}
+systemd_away() {
+	mv "$root/usr/bin/systemctl.real" "$root/usr/bin/systemctl"
+	rm -rf "$root"/run/{systemd/system,asked,running,broken}
+}
+
+build() {
+	[[ -x dist/edgehold-linux-amd64 ]] || fail "no dist/edgehold-linux-amd64: make cross first"
+	local version
+	for version in 0.1.0 0.2.0; do
+		VERSION=$version OUT=$root/packages/$version packaging/packages.sh amd64 >/dev/null
+	done
+}
+
+# fresh asserts what both families leave after a first install.
+fresh() {
+	is /usr/bin/edgehold "755 root root"
+	is /etc/edgehold "755 root root"
+	is /etc/edgehold/edgehold.yaml "640 root edgehold"
+	is /etc/edgehold/secrets "750 root edgehold"
+	is /etc/edgehold/config.d "750 root edgehold"
+	is /etc/edgehold/extensions "750 root edgehold"
+	is /etc/edgehold/certificates "755 root root"
+	is /var/lib/edgehold "750 edgehold edgehold"
+	local path
+	for path in /usr/lib/systemd/system/edgehold{,-relay}.service /usr/lib/systemd/system/edgehold-snmptrap.socket \
+		/usr/lib/sysusers.d/edgehold.conf /usr/lib/tmpfiles.d/edgehold.conf /usr/lib/udev/rules.d/60-edgehold.rules \
+		/usr/share/edgehold/dropins/README /usr/share/man/man1/edgehold.1.gz /usr/share/man/man5/edgehold.yaml.5.gz \
+		/usr/share/man/man7/edgehold.7.gz /usr/share/bash-completion/completions/edgehold \
+		/usr/share/doc/edgehold/manual/README.md /usr/share/doc/edgehold/examples/edgehold.yaml \
+		/usr/share/doc/edgehold/dynatrace/extension.yaml /usr/share/doc/edgehold/copyright /usr/share/doc/edgehold/changelog.gz; do
+		here "$path"
+	done
+	in_root getent passwd edgehold | grep -q ':/var/lib/edgehold:/usr/sbin/nologin$' || fail "the account is another"
+	! find "$root/etc/systemd/system" -name 'edgehold*' | grep -q . || fail "something is enabled"
+	in_root edgehold version | grep -q '^edgehold ' || fail "the program does not run"
+	local status=0
+	in_root setpriv --reuid edgehold --regid edgehold --clear-groups \
+		edgehold run --config /etc/edgehold/edgehold.yaml >"$work/run" 2>&1 || status=$?
+	[[ $status == 78 ]] || fail "run without a configuration ended with $status: $(cat "$work/run")"
+	[[ $(wc -l <"$work/run") == 1 ]] || fail "run without a configuration says more than a line: $(cat "$work/run")"
+}
+
+# live puts in place what a person and the service would have made.
+live() {
+	echo 'site: edited' >>"$root/etc/edgehold/edgehold.yaml"
+	echo secret >"$root/etc/edgehold/secrets/token"
+	in_root chgrp edgehold /etc/edgehold/secrets/token
+	chmod 640 "$root/etc/edgehold/secrets/token"
+	in_root setpriv --reuid edgehold --regid edgehold --clear-groups sh -c 'echo points >/var/lib/edgehold/store'
+	mkdir -p "$root/etc/systemd/system/edgehold.service.d"
+	echo '[Service]' >"$root/etc/systemd/system/edgehold.service.d/own.conf"
+	in_root systemctl --quiet enable edgehold.service
+	here /etc/systemd/system/multi-user.target.wants/edgehold.service
+}
+
+# lived asserts that it is still there.
+lived() {
+	says 'site: edited' "$root/etc/edgehold/edgehold.yaml"
+	is /etc/edgehold/edgehold.yaml "640 root edgehold"
+	is /etc/edgehold/secrets/token "640 root edgehold"
+	is /var/lib/edgehold/store "644 edgehold edgehold"
+	here /etc/systemd/system/edgehold.service.d/own.conf
+}
+
+# restarted asserts that the service that runs was restarted, and no other.
+restarted() {
+	says daemon-reload "$root/run/asked"
+	says 'restart edgehold.service' "$root/run/asked"
+	silent 'restart edgehold-relay.service' "$root/run/asked"
+	here /etc/systemd/system/multi-user.target.wants/edgehold.service
+}
+
+deb() { in_root dpkg --force-confold -i "/packages/$1/edgehold_$1-1_amd64.deb" >"$work/log" 2>&1 || fail "dpkg -i $1: $(cat "$work/log")"; }
+
+test_deb() {
+	step "deb: first install"
+	deb 0.1.0
+	says 'edgehold: installed and not started. Next: edgehold init' "$work/log"
+	fresh
+	[[ $(in_root dpkg --verify edgehold) == "" ]] || fail "dpkg --verify: $(in_root dpkg --verify edgehold)"
+	live
+
+	step "deb: upgrade with a service that runs"
+	systemd_stand_in
+	touch "$root/run/running/edgehold.service"
+	deb 0.2.0
+	silent 'not started' "$work/log"
+	restarted
+	lived
+
+	step "deb: rollback, and a service that does not start any more"
+	: >"$root/run/asked"
+	touch "$root/run/broken/edgehold.service"
+	deb 0.1.0
+	restarted
+	says 'edgehold.service did not start' "$work/log"
+	lived
+	# shellcheck disable=SC2016 # dpkg-query fills them in
+	[[ $(in_root dpkg-query -W -f '${db:Status-Status} ${Version}' edgehold) == "installed 0.1.0-1" ]] || fail "not installed in whole"
+
+	step "deb: remove keeps data"
+	: >"$root/run/asked"
+	in_root dpkg -r edgehold >"$work/log" 2>&1
+	says 'stop edgehold.service' "$root/run/asked"
+	gone /usr/bin/edgehold
+	gone /etc/systemd/system/multi-user.target.wants/edgehold.service
+	lived
+
+	step "deb: it comes back"
+	systemd_away
+	deb 0.2.0
+	lived
+
+	step "deb: purge erases all, also behind a link"
+	mkdir -p "$root/data"
+	mv "$root/var/lib/edgehold" "$root/data/edgehold"
+	ln -s /data/edgehold "$root/var/lib/edgehold"
+	mkdir -p "$root/var/lib/edgehold-relay/deep"
+	echo 'site: late' >"$root/etc/edgehold/config.d/own.yaml"
+	in_root dpkg -P edgehold >"$work/log" 2>&1 || fail "purge: $(cat "$work/log")"
+	local path
+	for path in /etc/edgehold /var/lib/edgehold /var/lib/edgehold-relay /data/edgehold/store \
+		/etc/systemd/system/edgehold.service.d /usr/share/edgehold /usr/share/doc/edgehold; do
+		gone "$path"
+	done
+	in_root getent passwd edgehold >/dev/null || fail "the account is gone"
+
+	step "deb: without systemd-sysusers"
+	in_root userdel edgehold
+	mv "$root/usr/bin/systemd-sysusers" "$root/usr/bin/systemd-sysusers.away"
+	deb 0.1.0
+	fresh
+	in_root dpkg -P edgehold >"$work/log" 2>&1
+	mv "$root/usr/bin/systemd-sysusers.away" "$root/usr/bin/systemd-sysusers"
+	in_root userdel edgehold
+}
+
+rpm_() { in_root rpm --nodeps "${@:2}" "/packages/$1/edgehold-$1-1.x86_64.rpm" >"$work/log" 2>&1 || fail "rpm ${*:2} $1: $(cat "$work/log")"; }
+
+test_rpm() {
+	step "rpm: first install"
+	rm -rf "$root"/etc/systemd/system/edgehold*
+	rpm_ 0.1.0 -ivh
+	says 'edgehold: installed and not started. Next: edgehold init' "$work/log"
+	fresh
+	[[ -z $(in_root rpm -V --nodeps edgehold) ]] || fail "rpm -V: $(in_root rpm -V --nodeps edgehold)"
+	live
+
+	step "rpm: upgrade with a service that runs"
+	systemd_stand_in
+	touch "$root/run/running/edgehold.service"
+	rpm_ 0.2.0 -Uvh
+	silent 'not started' "$work/log"
+	restarted
+	silent 'stop edgehold.service' "$root/run/asked"
+	lived
+
+	step "rpm: rollback"
+	: >"$root/run/asked"
+	rpm_ 0.1.0 -Uvh --oldpackage
+	restarted
+	lived
+
+	step "rpm: removal keeps data"
+	in_root rpm -e edgehold >"$work/log" 2>&1 || fail "rpm -e: $(cat "$work/log")"
+	says 'stop edgehold.service' "$root/run/asked"
+	gone /usr/bin/edgehold
+	gone /etc/systemd/system/multi-user.target.wants/edgehold.service
+	here /etc/edgehold/edgehold.yaml.rpmsave
+	here /etc/edgehold/secrets/token
+	here /var/lib/edgehold/store
+	systemd_away
+}
+
+debian
+build
+test_deb
+test_rpm
+echo "packages: all steps passed"
