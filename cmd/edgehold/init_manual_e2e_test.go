@@ -47,6 +47,9 @@ func TestE2EInstallPage(t *testing.T) {
 
 var prompt = regexp.MustCompile(`(?m)^([A-Z][^…\n]*?) ?(?:…|\[[^\]]*\])?: ([^\n]*)$`)
 
+// overwritten is what a bar has shown before the rest of its line.
+var overwritten = regexp.MustCompile(`(?m)^.*\r`)
+
 // asPageSays answers at a terminal as the page does, and secrets beside it.
 func asPageSays(t *testing.T, s manualStep, program string, fromPage, toPage *strings.Replacer) {
 	t.Helper()
@@ -68,7 +71,7 @@ func asPageSays(t *testing.T, s manualStep, program string, fromPage, toPage *st
 	}
 	k.ends(0)
 	silent(t, k.said())
-	text := strings.ReplaceAll(toPage.Replace(k.said()), "\r", "")
+	text := overwritten.ReplaceAllString(strings.ReplaceAll(toPage.Replace(k.said()), "\r\n", "\n"), "")
 	text = strings.ReplaceAll(text, ": 127.0.0.1\n", ": 192.0.2.0/24\n")
 	if missing, ok := shows(text, s.says); !ok {
 		t.Fatalf("line %d: %q is not in:\n%s", s.line, missing, text)
