@@ -254,6 +254,10 @@ func (s *stubborn) insist(what string, most int, status ...string) {
 	})
 }
 
+// inFlight is the most points of a post that the environment may take after the
+// relay is dead.
+const inFlight = 1000
+
 func startEnvironment(t *testing.T) (*draintest.Server, string) {
 	t.Helper()
 	env := draintest.New(draintest.Options{})
@@ -291,7 +295,8 @@ func TestKillRelay(t *testing.T) {
 		}
 		time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond) // the random moment is the point
 		h.kill()
-		allowed += max(0, env.Counts().Distinct-int(deliveredIn(t, o.Folder)))
+		committed := int(deliveredIn(t, o.Folder))
+		allowed += max(0, env.Counts().Distinct-committed) + inFlight
 	}
 	h := startHub(t, o)
 	total := 0
@@ -302,12 +307,12 @@ func TestKillRelay(t *testing.T) {
 	ambiguous := h.last.Load().Ambiguous
 	h.end(t)
 	c := env.Counts()
-	t.Logf("%d kills, %d points, %d arrived, %d twice (at most %d were taken and not settled on the disk), %d ambiguous posts",
+	t.Logf("%d kills, %d points, %d arrived, %d twice (at most %d were taken and not settled on the disk, or in flight), %d ambiguous posts",
 		kills, total, c.Distinct, c.Lines-c.Distinct, allowed, ambiguous)
 	if c.Distinct != total || c.Refused != 0 || c.Conflicts != 0 {
 		t.Errorf("%d of %d points arrived, %d refused, %d in conflict", c.Distinct, total, c.Refused, c.Conflicts)
 	}
-	if allowed > kills*4000 {
+	if allowed > kills*(4000+inFlight) {
 		t.Errorf("%d points were taken and not settled on the disk: settlements lag behind", allowed)
 	}
 	if twice := c.Lines - c.Distinct; twice > allowed {

@@ -131,7 +131,7 @@ func New(o Options) *Relay {
 	o = o.withDefaults()
 	r := &Relay{opts: o, network: o.Network, brokers: make(map[string]*broker), taken: make(chan taken, mostTaken)}
 	r.names = newNames(o.Store)
-	r.shelf = newShelf(o.Store, r.names, o.Window, o.Now, o.Log)
+	r.shelf = newShelf(o, r.names)
 	r.sites = newSites(o.Store, o.SilentAfter)
 	r.acks = newAcks()
 	r.own = newOwn(o)

@@ -63,10 +63,10 @@ type turn struct {
 	had  int
 }
 
-// newShelf makes one over a store. Window is the age at which points are late.
-func newShelf(store *custody.Store, names *names, window time.Duration, now func() time.Time, log zerolog.Logger) *Shelf {
+// newShelf makes one over a relay's store.
+func newShelf(o Options, names *names) *Shelf {
 	return &Shelf{
-		store: store, names: names, window: window, now: now, log: log, reader: wire.NewReader(), opened: make(map[uint64]*opened),
+		store: o.Store, names: names, window: o.Window, now: o.Now, log: o.Log, reader: wire.NewReader(), opened: make(map[uint64]*opened),
 		leases: make(map[*buffer.Lease][]place), turns: make(map[turnOf]*turn), passed: make(map[string]uint64),
 	}
 }

@@ -42,7 +42,7 @@ func newRack(t testing.TB, change ...func(*custody.Options)) *rack {
 	}
 	t.Cleanup(func() { store.Close() })
 	r.store = store
-	r.shelf = newShelf(store, newNames(store), time.Hour, func() time.Time { return r.now }, zerolog.Nop())
+	r.shelf = newShelf(Options{Store: store, Window: time.Hour, Now: func() time.Time { return r.now }, Log: zerolog.Nop()}, newNames(store))
 	return r
 }
 

@@ -126,7 +126,7 @@ func (s *initSession) start(service setup.Service) error {
 // await waits for the first accepted point and says how long it took.
 func (s *initSession) await(client control.Client, patience time.Duration) error {
 	started := time.Now()
-	fmt.Fprintln(s.out, "The service runs. The first point is accepted within about two minutes.")
+	fmt.Fprintln(s.out, "The service runs. The first point is mostly accepted within a minute.")
 	bar := newProgress(s.cmd, s.console == nil)
 	var last *control.Status
 	err := setup.FirstPoint(s.ctx, client, patience, func(st *control.Status) {
