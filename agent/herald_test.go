@@ -231,7 +231,7 @@ func TestAgentTellsItsLife(t *testing.T) {
 	m.until(t, "RELOADING=1")
 	m.until(t, "READY=1")
 	m.until(t, "WATCHDOG=1")
-	if !slices.Contains(m.seen, "STATUS=0 of 0 devices answer, 0 points wait, uplink idle") {
+	if count(m.seen, "STATUS=0 of 0 devices answer, ") == 0 {
 		t.Errorf("no state in %q", m.seen)
 	}
 	cancel()

@@ -120,14 +120,21 @@ func (h *Hub) openStore(cfg *config.Config) (*custody.Store, error) {
 	if err := os.MkdirAll(cfg.StateDir, 0o750); err != nil {
 		return nil, fmt.Errorf("create state_dir: %w; give a folder that this user may write, as state_dir in %s", err, cfg.Path)
 	}
+	o := storeOptions(cfg)
+	o.Now, o.Beat, o.Log = h.trueTime, h.alive.Beat(loopStore), h.log.With().Str("part", "store").Logger()
+	return custody.Open(o)
+}
+
+// storeOptions are those of a relay's store as the configuration has them.
+func storeOptions(cfg *config.Config) custody.Options {
 	quota := int64(cfg.Relay.SiteQuota)
 	if quota == 0 {
 		quota = int64(cfg.Buffer.MaxSize)
 	}
-	return custody.Open(custody.Options{
+	return custody.Options{
 		Path: filepath.Join(cfg.StateDir, RelayFile), MaxSize: int64(cfg.Buffer.MaxSize), SiteQuota: quota,
-		Window: Window, Late: relayLate[cfg.Buffer.Late], Now: h.trueTime, Beat: h.alive.Beat(loopStore), Log: h.log.With().Str("part", "store").Logger(),
-	})
+		Window: Window, Late: relayLate[cfg.Buffer.Late],
+	}
 }
 
 // trueTime is the time as far as it is known, zero while it is not.

@@ -17,7 +17,7 @@ func (h *Hub) tools() (tools []control.Tool) {
 	for _, e := range export.Endpoints(hubStore{h.store}, filepath.Join(h.atStart.StateDir, RelayFile)) {
 		tools = append(tools, control.Tool(e))
 	}
-	return tools
+	return append(tools, h.importTool())
 }
 
 // hubStore shows the store of a relay as one of points.

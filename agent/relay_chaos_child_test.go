@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -44,7 +45,14 @@ type part struct {
 	Ticks  int           // of a site: how many it makes; 0: until it is told to stop
 
 	URL     string // of a relay: of the environment
+	URLCA   string // of a relay: who has signed for it; "": it has no TLS
 	MaxSize int64  // of a relay's store
+
+	Real  bool   // the timings are those of the product
+	Polls int    // of a filler: how many its store is to hold
+	Work  *work  // of a site and a filler: polls of switches
+	Fleet *fleet // many sites
+	Held  bool   // of a relay: nothing leaves until it is told to
 }
 
 // picture is how a part stands.
@@ -58,6 +66,9 @@ type picture struct {
 	Wire     int64 // bytes that moved at a site
 	CPU      float64
 	Problems []string // what it has logged as an error
+	Memory   memory
+	Written  int64 // bytes that it had written to the disk
+	Fleet    fleetPicture
 }
 
 // TestRelayChild is such a process.
@@ -74,26 +85,40 @@ func TestRelayChild(t *testing.T) {
 	defer cancel()
 	log := &errorLog{}
 	var look func() picture
-	var quiet func()
 	var done func() error
+	heed := make(map[string]func())
 	switch p.Role {
 	case "site":
 		s := newSiteChild(t, p, log)
-		look, quiet, done = s.look, func() { s.quiet.Store(true) }, s.run(ctx)
+		heed["quiet"], heed["poll"] = func() { s.quiet.Store(true) }, func() { s.poll(t) }
+		look, done = s.look, s.run(ctx)
 	case "relay":
 		r := newRelayChild(t, p, log)
-		look, quiet, done = r.look, func() {}, r.run(ctx)
+		heed["drain"] = sync.OnceFunc(func() { close(r.held) })
+		look, done = r.look, r.run(ctx)
+	case "filler":
+		look, done = fill(t, p), func() error { return nil }
+	case "fleet":
+		f := newFleetChild(t, p)
+		heed["loud"], heed["quiet"], heed["count"] = func() { f.loud.Store(true) }, f.cancel, f.count
+		look, done = f.look, f.run(ctx)
 	default:
 		t.Fatalf("no part is called %q", p.Role)
 	}
+	var most sampler
+	if p.Real {
+		debug.SetGCPercent(50) // as the agent runs
+		go most.run(ctx)
+	}
 	orders := bufio.NewScanner(os.Stdin)
 	for orders.Scan() {
-		switch orders.Text() {
-		case "quiet":
-			quiet()
-		case "look":
+		if order := heed[orders.Text()]; order != nil {
+			order()
+		}
+		if orders.Text() == "look" {
 			x := look()
 			x.CPU, x.Problems = processorTime(t), log.take()
+			x.Memory, x.Written = most.take(), writtenBytes()
 			line, err := json.Marshal(x)
 			if err != nil {
 				t.Fatal(err)
@@ -135,10 +160,21 @@ func (l *errorLog) logger() zerolog.Logger { return zerolog.New(l) }
 // options are those of a connection that notices within seconds what a real one
 // notices within minutes.
 func (p part) options(broker string, will mqtt.Message) mqtt.Options {
-	return mqtt.Options{
-		Broker: broker, ClientID: p.Name, CAFile: p.CA, CertFile: p.Cert, KeyFile: p.Key, Will: &will,
-		KeepAlive: 2 * time.Second, WriteTimeout: 3 * time.Second, Log: zerolog.Nop(),
+	o := mqtt.Options{
+		Broker: broker, ClientID: p.Name, CAFile: p.CA, CertFile: p.Cert, KeyFile: p.Key, Will: &will, Log: zerolog.Nop(),
 	}
+	if !p.Real {
+		o.KeepAlive, o.WriteTimeout = 2*time.Second, 3*time.Second
+	}
+	return o
+}
+
+// commits is how long a site's points wait for others.
+func (p part) commits() time.Duration {
+	if p.Real {
+		return 10 * time.Second
+	}
+	return 200 * time.Millisecond
 }
 
 // siteChild is a store whose points a courier hands on.
@@ -148,15 +184,19 @@ type siteChild struct {
 	courier *courier.Courier
 	quiet   atomic.Bool
 	made    atomic.Int64
+	network *network // of its work
 }
 
 func newSiteChild(t *testing.T, p part, log *errorLog) *siteChild {
 	t.Helper()
-	store, err := buffer.Open(buffer.Options{Path: filepath.Join(p.Folder, "site.db"), CommitInterval: 200 * time.Millisecond, Log: log.logger()})
+	store, err := buffer.Open(buffer.Options{Path: filepath.Join(p.Folder, "site.db"), CommitInterval: p.commits(), Log: log.logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &siteChild{part: p, store: store}
+	if p.Work != nil {
+		s.network = newNetwork(*p.Work)
+	}
 	s.courier = courier.New(courier.Options{
 		Site: p.Name, Store: store, Log: log.logger(),
 		Target: courier.Target{Brokers: p.Brokers, Dial: func(ctx context.Context, c courier.Call) (courier.Conn, error) {
@@ -188,7 +228,9 @@ func asRelay(c *mqtt.Conn, err error) (relay.Conn, error) {
 func (s *siteChild) run(ctx context.Context) (done func() error) {
 	var work sync.WaitGroup
 	work.Go(func() { _ = s.courier.Run(ctx) })
-	work.Go(func() { s.make(ctx) })
+	if s.Series > 0 {
+		work.Go(func() { s.make(ctx) })
+	}
 	return func() error {
 		work.Wait()
 		return s.store.Close()
@@ -235,6 +277,7 @@ type relayChild struct {
 	store *custody.Store
 	relay *relay.Relay
 	drain *drain.Drain
+	held  chan struct{} // closed: points may leave
 }
 
 func newRelayChild(t *testing.T, p part, log *errorLog) *relayChild {
@@ -243,19 +286,31 @@ func newRelayChild(t *testing.T, p part, log *errorLog) *relayChild {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &relayChild{part: p, store: store}
+	r := &relayChild{part: p, store: store, held: make(chan struct{})}
+	client, ticks := &http.Client{Timeout: 30 * time.Second}, relay.Ticks{Slow: 200 * time.Millisecond}
+	if p.Real {
+		ticks = relay.Ticks{}
+	}
+	if !p.Held {
+		close(r.held)
+	}
+	if p.URLCA != "" {
+		if client, err = drain.NewClient(drain.ClientOptions{CAFile: p.URLCA}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	r.relay = relay.New(relay.Options{
 		ID: p.Name, Store: store, Clock: childClock{}, Log: log.logger(),
-		Ticks: relay.Ticks{Slow: 200 * time.Millisecond},
+		Ticks: ticks,
 		Network: relay.Network{Brokers: p.Brokers, Dial: func(ctx context.Context, c relay.Call) (relay.Conn, error) {
 			o := p.options(c.Broker, c.Will)
-			o.ManualAck = true
+			o.ManualAck, o.MaxInFlight = true, inFlight
 			return asRelay(mqtt.Dial(ctx, o))
 		}},
 	})
 	r.drain = drain.New(drain.Options{
 		Store: r.relay.Shelf(), Log: log.logger(), Resolution: drain.Full,
-		Target: drain.Target{URL: p.URL, Client: &http.Client{Timeout: 30 * time.Second}, Token: childToken},
+		Target: drain.Target{URL: p.URL, Client: client, Token: childToken},
 	})
 	return r
 }
@@ -263,7 +318,13 @@ func newRelayChild(t *testing.T, p part, log *errorLog) *relayChild {
 func (r *relayChild) run(ctx context.Context) (done func() error) {
 	var work sync.WaitGroup
 	work.Go(func() { _ = r.relay.Run(ctx) })
-	work.Go(func() { _ = r.drain.Run(ctx) })
+	work.Go(func() {
+		select {
+		case <-r.held:
+			_ = r.drain.Run(ctx)
+		case <-ctx.Done():
+		}
+	})
 	return func() error {
 		work.Wait()
 		return r.store.Close()

@@ -152,6 +152,7 @@ type chaosWorld struct {
 	sites   []*child
 	random  *rand.Rand
 	restart int // relays that were killed
+	folder  string
 }
 
 // scene says what a world is like.
@@ -162,6 +163,9 @@ type scene struct {
 	persistence            bool
 	lines                  []string // of mosquitto's configuration
 	relaySize              int64
+
+	real bool  // the timings are those of the product
+	sink *sink // where relays deliver to; nil: a stand-in that keeps account
 }
 
 func newChaosWorld(t *testing.T, s scene) *chaosWorld {
@@ -187,25 +191,33 @@ func newChaosWorld(t *testing.T, s scene) *chaosWorld {
 		w.brokers, w.links = append(w.brokers, b), append(w.links, link)
 		direct, linked = append(direct, b.URL()), append(linked, b.Via(link.Addr()))
 	}
-	folder := t.TempDir()
-	member := func(p part) *child {
-		cert := w.ca.Issue(mqtttest.Leaf{Name: p.Name})
-		p.CA, p.Cert, p.Key, p.Folder = w.ca.File, cert.Cert, cert.Key, filepath.Join(folder, p.Name)
-		if err := os.Mkdir(p.Folder, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		c := &child{t: t, part: p}
-		c.start()
-		t.Cleanup(c.kill)
-		return c
+	w.folder = t.TempDir()
+	hub := part{Role: "relay", Brokers: direct, URL: url, MaxSize: s.relaySize, Real: s.real}
+	if s.sink != nil {
+		hub.URL, hub.URLCA, hub.Held = s.sink.url, s.sink.ca, s.sink.held
 	}
 	for i := range s.relays {
-		w.relays = append(w.relays, member(part{Role: "relay", Name: fmt.Sprintf("hub-%d", i+1), Brokers: direct, URL: url, MaxSize: s.relaySize}))
+		hub.Name = fmt.Sprintf("hub-%d", i+1)
+		w.relays = append(w.relays, w.member(hub))
 	}
 	for i := range s.sites {
-		w.sites = append(w.sites, member(part{Role: "site", Name: fmt.Sprintf("plant-%d", i+1), Brokers: linked, Series: s.series, Tick: s.tick}))
+		w.sites = append(w.sites, w.member(part{Role: "site", Name: fmt.Sprintf("plant-%d", i+1), Brokers: linked, Series: s.series, Tick: s.tick, Real: s.real}))
 	}
 	return w
+}
+
+// member starts a process with a certificate and a folder of its own.
+func (w *chaosWorld) member(p part) *child {
+	w.t.Helper()
+	cert := w.ca.Issue(mqtttest.Leaf{Name: p.Name})
+	p.CA, p.Cert, p.Key, p.Folder = w.ca.File, cert.Cert, cert.Key, filepath.Join(w.folder, p.Name)
+	if err := os.Mkdir(p.Folder, 0o700); err != nil {
+		w.t.Fatal(err)
+	}
+	c := &child{t: w.t, part: p}
+	c.start()
+	w.t.Cleanup(c.kill)
+	return c
 }
 
 func (w *chaosWorld) pause(least, most time.Duration) {

@@ -30,8 +30,6 @@ type leasedRun struct {
 	from, to uint32
 }
 
-func (r leasedRun) span() span { return span{r.from, r.to} }
-
 // claim is what a lease holds, in its order.
 type claim struct {
 	late, entries bool
@@ -44,9 +42,9 @@ const (
 	claimEntries = 1 << 1
 )
 
-// appendTo writes flags, and of each run the distance of its record from the
+// encode writes flags, and of each run the distance of its record from the
 // one before, where it begins and how long it is.
-func (c claim) appendTo(b []byte) []byte {
+func (c claim) encode() []byte {
 	flags := byte(0)
 	if c.late {
 		flags |= claimLate
@@ -54,7 +52,7 @@ func (c claim) appendTo(b []byte) []byte {
 	if c.entries {
 		flags |= claimEntries
 	}
-	b = append(b, flags)
+	b := []byte{flags}
 	last := uint64(0)
 	for _, r := range c.runs {
 		b = binary.AppendVarint(b, int64(r.record-last))
@@ -65,7 +63,7 @@ func (c claim) appendTo(b []byte) []byte {
 	return b
 }
 
-// parseClaim is the inverse of appendTo.
+// parseClaim is the inverse of encode.
 func parseClaim(content []byte) (claim, error) {
 	h := head{b: content}
 	flags := h.bytes(1)[0]
@@ -119,7 +117,7 @@ func (s *Store) Claim(l *Lease, id ClaimID) *Ticket {
 	}
 	l.claim = &id
 	runs := l.pieces()
-	content := claim{late: l.late, entries: l.entries, runs: runs}.appendTo(nil)
+	content := claim{late: l.late, entries: l.entries, runs: runs}.encode()
 	t.change = func(tx *bbolt.Tx, _ *ledger, _ *work) error {
 		if !h.holds(l) {
 			return nil // it is settled already, or its records are of a file that is gone
@@ -170,19 +168,25 @@ func readClaims(tx *bbolt.Tx) (found map[ClaimID]claim, bad int, err error) {
 		return found, 0, nil
 	}
 	err = bucket.ForEach(func(k, value []byte) error {
-		content, err := openKeyed(frameClaim, k, value)
-		c := claim{}
-		if err == nil {
-			c, err = parseClaim(content)
-		}
-		if err != nil || len(k) != claimKeySize {
+		if id, c, ok := openClaim(k, value); ok {
+			found[id] = c
+		} else {
 			bad++
-			return nil
 		}
-		found[ClaimID{binary.BigEndian.Uint64(k), binary.BigEndian.Uint64(k[8:])}] = c
 		return nil
 	})
 	return found, bad, err
+}
+
+func openClaim(k, value []byte) (id ClaimID, c claim, ok bool) {
+	content, err := openKeyed(frameClaim, k, value)
+	if err == nil {
+		c, err = parseClaim(content)
+	}
+	if err != nil || len(k) != claimKeySize {
+		return id, c, false
+	}
+	return ClaimID{binary.BigEndian.Uint64(k), binary.BigEndian.Uint64(k[8:])}, c, true
 }
 
 // recall holds what earlier runs have claimed, as far as it is open.

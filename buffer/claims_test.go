@@ -280,14 +280,14 @@ func TestClaimOfMuchIsPossible(t *testing.T) {
 
 // FuzzParseClaim: what is read is written again as it was meant.
 func FuzzParseClaim(f *testing.F) {
-	f.Add(claim{late: true, runs: []leasedRun{{5, 0, 3}, {4, 9, 10}, {5, 3, 4}}}.appendTo(nil))
-	f.Add(claim{entries: true, runs: []leasedRun{{1 << 60, 65535, 65536}}}.appendTo(nil))
+	f.Add(claim{late: true, runs: []leasedRun{{5, 0, 3}, {4, 9, 10}, {5, 3, 4}}}.encode())
+	f.Add(claim{entries: true, runs: []leasedRun{{1 << 60, 65535, 65536}}}.encode())
 	f.Fuzz(func(t *testing.T, content []byte) {
 		c, err := parseClaim(content)
 		if err != nil {
 			return
 		}
-		again, err := parseClaim(c.appendTo(nil))
+		again, err := parseClaim(c.encode())
 		if err != nil || !reflect.DeepEqual(again, c) {
 			t.Fatalf("%+v became %+v, %v", c, again, err)
 		}

@@ -30,7 +30,7 @@ done
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 mkdir -p "$root/etc" "$root/usr/bin" "$root/usr/lib/systemd/system"
-(cd packaging/tools && "${GO:-go}" vet ./...) || say "go vet of the tools"
+(cd packaging/tools && "${GO:-go}" vet ./... && "${GO:-go}" test ./...) || say "the tools"
 systemd-sysusers --root="$root" "$PWD/packaging/sysusers/edgehold.conf" >/dev/null || say sysusers
 grep -q '^edgehold:' "$root/etc/passwd" || say "sysusers made no account"
 systemd-tmpfiles --root="$root" --create "$PWD/packaging/tmpfiles/edgehold.conf" || say tmpfiles

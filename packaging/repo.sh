@@ -2,22 +2,25 @@
 # Lays dist/packages out as an apt and a yum repository: plain folders for any web
 # server, dist/apt and dist/yum. EDGEHOLD_REPO_KEY, an OpenPGP secret key without
 # pass phrase, signs them; without it they are dist/apt-unsigned, dist/yum-unsigned.
+# PACKAGES and OUT are other folders than dist/packages and dist.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . packaging/version.sh
 
 key=${EDGEHOLD_REPO_KEY:+$(realpath "$EDGEHOLD_REPO_KEY")}
 suffix=$([[ -n $key ]] || echo -unsigned)
-apt=$PWD/dist/apt$suffix
-yum=$PWD/dist/yum$suffix
-packages=$PWD/dist/packages
-rm -rf dist/apt dist/yum dist/apt-unsigned dist/yum-unsigned
+out=$(realpath "${OUT:-dist}")
+apt=$out/apt$suffix
+yum=$out/yum$suffix
+packages=$(realpath "${PACKAGES:-dist/packages}")
+rm -rf "$out"/{apt,yum}{,-unsigned}
 
 if [[ -n $key ]]; then
 	GNUPGHOME=$(mktemp -d)
-	export GNUPGHOME
+	export GNUPGHOME GPG_TTY=/dev/null # rpmsign looks for a terminal else
 	trap 'gpgconf --kill all; rm -rf "$GNUPGHOME"' EXIT
 	gpg --batch --quiet --import "$key"
+	fingerprint=$(gpg --batch --with-colons --list-secret-keys | awk -F: '$1 == "fpr" && !found++ {print $10}')
 fi
 sign() { gpg --batch --yes --quiet --pinentry-mode loopback "$@"; }
 
@@ -59,8 +62,7 @@ if ((${#older[@]})); then suite armv6 "${older[@]}"; fi
 mkdir -p "$yum"
 cp "$packages"/*.rpm "$yum/"
 if [[ -n $key ]]; then
-	rpmsign --define "_gpg_name $(gpg --batch --with-colons --list-secret-keys | awk -F: '$1 == "fpr" {print $10; exit}')" \
-		--addsign "$yum"/*.rpm >/dev/null
+	rpmsign --define "_gpg_name $fingerprint" --define "__gpg $(command -v gpg)" --addsign "$yum"/*.rpm >/dev/null
 fi
 createrepo_c --quiet --no-database --revision "$SOURCE_DATE_EPOCH" --set-timestamp-to-revision "$yum"
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds one commit twice, in two folders of different length and under different
-# umasks, and compares all bytes: program, .deb, .rpm, image, bill of materials.
+# Builds one commit twice, in two folders of different length, under different
+# umasks, the second time with nothing from Go's cache, and compares all bytes:
+# program, .deb, .rpm, image, bill of materials.
 #   reproduce.sh [NAME...]     for some architectures (default: all)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,7 +9,7 @@ cd "$(dirname "$0")/.."
 
 if (($# == 0)); then set -- amd64 arm64 armv7 armv6 386; fi
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
 # build FOLDER UMASK NAME... builds the last commit there, with the tools of here.
 build() (
@@ -21,7 +22,7 @@ build() (
 )
 
 build "$work/a" 022 "$@"
-build "$work/another-folder" 077 "$@"
+GOCACHE=$work/cache build "$work/another-folder" 077 "$@"
 (cd "$work/a/dist" && find . -maxdepth 2 -type f ! -path './stage/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum) >"$work/a.sums"
 (cd "$work/another-folder/dist" && sha256sum --quiet --check "$work/a.sums") || {
 	echo "reproduce: two builds of $VERSION differ" >&2

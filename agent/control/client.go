@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -151,6 +152,9 @@ func (c Client) explain(err error, timeout time.Duration) error {
 // permissionMend names the group that may use the socket.
 func permissionMend(path string) string {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrPermission) { // the folder is closed too
+		info, err = os.Stat(filepath.Dir(path))
+	}
 	if err != nil {
 		return "use sudo"
 	}

@@ -66,7 +66,8 @@ func TestOnlyTheOwnerChanges(t *testing.T) {
 	s := &Server{
 		Path: path(t), Status: func() any { return "well" }, Reload: func(context.Context) error { changed++; return nil },
 		Tools: []Tool{
-			{Method: "POST", Path: "/v1/purge", Serve: change}, {Method: "DELETE", Path: "/v1/letter", Serve: change},
+			{Method: "POST", Path: "/v1/purge", Serve: change},
+			{Method: "DELETE", Path: "/v1/letter", Serve: change},
 			{Method: "GET", Path: "/v1/stat", Serve: func(_ context.Context, _ url.Values, w io.Writer) error {
 				_, err := io.WriteString(w, "8 points")
 				return err
@@ -123,7 +124,12 @@ func TestClientTellsARefusal(t *testing.T) {
 	server := &http.Server{Handler: s.guard(http.NotFoundHandler()), ReadHeaderTimeout: time.Second} // knows no peer
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
-	defer func() { _ = server.Close(); <-ended }()
+	defer func() {
+		_ = server.Close()
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	}()
 	err = Client{Path: p}.Reload(t.Context())
 	var refused *Refused
 	if err == nil || errors.As(err, &refused) || !strings.Contains(err.Error(), "run the command with sudo") {
@@ -131,5 +137,31 @@ func TestClientTellsARefusal(t *testing.T) {
 	}
 	if _, err := (Client{Path: p}).Ask(t.Context(), "POST", "/v1/purge", nil); err == nil || !strings.Contains(err.Error(), "run the command with sudo") {
 		t.Errorf("purge: %v", err)
+	}
+}
+
+// A user outside of the group hears which one it is, though the folder of the
+// socket is closed to it.
+func TestStrangersHearOfTheGroup(t *testing.T) {
+	p := path(t)
+	dir := filepath.Dir(p)
+	if os.Geteuid() != 0 {
+		t.Skip("only root can speak as another user")
+	}
+	if err := errors.Join(os.Mkdir(dir, 0o750), os.Chown(dir, -1, 54321), os.Chmod(filepath.Dir(dir), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for _, id := range []uintptr{54322, 0} {
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), id, ^uintptr(0)); errno != 0 {
+			t.Fatal(errno)
+		}
+		if id == 0 {
+			return
+		}
+		if got := permissionMend(p); got != "use sudo, or join its group: sudo usermod -aG 54321 $USER, then log in again" {
+			t.Errorf("got %s", got)
+		}
 	}
 }

@@ -79,14 +79,14 @@ func (c *Courier) stop() {
 		}
 	}
 	if c.link.up {
-		c.lastWords(now)
+		c.lastWords()
 	}
 	c.hangUp("it stops")
 	c.show()
 }
 
 // lastWords tells the broker that the site stops, as far as there is time.
-func (c *Courier) lastWords(now time.Time) {
+func (c *Courier) lastWords() {
 	ctx, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
 	conn := c.link.conn

@@ -60,8 +60,11 @@ func TestWindowAdmits(t *testing.T) {
 		blocks, bytes, size int
 		want                bool
 	}{
-		{0, 0, 2 << 20, true}, {7, 7 << 10, 1 << 10, true}, {8, 8 << 10, 1 << 10, false},
-		{4, 480 << 10, 32 << 10, true}, {4, 480 << 10, 33 << 10, false},
+		{0, 0, 2 << 20, true},
+		{7, 7 << 10, 1 << 10, true},
+		{8, 8 << 10, 1 << 10, false},
+		{4, 480 << 10, 32 << 10, true},
+		{4, 480 << 10, 33 << 10, false},
 	} {
 		if got := w.admits(c.blocks, c.bytes, c.size); got != c.want {
 			t.Errorf("%+v: %v", c, got)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -101,9 +102,7 @@ func child(text string) error {
 		}
 		pause(ctx, 10*time.Millisecond)
 	}
-	<-ended
-	<-ended
-	return store.Close()
+	return errors.Join(<-ended, <-ended, store.Close())
 }
 
 func token() (s probes.Secret, err error) { return s, s.UnmarshalText([]byte("token")) }

@@ -198,10 +198,7 @@ func (p *Plan) folders() error {
 		}
 	}
 	secrets := filepath.Join(p.doc.folder, secretsFolder)
-	if _, err := os.Lstat(secrets); err != nil {
-		return nil
-	}
-	if err := giveTo(secrets, p.Owner, p.Owner.Folder); err != nil {
+	if err := giveTo(secrets, p.Owner, p.Owner.Folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("set the owner of the folder of the secrets: %w", err)
 	}
 	return nil
@@ -332,7 +329,7 @@ func Configured(path string) (site string, written bool) {
 	if cfg == nil {
 		return "", err != nil
 	}
-	named := cfg.Site != "" || cfg.Uplink.URL != "" || len(cfg.Uplink.MQTT.Brokers) > 0 || cfg.Uplink.HasToken()
+	named := cfg.Site != "" || cfg.Uplink.URL != "" || len(cfg.Uplink.MQTT.Brokers) > 0
 	return cfg.Site, named
 }
 

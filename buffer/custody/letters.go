@@ -42,7 +42,7 @@ func (p *pass) putLetter(x Letter) error {
 		if k == nil {
 			return nil
 		}
-		if _, err := p.dropLetter(binary.BigEndian.Uint64(k), evicted); err != nil {
+		if err := p.dropLetter(binary.BigEndian.Uint64(k), evicted); err != nil {
 			return err
 		}
 	}
@@ -50,15 +50,15 @@ func (p *pass) putLetter(x Letter) error {
 }
 
 // dropLetter deletes a dead letter, if it is there, and books its points.
-func (p *pass) dropLetter(number uint64, to func(*buffer.Account) *int64) (points int64, err error) {
+func (p *pass) dropLetter(number uint64, to func(*buffer.Account) *int64) error {
 	bucket, key := p.tx.Bucket(bucketLetters), numberKey(number)
 	value := bucket.Get(key)
 	if value == nil {
-		return 0, nil
+		return nil
 	}
 	x, err := parseLetter(key, value)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	p.l.Letters--
 	p.l.LetterBytes -= int64(len(value))
@@ -66,7 +66,7 @@ func (p *pass) dropLetter(number uint64, to func(*buffer.Account) *int64) (point
 		a.DeadLetter -= x.Points
 		*to(a) += x.Points
 	})
-	return x.Points, errors.Join(err, bucket.Delete(key))
+	return errors.Join(err, bucket.Delete(key))
 }
 
 func parseLetter(key, value []byte) (x Letter, err error) {
@@ -180,7 +180,7 @@ func (p *pass) purge(o *order) error {
 		}
 	}
 	for _, n := range numbers {
-		if _, err := p.dropLetter(n, purged); err != nil {
+		if err := p.dropLetter(n, purged); err != nil {
 			return err
 		}
 	}

@@ -101,7 +101,7 @@ func (v *volume) space() (x space, err error) {
 	if err := unix.Fstatfs(int(v.file.Fd()), &disk); err != nil {
 		return x, err
 	}
-	x.diskFree = int64(disk.Bavail) * int64(disk.Bsize)
+	x.diskFree = int64(disk.Bavail * uint64(disk.Bsize))
 	return x, nil
 }
 

@@ -16,9 +16,9 @@ import (
 )
 
 // TestGenerate makes what the packages hold beside the program: man pages, with
-// one page for each command and its sub-commands, and completions. It writes them
-// to the folders man and completion of EDGEHOLD_GENERATE, where that is set. It is
-// a test so that the program itself carries nothing of it.
+// one page for each command and its sub-commands, completions, and the schema of the
+// configuration. It writes them to the folder EDGEHOLD_GENERATE, where that is set.
+// It is a test so that the program itself carries nothing of it.
 func TestGenerate(t *testing.T) {
 	root := newRoot()
 	root.InitDefaultCompletionCmd()
@@ -41,6 +41,11 @@ func TestGenerate(t *testing.T) {
 	for name, text := range completions(t, root) {
 		files[filepath.Join("completion", name)] = text
 	}
+	var schema, complaints bytes.Buffer
+	if code := execute([]string{"check", "--schema"}, &schema, &complaints); code != exitOK {
+		t.Fatalf("check --schema: exit code %d: %s", code, complaints.String())
+	}
+	files["edgehold.schema.json"] = schema.String()
 	folder := os.Getenv("EDGEHOLD_GENERATE")
 	if folder == "" {
 		return

@@ -48,7 +48,8 @@ func TestInitAwaits(t *testing.T) {
 	}{
 		"accepted": {control.Status{Uplink: control.Uplink{LinesAccepted: 2}}, "s", "The first point was accepted after ", ""},
 		"held": {
-			control.Status{Account: control.Account{Accepted: 12}, Uplink: control.Uplink{LastError: "the token is not accepted"}}, "s", "",
+			control.Status{Account: control.Account{Accepted: 12}, Uplink: control.Uplink{LastError: "the token is not accepted"}},
+			"s", "",
 			"no point was accepted within 1s; 12 are measured and kept; the uplink says: the token is not accepted",
 		},
 		"nobody": {control.Status{}, "none", "", "the service does not answer; see journalctl -u edgehold"},

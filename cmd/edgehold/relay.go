@@ -24,7 +24,7 @@ again. "edgehold status" shows it as it does an agent.
 		},
 	}
 	f.add(cmd)
-	cmd.AddCommand(newRelaySites(), newRelayStatus(), newRelayLost(), newRelayCert(), newRelayProbe())
+	cmd.AddCommand(newRelaySites(), newRelayStatus(), newRelayLost(), newRelayImport(), newRelayCert(), newRelayProbe())
 	for _, c := range cmd.Commands() {
 		c.Args = usageArgs(c.Args)
 	}

@@ -100,7 +100,8 @@ fresh() {
 	local path
 	for path in /usr/lib/systemd/system/edgehold{,-relay}.service /usr/lib/systemd/system/edgehold-snmptrap.socket \
 		/usr/lib/sysusers.d/edgehold.conf /usr/lib/tmpfiles.d/edgehold.conf /usr/lib/udev/rules.d/60-edgehold.rules \
-		/usr/share/edgehold/dropins/README /usr/share/man/man1/edgehold.1.gz /usr/share/man/man5/edgehold.yaml.5.gz \
+		/usr/share/edgehold/dropins/README \
+		/usr/share/edgehold/edgehold.schema.json /usr/share/man/man1/edgehold.1.gz /usr/share/man/man5/edgehold.yaml.5.gz \
 		/usr/share/man/man7/edgehold.7.gz /usr/share/bash-completion/completions/edgehold \
 		/usr/share/doc/edgehold/manual/README.md /usr/share/doc/edgehold/examples/edgehold.yaml \
 		/usr/share/doc/edgehold/dynatrace/extension.yaml /usr/share/doc/edgehold/copyright /usr/share/doc/edgehold/changelog.gz; do
@@ -248,8 +249,42 @@ test_rpm() {
 	systemd_away
 }
 
+# test_repositories installs from the repositories, signed by a key of its own, and
+# sees a changed one refused.
+test_repositories() {
+	step "repositories: laid out and signed"
+	local home=$work/gnupg repo=$work/repository
+	mkdir -m 700 "$home"
+	gpg --homedir "$home" --batch --quiet --passphrase '' --quick-generate-key 'Test <test@example.invalid>' rsa2048 sign never 2>/dev/null
+	gpg --homedir "$home" --batch --armor --export-secret-keys >"$work/repo.key"
+	gpgconf --homedir "$home" --kill all
+	mkdir -p "$repo"
+	EDGEHOLD_REPO_KEY=$work/repo.key PACKAGES=$root/packages/0.2.0 OUT=$repo packaging/repo.sh >/dev/null
+	cp -r "$repo" "$root/repository"
+
+	step "apt installs from a signed repository"
+	local line='deb [signed-by=/repository/apt/edgehold-archive-keyring.gpg] file:/repository/apt stable main'
+	echo "$line" >"$root/etc/apt/sources.list"
+	in_root apt-get -q update >"$work/log" 2>&1 || fail "apt-get update: $(cat "$work/log")"
+	silent 'W:' "$work/log"
+	in_root apt-get -q -y install --no-install-recommends edgehold >"$work/log" 2>&1 || fail "apt-get install: $(cat "$work/log")"
+	[[ $(in_root edgehold version) == *edgehold* ]] || fail "the program does not run"
+	in_root dpkg -P edgehold >/dev/null 2>&1
+	sed -i 's/^Description: /Description: forged /' "$root/repository/apt/dists/stable/main/binary-amd64/Packages"
+	gzip -9nfk "$root/repository/apt/dists/stable/main/binary-amd64/Packages"
+	rm -rf "$root"/var/lib/apt/lists/*
+	! in_root apt-get -q update >"$work/log" 2>&1 || fail "apt took a forged list: $(cat "$work/log")"
+
+	step "rpm and gpg take the signatures of the yum repository"
+	in_root rpm --import /repository/yum/edgehold.asc
+	in_root rpm -K /repository/yum/edgehold-0.2.0-1.x86_64.rpm >"$work/log" || fail "$(cat "$work/log")"
+	says 'digests signatures OK' "$work/log"
+	gpg --homedir "$home" --batch --quiet --verify "$repo/yum/repodata/repomd.xml.asc" "$repo/yum/repodata/repomd.xml" 2>/dev/null || fail "repomd.xml"
+}
+
 debian
 build
 test_deb
 test_rpm
+test_repositories
 echo "packages: all steps passed"

@@ -116,7 +116,7 @@ func TestManyHostileEndpoints(t *testing.T) {
 		t.Errorf("without budgets %d KiB, with them %d: the load proves nothing", free>>10, peak>>10)
 	}
 	for deadline := time.Now().Add(10 * time.Second); !memory.Series.Hold().Try(series / 2); { // given back with what held it
-		if bounded = nil; time.Now().After(deadline) {
+		if time.Now().After(deadline) {
 			t.Fatal("the series of endpoints that are gone are held still")
 		}
 		runtime.GC()

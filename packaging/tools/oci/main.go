@@ -138,7 +138,10 @@ func (m maker) layer(binary string) ([]byte, error) {
 	if err := m.add(w, binary, "usr/bin/edgehold"); err != nil {
 		return nil, err
 	}
-	return out.Bytes(), w.Close()
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
 }
 
 // add packs one file or folder. What lies under var/lib/edgehold and run/edgehold
