@@ -82,7 +82,7 @@ powercut: setup ## power cuts at random moments on a disk of our own, on ext4 an
 golden: setup ## the codec's golden test on five kinds of processor, under qemu-user
 	packaging/golden.sh
 
-cross: ## static stripped binaries for five targets, each at most 16 MB
+cross: ## static stripped binaries for five targets, each at most 18 MB
 	VERSION="$(VERSION)" packaging/cross.sh $(TARGETS)
 
 packages: cross ## .deb and .rpm in dist/packages, at most 5 MB each (TARGETS="amd64 armv7" for some)

@@ -92,7 +92,7 @@ func AskImport(ctx context.Context, c control.Client, archive io.Reader, o Impor
 	if err != nil {
 		return res, fmt.Errorf("lend the archive to the relay: %w", err)
 	}
-	defer os.Remove(path) // it was a copy
+	defer os.Remove(path)      // it was a copy
 	c.Timeout = 24 * time.Hour // its blocks wait for the disk
 	answer, err := c.Ask(ctx, http.MethodPost, pathImport, url.Values{"file": {filepath.Base(path)}, "unsigned": {fmt.Sprint(o.Unsigned)}})
 	if err != nil {

@@ -51,7 +51,7 @@ type part struct {
 	Real  bool   // the timings are those of the product
 	Polls int    // of a filler: how many its store is to hold
 	Work  *work  // of a site and a filler: polls of switches
-	Fleet *fleet // many sites
+	Crowd *crowd // many sites
 	Held  bool   // of a relay: nothing leaves until it is told to
 }
 
@@ -68,7 +68,7 @@ type picture struct {
 	Problems []string // what it has logged as an error
 	Memory   memory
 	Written  int64 // bytes that it had written to the disk
-	Fleet    fleetPicture
+	Crowd    crowdPicture
 }
 
 // TestRelayChild is such a process.
@@ -98,8 +98,8 @@ func TestRelayChild(t *testing.T) {
 		look, done = r.look, r.run(ctx)
 	case "filler":
 		look, done = fill(t, p), func() error { return nil }
-	case "fleet":
-		f := newFleetChild(t, p)
+	case "crowd":
+		f := newCrowdChild(t, p)
 		heed["loud"], heed["quiet"], heed["count"] = func() { f.loud.Store(true) }, f.cancel, f.count
 		look, done = f.look, f.run(ctx)
 	default:

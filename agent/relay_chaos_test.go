@@ -17,6 +17,7 @@ import (
 	"github.com/edgehold/edgehold/agent/drain/draintest"
 	"github.com/edgehold/edgehold/agent/drain/proxytest"
 	"github.com/edgehold/edgehold/agent/mqtt/mqtttest"
+	"github.com/edgehold/edgehold/agent/wire"
 )
 
 // chaosRules let sites and relays do what they must and no more.
@@ -220,6 +221,13 @@ func (w *chaosWorld) member(p part) *child {
 	return c
 }
 
+// What a post may carry, and what a relay that dies may have sent since its last
+// commit.
+const (
+	postLines = 1000
+	unsettled = 10 * postLines
+)
+
 func (w *chaosWorld) pause(least, most time.Duration) {
 	time.Sleep(least + time.Duration(w.random.Int64N(int64(most-least)))) // faults come at random moments
 }
@@ -356,8 +364,8 @@ func (w *chaosWorld) verdict(sites []picture) {
 	if int64(c.Distinct) > accepted {
 		w.t.Errorf("the environment has %d points more than the sites have accepted", int64(c.Distinct)-accepted)
 	}
-	if c.Duplicates > 0 && w.restart == 0 && ambiguous == 0 && twice == 0 && len(w.relays) == 1 {
-		w.t.Errorf("%d points arrived twice, and nothing explains it", c.Duplicates)
+	if most := w.restart*unsettled + int(ambiguous)*postLines + int(twice)*wire.MaxPoints; c.Duplicates > most {
+		w.t.Errorf("%d points arrived twice; relays that were killed, posts whose answer was lost and blocks at two relays explain %d", c.Duplicates, most)
 	}
 }
 
@@ -387,15 +395,18 @@ var chaosScenes = []struct {
 // TestE2ERelayChaos lets sites make points while brokers, relays, links and the
 // sites themselves fail: no point that a site has accepted is lost.
 func TestE2ERelayChaos(t *testing.T) {
-	soak := os.Getenv("EDGEHOLD_SOAK") != ""
+	soak := os.Getenv("EDGEHOLD_SOAK")
+	last, calm := 5*time.Second, 3*time.Minute
+	if soak != "" && soak != "short" {
+		last, calm = time.Minute, 5*time.Minute
+	}
 	for _, x := range chaosScenes {
 		t.Run(x.name, func(t *testing.T) {
-			last, calm := 5*time.Second, 3*time.Minute
-			if soak {
-				last, calm = time.Minute, 5*time.Minute
-			}
-			if !soak && (!x.short || testing.Short()) {
+			switch {
+			case soak == "" && (!x.short || testing.Short()):
 				t.Skip("set EDGEHOLD_SOAK=1 for this scene")
+			case soak == "short" && x.short:
+				t.Skip("this scene is run without EDGEHOLD_SOAK too")
 			}
 			s := x.scene
 			s.series, s.tick = max(s.series, 40), 100*time.Millisecond

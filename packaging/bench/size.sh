@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Prints the size of each binary named and fails when one is above 16 MB. The aim
+# Prints the size of each binary named and fails when one is above 18 MB. The aim
 # is 12 MB, which the tools for packages went beyond.
 set -euo pipefail
 
-bar=16000000
+bar=18000000
 over=0
 printf '%-28s %12s\n' binary bytes
 for file in "$@"; do
