@@ -21,7 +21,7 @@ declare -A rpm=([amd64]=x86_64 [arm64]=aarch64 [armv7]=armv7hl [armv6]=armv6hl [
 # pack NAME PACKAGER FILE
 pack() {
 	BINARY=dist/edgehold-linux-$1 ARCH=${arch[$1]} "$bin/nfpm" package --config dist/stage/nfpm.yaml --packager "$2" --target "$out/$3" >/dev/null
-	"$repack" "$out/$3"
+	"$repack" "$1" "$out/$3"
 	local size
 	size=$(stat -c %s "$out/$3")
 	printf '%-52s %9d bytes\n' "$3" "$size"

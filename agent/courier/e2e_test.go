@@ -244,7 +244,7 @@ func TestE2EKilled(t *testing.T) {
 	switch {
 	case testing.Short():
 		kills = 2
-	case os.Getenv("EDGEHOLD_SOAK") != "":
+	case longForm():
 		kills = 60
 	}
 	seed := uint64(time.Now().UnixNano())
@@ -335,4 +335,11 @@ func TestVictim(t *testing.T) {
 		}
 	}
 	select {} // until it is killed
+}
+
+// longForm tells that the tests with a long form run it: `make soak`, but not
+// its bounded form.
+func longForm() bool {
+	word := os.Getenv("EDGEHOLD_SOAK")
+	return word != "" && word != "short"
 }

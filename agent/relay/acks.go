@@ -18,6 +18,8 @@ const (
 	// mostAcks bounds one message: each may have counts or a reason of its own.
 	mostAcks   = 200
 	mostReason = 500 // bytes
+	// mostUnsent bounds what waits for one site. Whoever misses an answer asks.
+	mostUnsent = 1 << 16
 )
 
 // ack is what a site is to hear of a block.
@@ -46,6 +48,9 @@ func (a *acks) add(x ack) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if len(a.bySite[x.name.site]) >= mostUnsent {
+		return
+	}
 	list := append(a.bySite[x.name.site], x)
 	a.bySite[x.name.site] = list
 	if len(list) >= ackGroup {
@@ -240,6 +245,9 @@ func (r *Relay) answer(b *broker, topics wire.Topics, in mqtt.Incoming) {
 		for n := x[0]; n <= x[1] && n >= x[0]; n++ {
 			seqs = append(seqs, n)
 		}
+	}
+	if !r.sites.mayAsk(site, len(seqs), r.opts.Now()) {
+		return // it asks again
 	}
 	for some := range slices.Chunk(seqs, mostLookups) {
 		r.lookUp(blockName{site: site, epoch: epoch}, some)

@@ -128,7 +128,7 @@ func (r *Relay) read(site string, h wire.Header, data []byte) (custody.Block, er
 	if err != nil {
 		return block, err
 	}
-	if payload != nil && !r.names.has(site, h.Epoch, payload) {
+	if payload != nil && !r.names.has(site, h.Epoch, payload) && !r.names.full(site, h.Epoch) {
 		block.Names = payload
 	}
 	return block, nil

@@ -9,9 +9,16 @@ import (
 	"github.com/edgehold/edgehold/probes"
 )
 
-// mostSeries bounds the series that are known in memory, about 300 bytes each.
-// The names of what is beyond are read again when a block needs them.
+// mostSeries bounds the series that are known in memory, about 300 bytes each;
+// long ones count as several. The names of what is beyond are read again when a
+// block needs them.
 const mostSeries = 1 << (16 + 4*(^uint(0)>>63))
+
+// mostEpochs bounds the epochs of a site that are known in memory.
+const mostEpochs = 16
+
+// weight is what a series counts.
+func weight(x *probes.Series) int { return 1 + x.Size()/512 }
 
 // names knows the series of sites by their ids, as far as the store has them on
 // the disk. Equal series of a site are one.
@@ -28,20 +35,24 @@ type names struct {
 
 type namesStore interface {
 	Epoch() uint64
-	NamesOf(site string, epoch uint64) ([][]byte, error)
+	NamesFrom(site string, epoch uint64, from int, fn func(names []byte) (more bool, err error)) (kept int, err error)
 }
 
 var _ namesStore = (*custody.Store)(nil)
 
 type siteNames struct {
 	series map[[16]byte]*probes.Series
+	weight int // of these
 	epochs map[uint64]*epochNames
 	used   uint64
 }
 
 type epochNames struct {
-	byID map[uint32]*probes.Series
-	read int // names of the store that are among them
+	byID   map[uint32]*probes.Series
+	read   int // names of the store that are among them
+	weight int // of what was read
+	full   bool
+	used   uint64
 }
 
 func newNames(store namesStore) *names {
@@ -62,10 +73,25 @@ func (n *names) epoch(site string, epoch uint64) (*siteNames, *epochNames) {
 	s.used = n.clock
 	e := s.epochs[epoch]
 	if e == nil {
+		s.forgetEpochs(mostEpochs - 1)
 		e = &epochNames{byID: make(map[uint32]*probes.Series)}
 		s.epochs[epoch] = e
 	}
+	e.used = n.clock
 	return s, e
+}
+
+// forgetEpochs leaves at most so many, those that were used last.
+func (s *siteNames) forgetEpochs(most int) {
+	for len(s.epochs) > most {
+		oldest, found := uint64(0), false
+		for epoch, e := range s.epochs {
+			if !found || e.used < s.epochs[oldest].used {
+				oldest, found = epoch, true
+			}
+		}
+		delete(s.epochs, oldest)
+	}
 }
 
 // lookup names series of an epoch by their ids.
@@ -101,27 +127,34 @@ func (l *lookup) series(id uint32) *probes.Series {
 	return x
 }
 
-// read takes up what the store has more of an epoch.
+// read takes up what the store has more of an epoch, as long as that is not too
+// much: a block that needs a name beyond has to bring it.
 func (n *names) read(l *lookup, s *siteNames, e *epochNames) error {
-	all, err := n.store.NamesOf(l.site, l.epoch)
-	if err != nil {
-		return err
+	kept, err := n.readFrom(l, s, e)
+	if err == nil && kept < e.read { // they had their time, and begin anew
+		*e = epochNames{byID: make(map[uint32]*probes.Series), used: e.used}
+		_, err = n.readFrom(l, s, e)
 	}
-	if len(all) < e.read { // they had their time, and begin anew
-		*e = epochNames{byID: make(map[uint32]*probes.Series)}
-	}
-	for _, payload := range all[e.read:] {
+	n.makeRoom(s)
+	return err
+}
+
+func (n *names) readFrom(l *lookup, s *siteNames, e *epochNames) (kept int, err error) {
+	return n.store.NamesFrom(l.site, l.epoch, e.read, func(payload []byte) (bool, error) {
+		if e.full = e.weight >= n.most/2; e.full {
+			return false, nil
+		}
 		named, err := wire.ReadNames(payload)
 		if err != nil {
-			return fmt.Errorf("read names of site %s: %w", l.site, err)
+			return false, fmt.Errorf("read names of site %s: %w", l.site, err)
 		}
 		for id, x := range named {
 			e.byID[id] = n.same(s, x)
+			e.weight += weight(x)
 		}
 		e.read++
-	}
-	n.makeRoom(s)
-	return nil
+		return true, nil
+	})
 }
 
 // same gives the series that is known already, if it is.
@@ -130,7 +163,8 @@ func (n *names) same(s *siteNames, x *probes.Series) *probes.Series {
 		return known
 	}
 	s.series[x.ID()] = x
-	n.total++
+	s.weight += weight(x)
+	n.total += weight(x)
 	return x
 }
 
@@ -148,28 +182,27 @@ func (n *names) makeRoom(inUse *siteNames) {
 			n.forgetOld(inUse)
 			return
 		}
-		n.total -= len(n.sites[oldest].series)
+		n.total -= n.sites[oldest].weight
 		delete(n.sites, oldest)
 	}
 }
 
-// forgetOld drops the series of a single site that are in no epoch with names
-// in memory. One site alone may exceed the bound by what its store quota holds
-// of names.
+// forgetOld drops all series of a single site but those of the epoch in use.
 func (n *names) forgetOld(s *siteNames) {
-	n.total -= len(s.series)
-	s.series = make(map[[16]byte]*probes.Series)
+	s.forgetEpochs(1)
+	n.total -= s.weight
+	s.series, s.weight = make(map[[16]byte]*probes.Series), 0
 	for _, e := range s.epochs {
 		for _, x := range e.byID {
-			s.series[x.ID()] = x
+			n.same(s, x)
 		}
 	}
-	n.total += len(s.series)
 }
 
 // unify replaces the series of points by the ones that are known, so that one
 // series is one whichever block named it.
-func (n *names) unify(site string, epoch uint64, points []probes.Point) {
+// It gives what they weigh beside their points.
+func (n *names) unify(site string, epoch uint64, points []probes.Point) (heavy int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s, _ := n.epoch(site, epoch)
@@ -180,10 +213,12 @@ func (n *names) unify(site string, epoch uint64, points []probes.Point) {
 		if known == nil {
 			known = n.same(s, x)
 			seen[x] = known
+			heavy += weight(known) - 1
 		}
 		points[i].Series = known
 	}
 	n.makeRoom(s)
+	return heavy
 }
 
 // has tells whether the store has all names of a payload as they are.
@@ -200,6 +235,14 @@ func (n *names) has(site string, epoch uint64, payload []byte) bool {
 		}
 	}
 	return true
+}
+
+// full tells that no more names of an epoch are taken up.
+func (n *names) full(site string, epoch uint64) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, e := n.epoch(site, epoch)
+	return e.full
 }
 
 // known is how many series are in memory.

@@ -17,6 +17,7 @@ type opened struct {
 	points  []probes.Point // or
 	entries []buffer.Entry // nil both: forgotten
 	fate    []fate         // by position
+	weight  int            // of what is read, in points
 	free    int            // positions
 	lent    int            // positions
 	first   int64          // oldest time of those that are free, or unknown
@@ -68,7 +69,6 @@ func (s *Shelf) open(info custody.Info, w want) (*opened, error) {
 		delete(s.opened, info.Number)
 		return nil, nil
 	}
-	s.inside += info.Points
 	b.first = unknown
 	b = s.inUse(b, w)
 	s.makeRoom()
@@ -112,19 +112,31 @@ func (s *Shelf) read(b *opened, data []byte) error {
 			return err
 		}
 		b.entries = make([]buffer.Entry, len(entries))
+		size := 0
 		for i, e := range entries {
+			size += len(e.Data)
 			b.entries[i] = buffer.Entry{Kind: buffer.EntryKind(e.Kind), Stamp: e.Stamp, Data: e.Data}
 		}
-		return b.fits(len(entries))
+		return s.weigh(b, len(entries), size/512)
 	}
 	names := s.names.lookup(b.info.Site, b.info.Epoch)
 	points, err := s.reader.Points(data, names.series)
 	if err != nil {
 		return errors.Join(err, names.err)
 	}
-	s.names.unify(b.info.Site, b.info.Epoch, points)
+	heavy := s.names.unify(b.info.Site, b.info.Epoch, points)
 	b.points = points
-	return b.fits(len(points))
+	return s.weigh(b, len(points), heavy)
+}
+
+// weigh counts what was read; long names and entries weigh as many points.
+func (s *Shelf) weigh(b *opened, n, heavy int) error {
+	if err := b.fits(n); err != nil {
+		return err
+	}
+	b.weight = n + heavy
+	s.inside += b.weight
+	return nil
 }
 
 func (b *opened) fits(n int) error {
@@ -218,7 +230,7 @@ func (s *Shelf) drop(b *opened) {
 // forget frees what a block holds.
 func (s *Shelf) forget(b *opened) {
 	if b.points != nil || b.entries != nil {
-		s.inside -= b.info.Points
+		s.inside -= b.weight
 		b.points, b.entries = nil, nil
 	}
 }

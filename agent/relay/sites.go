@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,7 +41,9 @@ type site struct {
 	fault   string
 	changed bool // since its note was written
 	slow    int64
-	refused bool // its last block was not taken for want of room
+	refused bool      // its last block was not taken for want of room
+	asked   float64   // blocks that it has asked about and that count
+	askedAt time.Time // when that was
 }
 
 // sites are those that were ever heard of.
@@ -79,6 +82,27 @@ func (s *sites) heard(name, broker string, now time.Time) {
 	x := s.of(name)
 	x.Heard, x.last, x.changed = now, broker, true
 	x.ever[broker] = true
+}
+
+// A site may ask about so many blocks at once, and again as many in this time:
+// answers cost more than questions, and all sites wait for them.
+const (
+	mostQuestions = 1 << 16
+	questionsTime = time.Minute
+)
+
+// mayAsk tells whether a site may ask about so many blocks, and counts them.
+func (s *sites) mayAsk(name string, n int, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := s.of(name)
+	over := now.Sub(x.askedAt).Seconds() / questionsTime.Seconds() * mostQuestions
+	x.asked, x.askedAt = max(0, x.asked-max(0, over)), now
+	if x.asked+float64(n) > mostQuestions {
+		return false
+	}
+	x.asked += float64(n)
+	return true
 }
 
 // told takes up the state that a site tells of itself, or its broker in its
@@ -187,6 +211,11 @@ func (s *sites) list() []Site {
 	return out
 }
 
+// mostWord bounds what is kept of the words of a site, in bytes.
+const mostWord = 100
+
+func clip(word string) string { return strings.ToValidUTF8(word[:min(len(word), mostWord)], "") }
+
 // hear takes the state of a site.
 func (r *Relay) hear(b *broker, topics wire.Topics, in mqtt.Incoming) {
 	defer in.Ack()
@@ -199,6 +228,7 @@ func (r *Relay) hear(b *broker, topics wire.Topics, in mqtt.Incoming) {
 		r.garbled(name, err)
 		return
 	}
+	state.Version, state.Config, state.Epochs = clip(state.Version), clip(state.Config), nil // they are kept
 	at := r.opts.Now()
 	if in.Retained && state.At.Before(at) {
 		at = state.At

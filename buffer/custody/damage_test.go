@@ -150,7 +150,7 @@ func TestDamagedAnyhow(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	dir := t.TempDir()
 	files := 60
-	if os.Getenv("EDGEHOLD_SOAK") != "" {
+	if longForm() {
 		files = 2000
 	}
 	for i := range files {

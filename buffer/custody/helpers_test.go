@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -190,3 +191,10 @@ func within(t testing.TB, what string, ok func() bool) {
 }
 
 func whole(points int, o buffer.Outcome) Part { return Part{From: 0, To: points, Outcome: o} }
+
+// longForm tells that the tests with a long form run it: `make soak`, but not
+// its bounded form.
+func longForm() bool {
+	word := os.Getenv("EDGEHOLD_SOAK")
+	return word != "" && word != "short"
+}

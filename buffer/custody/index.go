@@ -185,6 +185,13 @@ func (x *index) update(e *entry) {
 	x.list(b)
 }
 
+// What counts of a site's quota beside its blocks and names: without it, a site
+// could fill the file by what has to be remembered.
+const (
+	epochCharge   = 256
+	outcomeCharge = 128
+)
+
 // charge is what a block counts of its site's quota: its bytes, and what is
 // known of it.
 func charge(size uint32) int64 { return int64(size) + 256 }

@@ -122,7 +122,7 @@ func TestCallFails(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	each := 1
-	if os.Getenv("EDGEHOLD_SOAK") != "" {
+	if longForm() {
 		each = 40
 	}
 	var mu sync.Mutex

@@ -138,7 +138,7 @@ func TestKilled(t *testing.T) {
 	switch {
 	case testing.Short():
 		kills = 5
-	case os.Getenv("EDGEHOLD_SOAK") != "":
+	case longForm():
 		kills = 300
 	}
 	seed := uint64(time.Now().UnixNano())

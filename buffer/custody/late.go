@@ -2,6 +2,7 @@ package custody
 
 import (
 	"bytes"
+	"math"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -202,7 +203,9 @@ func (p *pass) expireEpoch(site string, epoch uint64) error {
 		return nil
 	}
 	p.epochs[string(key)] = nil
-	if err := deletePrefix(p.tx.Bucket(bucketOutcomes), key); err != nil {
+	of.bytes -= epochCharge
+	end := epochKey(site, epoch, math.MaxUint64, math.MaxUint64) // behind all numbers
+	if err := p.dropOutcomes(site, key, end); err != nil {
 		return err
 	}
 	return p.tx.Bucket(bucketEpochs).Delete(key)

@@ -3,7 +3,6 @@ package custody
 import (
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -316,7 +315,7 @@ func (p *play) check() {
 // TestModel plays random operations against the plain model.
 func TestModel(t *testing.T) {
 	games := 6
-	if os.Getenv("EDGEHOLD_SOAK") != "" {
+	if longForm() {
 		games = 200
 	}
 	seed := uint64(time.Now().UnixNano())

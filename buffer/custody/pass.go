@@ -166,6 +166,12 @@ func (p *pass) finish(e *entry) error {
 	if e.counts.Plain() {
 		return nil
 	}
+	site, err := p.site(e.site)
+	if err != nil {
+		return err
+	}
+	site.bytes += outcomeCharge
+	p.touch(e.site)
 	key := epochKey(e.site, e.epoch, e.seq)
 	return p.tx.Bucket(bucketOutcomes).Put(key, seal(key, e.counts.appendTo(nil)))
 }

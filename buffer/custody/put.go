@@ -183,6 +183,7 @@ func (p *pass) begin(b *Block) (*epochState, error) {
 		}
 		x = &epochState{floor: 1}
 		site.latest = b.Epoch
+		site.bytes += epochCharge
 		p.epochs[key] = x
 	}
 	x.seen = hours(p.stamp())
@@ -358,14 +359,28 @@ func (p *pass) forget(key string, floor uint64) error {
 	}
 	x.floor, x.received, x.finished = floor, x.received.below(floor), x.finished.below(floor)
 	p.touch(key)
-	c := p.tx.Bucket(bucketOutcomes).Cursor()
 	end := epochKey(site, epoch, floor)
-	for k, _ := c.Seek([]byte(key)); k != nil && bytes.Compare(k, end) < 0; k, _ = c.Seek([]byte(key)) {
+	if err := p.dropOutcomes(site, []byte(key), end); err != nil {
+		return err
+	}
+	return p.giveUp([]byte(key), end)
+}
+
+// dropOutcomes forgets what became of blocks of a site.
+func (p *pass) dropOutcomes(site string, from, to []byte) error {
+	x, err := p.site(site)
+	if err != nil {
+		return err
+	}
+	c := p.tx.Bucket(bucketOutcomes).Cursor()
+	for k, _ := c.Seek(from); k != nil && bytes.Compare(k, to) < 0; k, _ = c.Seek(from) {
 		if err := c.Delete(); err != nil {
 			return err
 		}
+		x.bytes -= outcomeCharge
+		p.touch(site)
 	}
-	return p.giveUp([]byte(key), end)
+	return nil
 }
 
 // giveUp ends blocks that wait for a site which will not send them again.

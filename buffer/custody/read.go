@@ -114,22 +114,42 @@ func (s *Store) Data(number uint64) ([]byte, error) {
 // NamesOf gives all Names of an epoch, in the order in which they came.
 func (s *Store) NamesOf(site string, epoch uint64) ([][]byte, error) {
 	var out [][]byte
-	err := s.view(func(tx *bbolt.Tx) error {
+	_, err := s.NamesFrom(site, epoch, 0, func(names []byte) (bool, error) {
+		out = append(out, bytes.Clone(names))
+		return true, nil
+	})
+	return out, err
+}
+
+// NamesFrom calls fn with the Names of an epoch, in the order in which they
+// came, without the first so many, until it wants no more. They are valid until
+// fn returns. kept is how many there are or, where fn ended it, were up to there.
+func (s *Store) NamesFrom(site string, epoch uint64, from int, fn func(names []byte) (more bool, err error)) (kept int, err error) {
+	err = s.view(func(tx *bbolt.Tx) error {
 		prefix := epochKey(site, epoch)
 		c := tx.Bucket(bucketNames).Cursor()
-		for k, value := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, value = c.Next() {
+		if from > 0 { // are those still there that are left out?
+			if k, _ := c.Seek(epochKey(site, epoch, uint64(from-1))); k == nil || !bytes.HasPrefix(k, prefix) {
+				return nil
+			}
+		}
+		kept = from
+		for k, value := c.Seek(epochKey(site, epoch, uint64(from))); k != nil && bytes.HasPrefix(k, prefix); k, value = c.Next() {
 			names, err := unseal(k, value)
 			if err != nil {
 				return err
 			}
-			out = append(out, bytes.Clone(names))
+			kept++
+			if more, err := fn(names); err != nil || !more {
+				return err
+			}
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read names of site %.80q: %w", site, err)
+		return 0, fmt.Errorf("read names of site %.80q: %w", site, err)
 	}
-	return out, nil
+	return kept, nil
 }
 
 // Account is the sum of all sites as of the last commit.

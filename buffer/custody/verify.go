@@ -195,6 +195,7 @@ func (c *count) outcomes() error {
 		}
 		x := c.epoch(string(epochKey(site, epoch)))
 		x.outcomes = x.outcomes.add(run{d, d + 1})
+		c.site(site).bytes += outcomeCharge
 		return nil
 	})
 }
@@ -208,6 +209,11 @@ func (c *count) compareEpochs() error {
 		}
 		found := c.epoch(string(k))
 		delete(c.epochs, string(k))
+		site, _, _, err := splitEpochKey(k, 0)
+		if err != nil {
+			return err
+		}
+		c.site(site).bytes += epochCharge
 		what := fmt.Sprintf(" of epoch %x", k)
 		err = errors.Join(
 			compare("open blocks"+what, x.open, found.open.count()),

@@ -12,8 +12,8 @@ const (
 	arHeader = 60 // name 16, time 12, user 6, group 6, mode 8, size 10, end 2
 )
 
-// repackDeb copies the members of an ar file and repacks the one with the files.
-func repackDeb(in []byte) ([]byte, error) {
+// deb copies the members of an ar file and repacks the one with the files.
+func (p packer) deb(in []byte) ([]byte, error) {
 	if !strings.HasPrefix(string(in), arMagic) {
 		return nil, errors.New("not an ar file")
 	}
@@ -32,7 +32,7 @@ func repackDeb(in []byte) ([]byte, error) {
 		rest = rest[min(len(rest), arHeader+size+size%2):]
 		if strings.TrimRight(header[:16], " /") == "data.tar.xz" {
 			found = true
-			if member, err = again(member); err != nil {
+			if member, err = p.again(member); err != nil {
 				return nil, err
 			}
 		}

@@ -31,9 +31,9 @@ const (
 
 var rpmHeaderMagic = []byte{0x8e, 0xad, 0xe8, 0x01}
 
-// repackRPM replaces the files and every checksum that covers them; each has its
+// rpm replaces the files and every checksum that covers them; each has its
 // length before and after, so that nothing moves.
-func repackRPM(in []byte) ([]byte, error) {
+func (p packer) rpm(in []byte) ([]byte, error) {
 	if len(in) < leadSize {
 		return nil, errors.New("the file ends within the lead")
 	}
@@ -57,7 +57,7 @@ func repackRPM(in []byte) ([]byte, error) {
 	if name, err := head.find(tagCompressor); err != nil || !bytes.HasPrefix(name, []byte("xz\x00")) {
 		return nil, errors.New("its files are not compressed by xz")
 	}
-	if payload, err = again(payload); err != nil {
+	if payload, err = p.again(payload); err != nil {
 		return nil, err
 	}
 	if err := head.set(tagPayloadDigest, hexOf(sha256.Sum256(payload))); err != nil {
