@@ -36,7 +36,7 @@ func (r *relays) told(id string, s wire.RelayState, now time.Time) (gone holder,
 		r.all[id] = x
 	}
 	if s.State != wire.StateOnline && s.At.Before(x.told) && s.Store != x.store {
-		s.Store, s.DeclaredLost = x.store, x.lost // a will, or a word kept by another broker, from before the store of now
+		s.Store, s.DeclaredLost, s.At = x.store, x.lost, x.told // a will, or a word kept by another broker, from before the store of now
 	}
 	if x.store != s.Store {
 		gone = r.replaced(x, s.Store)
