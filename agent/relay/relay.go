@@ -110,6 +110,8 @@ type Relay struct {
 	slow    atomic.Int64 // of the whole store, ms
 	state   atomic.Pointer[string]
 
+	looking sync.Mutex // for silent sites
+
 	mu      sync.Mutex // guards what follows
 	network Network
 	brokers map[string]*broker

@@ -43,6 +43,8 @@ func (r *Relay) watch(ctx context.Context) {
 // lookForSilence tells of each change by an event. Where that cannot be stored
 // the next look tries again.
 func (r *Relay) lookForSilence(ctx context.Context) {
+	r.looking.Lock() // what is told is noted before anybody looks again
+	defer r.looking.Unlock()
 	if r.opts.Clock.Now().Guess {
 		return // nobody knows for how long
 	}
