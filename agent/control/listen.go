@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -15,8 +17,12 @@ import (
 // maxPath is the room of a path in a unix socket address, less its last NUL.
 const maxPath = 107
 
-// socketMode lets the agent's user and group talk to it, and nobody else.
+// socketMode lets the agent's user and one group talk to it, and nobody else.
 const socketMode = 0o660
+
+// readers is the group of those who may ask how the agent fares. It is not the
+// service's own group, which reads the secrets.
+const readers = "edgehold-status"
 
 func checkPath(path string) error {
 	switch {
@@ -48,7 +54,20 @@ func listen(path string) (*net.UnixListener, error) {
 		_ = l.Close()
 		return nil, fmt.Errorf("set the mode of the control socket: %w", err)
 	}
+	giveToReaders(path, user.LookupGroup)
 	return l, nil
+}
+
+// giveToReaders makes the socket one of the readers' group, where there is one
+// and the agent is in it; else it stays one of the agent's own group.
+func giveToReaders(path string, lookup func(name string) (*user.Group, error)) {
+	group, err := lookup(readers)
+	if err != nil {
+		return
+	}
+	if gid, err := strconv.Atoi(group.Gid); err == nil {
+		_ = os.Chown(path, -1, gid)
+	}
 }
 
 func removeStale(path string) error {

@@ -29,6 +29,8 @@ LINES
 		getent group edgehold >/dev/null || groupadd --system edgehold
 		useradd --system --gid edgehold --no-create-home --home-dir /var/lib/edgehold \
 			--shell /usr/sbin/nologin --comment Edgehold edgehold
+		getent group edgehold-status >/dev/null || groupadd --system edgehold-status
+		usermod --append --groups edgehold-status edgehold
 	fi
 }
 
