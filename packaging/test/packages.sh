@@ -36,8 +36,8 @@ debian() {
 		tar xf "$ROOT_TAR" -C "$root"
 	else
 		local suite
-		suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-bookworm}")
-		debootstrap --variant=minbase --include=systemd,rpm "$suite" "$root" >"$work/debootstrap.log" ||
+		suite=$(awk -F= '$1 == "VERSION_CODENAME" {print $2}' /etc/os-release)
+		debootstrap --variant=minbase --include=systemd,rpm "${suite:-bookworm}" "$root" >"$work/debootstrap.log" ||
 			fail "debootstrap: $(tail -5 "$work/debootstrap.log")"
 		if [[ -n ${ROOT_TAR:-} ]]; then tar cf "$ROOT_TAR" -C "$root" .; fi
 	fi

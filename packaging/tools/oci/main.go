@@ -162,6 +162,8 @@ func (m maker) add(w *tar.Writer, path, name string) error {
 		}
 	}
 	switch name {
+	case "usr/bin/edgehold":
+		header.Mode = 0o755 // whatever the umask of the build was
 	case "var/lib/edgehold", "run/edgehold":
 		header.Uid, header.Gid = owner, owner
 	}

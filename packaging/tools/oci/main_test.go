@@ -52,7 +52,7 @@ func TestImage(t *testing.T) {
 	for _, platform := range []v1.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm", Variant: "v7"}} {
 		files := content(t, unpacked, platform)
 		want := "the program of " + platform.Architecture + platform.Variant
-		if got := files["usr/bin/edgehold"]; got.text != want || got.uid != 0 {
+		if got := files["usr/bin/edgehold"]; got.text != want || got.uid != 0 || got.mode != 0o755 {
 			t.Errorf("%s: the program is %+v, not %q of root", platform, got, want)
 		}
 		if got := files["etc/edgehold/edgehold.yaml"]; got.text != "site: x\n" || got.gid != owner || got.uid != 0 {
@@ -67,6 +67,7 @@ func TestImage(t *testing.T) {
 type packed struct {
 	text     string
 	uid, gid int
+	mode     int64
 }
 
 // content unpacks the image of one platform, behind the index in the layout's own.
@@ -119,7 +120,7 @@ func unpack(t *testing.T, image v1.Image) map[string]packed {
 		if err != nil {
 			t.Fatal(err)
 		}
-		files[strings.TrimSuffix(h.Name, "/")] = packed{string(text), h.Uid, h.Gid}
+		files[strings.TrimSuffix(h.Name, "/")] = packed{string(text), h.Uid, h.Gid, h.Mode}
 	}
 }
 
