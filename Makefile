@@ -28,7 +28,7 @@ TARGETS      ?=
 export GO TAGS BUILT COMMIT INLINE FUZZTIME IDLE_SECONDS
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test setup lint bench bench-buffer bench-drain bench-snmp score profiles golden powercut cross packages lint-packages test-packages artefacts dist reproduce soak e2e fuzz clean
+.PHONY: help build demo test setup lint bench bench-buffer bench-drain bench-relay bench-snmp score profiles golden powercut cross packages lint-packages test-packages artefacts dist reproduce soak e2e fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ bench-buffer: ## the store against simpler layouts: bytes on disk and at the dev
 
 bench-drain: ## the drain against plain gzip: processor time, bytes on the wire, memory
 	packaging/bench/drain.sh
+
+bench-relay: ## the way over a relay: points a second, processor, bytes on the wire, recovery, 500 sites
+	packaging/bench/relay.sh
 
 bench-snmp: build ## polling: processor time, memory, punctuality beside dead and slow devices
 	packaging/bench/snmp.sh

@@ -158,9 +158,10 @@ type flown struct {
 }
 
 func newSimulatedSite(f *crowdChild, s simulated) *simulatedSite {
+	switches := (s.Series + workPoints - 1) / workPoints
 	return &simulatedSite{
 		simulated: s, crowd: f, numbers: wire.NewNumbering(), writer: wire.NewWriter(), epoch: rand.Uint64() | 1,
-		network: newNetwork(work{Switches: (s.Series + workPoints - 1) / workPoints, Series: min(s.Series, workPoints), Interval: time.Minute}),
+		network: newNetwork(work{Switches: switches, Series: (s.Series + switches - 1) / switches, Interval: time.Minute}),
 		open:    make(map[uint64]*flown), wake: make(chan struct{}, 1),
 	}
 }
@@ -248,13 +249,14 @@ func (s *simulatedSite) make(ctx context.Context) {
 }
 
 func (s *simulatedSite) publish(ctx context.Context, named bool) {
-	points := s.network.poll(time.Now())
+	at, lane := time.Now(), wire.Live
+	if s.Loud && s.crowd.loud.Load() {
+		at, lane = at.Add(-10*time.Minute), wire.Backlog
+	}
+	points := s.network.poll(at)
 	for len(points) > 0 {
 		s.seq++
-		h := wire.Header{Kind: wire.Points, Lane: wire.Live, Site: s.Name, Epoch: s.epoch, Seq: s.seq}
-		if s.Loud && s.crowd.loud.Load() {
-			h.Lane = wire.Backlog
-		}
+		h := wire.Header{Kind: wire.Points, Lane: lane, Site: s.Name, Epoch: s.epoch, Seq: s.seq}
 		block, n, err := s.writer.AppendPoints(nil, h, points, wire.Naming{Numbering: s.numbers, Known: func(uint32) bool { return named }})
 		if err != nil {
 			s.crowd.t.Errorf("%s: %v", s.Name, err)

@@ -72,14 +72,18 @@ func newNetwork(w work) *network {
 func (n *network) device(i int) []column {
 	name := fmt.Sprintf("switch-%d", i)
 	own := []probes.Dimension{
-		{Key: "sys.name", Value: name}, {Key: "device.name", Value: name},
-		{Key: "device.address", Value: fmt.Sprintf("10.20.%d.%d", i/200, 1+i%200)}, {Key: "device.port", Value: "161"},
-		{Key: "device.type", Value: "generic"}, {Key: "monitoring.mode", Value: "Extension"},
+		{Key: "sys.name", Value: name},
+		{Key: "device.name", Value: name},
+		{Key: "device.address", Value: fmt.Sprintf("10.20.%d.%d", i/200, 1+i%200)},
+		{Key: "device.port", Value: "161"},
+		{Key: "device.type", Value: "generic"},
+		{Key: "monitoring.mode", Value: "Extension"},
 	}
 	const prefix = "com.dynatrace.extension.network_device."
 	uptime := probes.NewSeries(prefix+"sysuptime", probes.Gauge, append([]probes.Dimension{
 		{Key: "sys.description", Value: "Simulated managed switch, 24 ports, software 4.2.1"},
-		{Key: "sys.objectid", Value: "1.3.6.1.4.1.32473.1.24"}, {Key: "sys.location", Value: fmt.Sprintf("Hall %d, cabinet B2", 1+i%9)},
+		{Key: "sys.objectid", Value: "1.3.6.1.4.1.32473.1.24"},
+		{Key: "sys.location", Value: fmt.Sprintf("Hall %d, cabinet B2", 1+i%9)},
 	}, own...)...)
 	list := []column{{series: uptime, total: n.random.Uint64N(1e9)}}
 	for port := range 24 {

@@ -49,6 +49,7 @@ type part struct {
 	MaxSize int64  // of a relay's store
 
 	Real  bool   // the timings are those of the product
+	Hasty bool   // of a site: commits are none the less those of chaos
 	Polls int    // of a filler: how many its store is to hold
 	Work  *work  // of a site and a filler: polls of switches
 	Crowd *crowd // many sites
@@ -171,7 +172,7 @@ func (p part) options(broker string, will mqtt.Message) mqtt.Options {
 
 // commits is how long a site's points wait for others.
 func (p part) commits() time.Duration {
-	if p.Real {
+	if p.Real && !p.Hasty {
 		return 10 * time.Second
 	}
 	return 200 * time.Millisecond

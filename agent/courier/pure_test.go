@@ -258,3 +258,17 @@ func TestScope(t *testing.T) {
 		t.Errorf("%+v", q)
 	}
 }
+
+// A will was made when its connection was, and another broker keeps what was
+// true before: such a word says nothing of the store that a relay has now.
+func TestOldWords(t *testing.T) {
+	r, now := newRelays(), time.Now()
+	r.told("a", wire.RelayState{State: wire.StateOnline, Store: "2", At: now}, now)
+	old := wire.RelayState{State: wire.StateLost, Store: "1", At: now.Add(-time.Hour), DeclaredLost: true}
+	if gone, _ := r.told("a", old, now); gone != (holder{}) || r.all["a"].store != "2" || r.all["a"].online() || r.all["a"].lost {
+		t.Errorf("an old word: %+v gone, %+v", gone, r.all["a"])
+	}
+	if gone, _ := r.told("a", wire.RelayState{State: wire.StateOnline, Store: "3", At: now.Add(-time.Hour)}, now); gone != (holder{"a", "2"}) {
+		t.Errorf("a relay whose clock was set back: %+v gone", gone)
+	}
+}

@@ -39,6 +39,9 @@ func (r *Relay) take(b *broker, topics wire.Topics, in mqtt.Incoming) {
 	r.sites.heard(site, b.url, r.opts.Now())
 	r.counts.blocks.Add(1)
 	h, err := wire.ParseHeader(in.Payload)
+	if err == nil && h.Seq == 0 {
+		err = errNoNumber
+	}
 	if err != nil { // what it says of itself cannot be believed, its name neither
 		r.garbled(site, err)
 		in.Ack()
@@ -61,10 +64,13 @@ func (r *Relay) take(b *broker, topics wire.Topics, in mqtt.Incoming) {
 	r.taken <- taken{ticket: r.opts.Store.Put(block), name: name, store: store, done: in.Ack}
 }
 
+// errNoNumber: an answer has to name its block.
+var errNoNumber = errors.New("its number is 0, and numbers begin at 1")
+
 // garbled notes what came and is no block. Nobody can be told.
 func (r *Relay) garbled(site string, err error) {
 	r.counts.garbled.Add(1)
-	if r.sites.blame(site, err.Error()) {
+	if r.sites.blame(site, err.Error(), r.opts.Now()) {
 		r.opts.Log.Warn().Str("site", site).Err(err).Msg("a message is no block and is dropped")
 	}
 }
@@ -85,7 +91,7 @@ func (r *Relay) refuse(name blockName, err error) {
 	default:
 		r.counts.rejected.Add(1)
 		a.status, a.reason = wire.StatusRejected, err.Error()
-		if r.sites.blame(name.site, err.Error()) {
+		if r.sites.blame(name.site, err.Error(), r.opts.Now()) {
 			r.opts.Log.Warn().Str("site", name.site).Uint64("seq", name.seq).Err(err).Msg("a block is rejected for good")
 		}
 	}

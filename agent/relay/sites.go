@@ -39,7 +39,8 @@ type site struct {
 	last    string          // broker
 	ever    map[string]bool // brokers
 	fault   string
-	changed bool // since its note was written
+	blamed  time.Time // when the log heard of a fault last
+	changed bool      // since its note was written
 	slow    int64
 	refused bool      // its last block was not taken for want of room
 	asked   float64   // blocks that it has asked about and that count
@@ -51,8 +52,9 @@ type sites struct {
 	store       *custody.Store
 	silentAfter time.Duration
 
-	mu  sync.Mutex
-	all map[string]*site
+	mu     sync.Mutex
+	all    map[string]*site
+	nobody site // whose faults are nobody's
 }
 
 // newSites takes up the notes of earlier runs.
@@ -128,17 +130,25 @@ func (s *sites) told(name, broker string, state wire.SiteState, at time.Time) {
 	x.ever[broker] = true
 }
 
-// blame notes a fault of a site; false: it is the same as before.
-func (s *sites) blame(name, fault string) bool {
+// blameAgain is how long the log hears of no other fault of a site.
+const blameAgain = 10 * time.Second
+
+// blame notes a fault of a site; false: the log need not hear of it, for it is
+// the same as before, or there are many of them.
+func (s *sites) blame(name, fault string, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x := s.all[name]
 	if x == nil {
-		return true
+		x = &s.nobody
 	}
 	same := x.fault == fault
 	x.fault = fault
-	return !same
+	if same || !x.blamed.IsZero() && now.Sub(x.blamed) < blameAgain && !now.Before(x.blamed) {
+		return false
+	}
+	x.blamed = now
+	return true
 }
 
 // full notes that a block found no room.

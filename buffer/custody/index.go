@@ -192,9 +192,16 @@ const (
 	outcomeCharge = 128
 )
 
-// charge is what a block counts of its site's quota: its bytes, and what is
-// known of it.
-func charge(size uint32) int64 { return int64(size) + 256 }
+// charge is what a block counts of its site's quota: its bytes, in whole pages
+// where it has pages of its own, and what is known of it.
+func charge(size uint32) int64 {
+	const page, head = buffer.PageSize, 128
+	n := int64(size)
+	if n+head > page/4 { // less than that shares a page with others
+		n = (n + head + page - 1) / page * page
+	}
+	return n + 256
+}
 
 // footprint is about what a block takes of the file: its pages, and its place
 // in the index.

@@ -204,7 +204,7 @@ func TestClockUnknown(t *testing.T) {
 }
 
 func TestQuotaOfSite(t *testing.T) {
-	r := start(t, func(o *Options) { o.SiteQuota = 10_000 })
+	r := start(t, func(o *Options) { o.SiteQuota = 14_500 })
 	put := func(site string, seq uint64, want Status) {
 		t.Helper()
 		b := r.block(site, 7, seq, 10)
@@ -461,7 +461,7 @@ func TestRounds(t *testing.T) {
 		t.Errorf("%d blocks finished", len(got))
 	}
 	r.reopen()
-	if got := r.Sites(); len(got) != sites || got[5].Account.Delivered != 30 || got[5].Blocks != 0 || got[5].Bytes != 0 {
+	if got := r.Sites(); len(got) != sites || got[5].Account.Delivered != 30 || got[5].Blocks != 0 || got[5].Bytes != epochCharge {
 		t.Errorf("%d sites", len(got))
 	}
 	r.verify()

@@ -136,7 +136,7 @@ type SiteAccount struct {
 	Site         string         `json:"site"`
 	Account      buffer.Account `json:"account"`
 	Blocks       int64          `json:"blocks"`
-	Bytes        int64          `json:"bytes"` // of blocks, 256 more for each, of names, and what is remembered of those that are gone
+	Bytes        int64          `json:"bytes"` // of blocks, as they count of the quota, of names, and what is remembered of those that are gone
 	Oldest       time.Time      `json:"oldest,omitzero"`
 	LastReceived time.Time      `json:"last_received,omitzero"`
 	Pressure     float64        `json:"pressure"` // 0..1; at 1 its blocks are refused

@@ -115,12 +115,16 @@ func writeArchive(ctx context.Context, b export.Blocks, path string) (res export
 	return res, nil
 }
 
+// uncommitted is longer than points are in the memory of an agent, where no
+// export sees them: a purge must not delete younger ones.
+const uncommitted = 15 * time.Minute
+
 // tellBlocks says what was written, and how it goes on.
 func (f *exportFlags) tellBlocks(cmd *cobra.Command, res export.BlocksResult) {
 	w := cmd.ErrOrStderr()
 	fmt.Fprintf(w, "archive %d of site %s: %d points in %d blocks in %s\n", res.Number, f.blocks.site, res.Points, res.Blocks, f.blocks.file)
 	if res.Points == 0 {
-		fmt.Fprintln(w, "no point of the store fits the choice"+hintText(res.Hint))
+		fmt.Fprintln(w, "no point of the store fits the choice"+hintText(res.Hint)+"; those of the last moments are in the agent's memory until buffer.commit_interval has passed")
 	}
 	if res.Entries > 0 {
 		fmt.Fprintf(w, "%d events and log records were left out: an archive holds points\n", res.Entries)
@@ -133,6 +137,6 @@ func (f *exportFlags) tellBlocks(cmd *cobra.Command, res export.BlocksResult) {
 	}
 	if res.Points > 0 {
 		fmt.Fprintf(w, "At the relay:  edgehold relay import %s\nThe points stay in the store here. Once the relay has them:  edgehold buffer purge --before %s\n",
-			filepath.Base(f.blocks.file), time.UnixMilli(res.Number).UTC().Format(time.RFC3339))
+			filepath.Base(f.blocks.file), time.UnixMilli(res.Number).Add(-uncommitted).UTC().Format(time.RFC3339))
 	}
 }

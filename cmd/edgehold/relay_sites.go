@@ -54,6 +54,11 @@ func nowOf(st control.Status) time.Time {
 func printSites(w io.Writer, h *control.Hub, now time.Time) {
 	if len(h.Sites) == 0 {
 		fmt.Fprintln(w, "no site was heard yet: a site publishes once a relay is online at its broker")
+		for _, b := range h.Brokers {
+			if !b.Connected {
+				fmt.Fprintf(w, "this relay is not connected to %s: %s\n", b.URL, oneLine(b.LastError))
+			}
+		}
 		return
 	}
 	width := len("SITE")
