@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -300,7 +301,7 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			ended = buf[n-1] == '\n'
 		}
 	}
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
