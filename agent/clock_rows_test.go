@@ -250,7 +250,10 @@ func (d *clockDay) start() *http.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &Agent{opts: opts, log: zerolog.Nop(), started: time.Now(), atStart: cfg, cfg: cfg, loadedAt: time.Now()}
+	a := &Agent{
+		opts: opts, log: zerolog.Nop(), started: time.Now(), atStart: cfg, cfg: cfg, loadedAt: time.Now(),
+		alive: newAlive(loopSchedule, loopStore, loopUplink, loopControl),
+	}
 	d.agent = a
 	if a.store, err = openStore(cfg, a.trueTime, a.log, nil); err != nil {
 		t.Fatal(err)

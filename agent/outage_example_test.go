@@ -225,7 +225,10 @@ func (d *outageDay) agent(t *testing.T) *Agent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &Agent{opts: opts, log: zerolog.Nop(), started: time.Now(), atStart: cfg, cfg: cfg, loadedAt: time.Now()}
+	a := &Agent{
+		opts: opts, log: zerolog.Nop(), started: time.Now(), atStart: cfg, cfg: cfg, loadedAt: time.Now(),
+		alive: newAlive(loopSchedule, loopStore, loopUplink, loopControl),
+	}
 	if a.store, err = openStore(cfg, a.trueTime, a.log, nil); err != nil {
 		t.Fatal(err)
 	}

@@ -206,8 +206,10 @@ func (c *checker) certificateName(m MQTT, name, key string, at []string) {
 		return
 	}
 	pair, err := tls.LoadX509KeyPair(m.CertFile, m.KeyFile)
-	if err != nil || len(pair.Certificate) == 0 {
-		return // told when it is read; files may come later
+	if err != nil {
+		// No error: while both are being exchanged the agent goes on polling.
+		c.warn("it does not belong to the certificate, or cannot be read, so no broker will take it: "+err.Error(), under(at, "key_file")...)
+		return
 	}
 	leaf, err := x509.ParseCertificate(pair.Certificate[0])
 	if err != nil || leaf.Subject.CommonName == name {

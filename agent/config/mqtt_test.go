@@ -69,6 +69,16 @@ func TestMQTTUplink(t *testing.T) {
 	}
 }
 
+// A key that is not that of the certificate is told, and stops no polling.
+func TestMQTTKeyOfAnother(t *testing.T) {
+	cert, _ := keyPair(t, "plant-7")
+	_, key := keyPair(t, "plant-7")
+	folder(t, map[string]string{"edgehold.yaml": site + "uplink: {mqtt: {brokers: ['mqtts://b'], cert_file: c.pem, key_file: c.key}}\n", "c.pem": cert, "c.key": key})
+	if _, warnings := mustLoad(t, "edgehold.yaml"); len(warnings) != 1 || !strings.Contains(warnings[0].String(), "uplink.mqtt.key_file: it does not belong to the certificate") {
+		t.Errorf("warnings %v", warnings)
+	}
+}
+
 func TestMQTTFaults(t *testing.T) {
 	cert, key := keyPair(t, "plant-8")
 	for text, want := range map[string]string{
