@@ -23,7 +23,7 @@ type blocksFlags struct {
 
 func (f *blocksFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.file, "blocks", "", "file to write an archive of blocks to, for `edgehold relay import`")
+	flags.StringVar(&f.file, "blocks", "", "file to write an archive of blocks to, for relay import")
 	flags.StringVar(&f.site, "site", "", "with --blocks: the site (default: of --config)")
 	flags.StringVar(&f.cert, "cert-file", "", "with --blocks: certificate that vouches for it (default: uplink.mqtt.cert_file of --config)")
 	flags.StringVar(&f.key, "key-file", "", "with --blocks: its key (default: uplink.mqtt.key_file of --config)")
