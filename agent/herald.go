@@ -94,8 +94,8 @@ func inBackground(f func(done <-chan struct{})) func() {
 func (h *herald) live(ctx context.Context, done <-chan struct{}) {
 	select {
 	case <-h.alive.Begun():
+		h.ready.Store(true) // who has heard READY and reloads is told of it
 		h.tell("READY=1", statusLine(h.line()))
-		h.ready.Store(true)
 		h.watch(ctx, done)
 	case <-ctx.Done():
 	case <-done:
