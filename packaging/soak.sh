@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Runs every package that has a long form of a test with EDGEHOLD_SOAK set, then
 # the modules of their own that have one. SOAK_TIMEOUT bounds each package
-# (default 30m). SOAK_PACKAGES=1 leaves those modules out, and the measurements
+# (default 90m). SOAK_PACKAGES=1 leaves those modules out, and the measurements
 # that take many minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 go=${GO:-go}
-flags=(-count=1 -tags "${TAGS:-gosnmp_nodebug}" -timeout "${SOAK_TIMEOUT:-30m}")
+flags=(-count=1 -tags "${TAGS:-gosnmp_nodebug}" -timeout "${SOAK_TIMEOUT:-90m}")
 export EDGEHOLD_SOAK=1
 if [[ -n ${SOAK_PACKAGES:-} ]]; then EDGEHOLD_SOAK=short; fi
 
