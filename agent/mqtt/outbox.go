@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -156,6 +157,9 @@ func (c *Conn) Subscribe(ctx context.Context, filter string, qos byte, handle fu
 	token, err := c.do(ctx, func() paho.Token { return c.client.Subscribe(filter, min(qos, 1), nil) })
 	if err == nil {
 		err = granted(token)
+	}
+	if errors.Is(err, ErrLost) { // what came before the end is handled all the same
+		return fmt.Errorf("subscribe to %s: %w", filter, err)
 	}
 	if err != nil {
 		c.inbox.remove(filter)
