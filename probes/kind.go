@@ -48,6 +48,13 @@ type TableStats struct {
 	Took     time.Duration
 }
 
+// Lasting is implemented by probes whose batches bring a State: it takes the
+// last one that was stored before the agent ended, in whatever way it did. It is
+// called before the first poll, and before Restore.
+type Lasting interface {
+	Resume(state []byte) error
+}
+
 // Measured is implemented by probes that count: it gives the last poll's.
 type Measured interface {
 	PollStats() PollStats
@@ -117,6 +124,10 @@ type Deps struct {
 	Memory      Memory        // what answers may hold in the whole process
 	Credentials map[string]Credential
 	Profiles    string // folder of the site's own profiles, "" for none
+	Board       Board  // buses and pins of this machine; nil: it has none
+	Sysfs       string // where the kernel shows its devices; "" is /sys
+	Procfs      string // "" is /proc
+	Subscribe   SubscribeFunc
 	// Constants go on every series, before a dimension of the same key. The
 	// agent adds them where they are missing; a probe that makes its series
 	// with them saves the copy.
@@ -132,7 +143,33 @@ type Kind struct {
 	Options func() any
 	// New makes the tasks of one entry. It never touches the network.
 	New func(options any, deps Deps) ([]Task, error)
+	// Metrics describes the metrics that an entry of these options gives; nil:
+	// nothing is told of them.
+	Metrics func(options any) []Metadata
 }
+
+// Subscription names a broker, who asks it, and for which topics. Files are
+// read anew for each connection.
+type Subscription struct {
+	Broker                    string // mqtt://, mqtts://, ws:// or wss://
+	ClientID                  string
+	User                      string
+	Password                  *Credential // nil: none
+	CAFile, CertFile, KeyFile string
+	Filters                   []string // in the words of MQTT: a/+/b, a/#
+}
+
+// Message is what came on a topic. The payload is the receiver's.
+type Message struct {
+	Topic    string
+	Payload  []byte
+	Retained bool
+}
+
+// SubscribeFunc connects once and hands on messages in their order until ctx
+// ends, which is nil, or the connection does. ready is called when the broker
+// has granted all filters.
+type SubscribeFunc func(ctx context.Context, s Subscription, ready func(), each func(Message)) error
 
 // Checker is implemented by options that have rules of their own. The errors
 // name the field ("devices: ...").

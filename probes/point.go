@@ -76,4 +76,7 @@ type Batch struct {
 	Points  []Point
 	Events  []Event
 	Records []Record
+	// State is written in the same commit as the points: both survive, or neither.
+	// It takes the place of the task's last one; nil leaves that. See Lasting.
+	State []byte
 }
