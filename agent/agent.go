@@ -209,10 +209,18 @@ func (a *Agent) take(e *entry, b probes.Batch) {
 	from := a.schedule.configOf(e)
 	if len(b.Points) > 0 {
 		a.audited(from, b.Points)
+	}
+	switch {
+	case b.State != nil:
+		a.store.EnqueueWith(b.Points, stateNote(a.schedule.idOf(e)), b.State)
+	case len(b.Points) > 0:
 		a.store.Enqueue(b.Points)
 	}
 	a.tell(from, b)
 }
+
+// stateNote is the note in the store with the last State of a task.
+func stateNote(id string) string { return "state/" + id }
 
 // Run runs all parts until ctx ends, writes the baselines and closes the store.
 func (a *Agent) Run(ctx context.Context) error {
@@ -271,6 +279,22 @@ func checkpoints(states []taskState, log zerolog.Logger) map[string][]byte {
 	return out
 }
 
+func (a *Agent) resume(t probes.Task) {
+	var p probes.Lasting
+	for _, part := range []any{t.Probe, t.Source} {
+		if l, ok := part.(probes.Lasting); ok {
+			p = l
+		}
+	}
+	state := a.store.Kept(stateNote(t.ID))
+	if p == nil || state == nil {
+		return
+	}
+	if err := p.Resume(state); err != nil {
+		a.log.Error().Str("task", t.Label).Err(err).Msg("what was stored with its last points cannot be read, its totals begin anew")
+	}
+}
+
 // statefulOf is what of a task carries something over a restart, nil: nothing.
 func statefulOf(t probes.Task) probes.Stateful {
 	if s, ok := t.Probe.(probes.Stateful); ok {
@@ -280,9 +304,11 @@ func statefulOf(t probes.Task) probes.Stateful {
 	return s
 }
 
-// restore hands each new task the baselines that were written for it.
+// restore hands each new task its last State and the baselines that were written
+// for it.
 func (a *Agent) restore(tasks []probes.Task) {
 	for _, t := range tasks {
+		a.resume(t)
 		data, ok := a.baselines[t.ID]
 		if !ok {
 			continue

@@ -134,6 +134,9 @@ func (b builder) probe(cfg *config.Config, p config.Probe, deps probes.Deps) ent
 		return state
 	}
 	state.Tasks = tasks
+	if describe := b.kinds[at].Metrics; describe != nil {
+		state.Metadata = describe(p.Options)
+	}
 	if o, ok := p.Options.(*snmp.Options); ok {
 		for _, w := range o.Warnings(tasks) {
 			state.Warnings = append(state.Warnings, p.Where+": "+p.Path+"."+w)

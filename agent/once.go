@@ -25,6 +25,7 @@ type Once struct {
 	Between func()        // called before the second poll; nil: nothing
 	Built   time.Time     // this machine's clock is not believed before it
 	Named   bool          // a person named the packages: they run also where nobody who is trusted signed them, which is said
+	Listen  bool          // what arrives by itself is waited for
 	Anyway  bool          // with Named: they run whatever is wrong with their signature
 	Tell    func(string)  // what is found about the packages; nil: nobody asks
 	Log     zerolog.Logger
@@ -61,7 +62,7 @@ func (o Once) Poll(ctx context.Context) ([]Polled, error) {
 		return nil, errors.Join(problems...)
 	}
 	out := o.round(ctx, tasks)
-	if o.Wait > 0 {
+	if o.Wait > 0 && slices.ContainsFunc(tasks, func(t probes.Task) bool { return t.Source == nil }) {
 		if err := sleep(ctx, o.Wait); err != nil {
 			return nil, err
 		}
@@ -166,15 +167,50 @@ func (o Once) round(ctx context.Context, tasks []probes.Task) []Polled {
 }
 
 func (o Once) one(ctx context.Context, t probes.Task) Polled {
-	if t.Source != nil {
+	var batch probes.Batch
+	var err error
+	switch {
+	case t.Source == nil:
+		batch, err = pollOnce(ctx, t)
+	case o.Listen:
+		batch, err = o.listen(ctx, t)
+	default:
 		return Polled{Task: t, Err: errors.New("it takes in what arrives, and cannot be polled; `edgehold run` does that")}
 	}
-	batch, err := pollOnce(ctx, t)
 	var labels labeler
 	labels.Apply(batch.Points, &o.Config.Dimensions)
 	points := labels.private.Points(policyOf(o.Config, nil), batch.Points)
 	return Polled{Task: t, Points: points, Err: err}
 }
+
+// listen runs a source until it gives points, and with Wait for all of that
+// time, so that counts show.
+func (o Once) listen(ctx context.Context, t probes.Task) (probes.Batch, error) {
+	most := o.Wait
+	if most == 0 {
+		most = max(2*t.Interval, 10*time.Second)
+	}
+	ctx, stop := context.WithTimeoutCause(ctx, most, errHeardOut)
+	defer stop()
+	var mu sync.Mutex
+	var all probes.Batch
+	err := t.Source.Run(ctx, func(b probes.Batch) {
+		mu.Lock()
+		defer mu.Unlock()
+		all.Points = append(all.Points, b.Points...)
+		if len(b.Points) > 0 && o.Wait == 0 {
+			stop()
+		}
+	})
+	mu.Lock() // a source may still be giving what it has when Run returns
+	defer mu.Unlock()
+	if err == nil && len(all.Points) == 0 && errors.Is(context.Cause(ctx), errHeardOut) {
+		err = probes.WithStatus(probes.StatusWarning, fmt.Errorf("nothing came within %v; listen for longer with --wait", most))
+	}
+	return all, err
+}
+
+var errHeardOut = errors.New("the time to listen is over")
 
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)

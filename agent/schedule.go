@@ -390,6 +390,12 @@ func (s *schedule) configOf(e *entry) string {
 	return e.task.Config
 }
 
+func (s *schedule) idOf(e *entry) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return e.task.ID
+}
+
 // pace is how the schedule as a whole keeps its grid.
 type pace struct {
 	InFlight int

@@ -177,11 +177,12 @@ func (s *Store) begin(state map[string][]byte) error {
 				s.packer.seal() // what is behind it in its segment cannot be read
 			}
 		}
-		if err := s.pack(w, s.queue.take()); err != nil {
+		tickets := s.queue.take()
+		if err := s.pack(w, tickets); err != nil {
 			s.queue.finish(err)
 			return err
 		}
-		w.settlements, w.notes, w.unclaimed = s.holds.take(), s.takeNotes(), s.holds.takeUnclaimed()
+		w.settlements, w.notes, w.unclaimed = s.holds.take(), s.takeNotes(tickets), s.holds.takeUnclaimed()
 		s.running = w
 	}
 	w := s.running

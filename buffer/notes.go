@@ -15,23 +15,40 @@ const MaxNote = 64 << 10
 // settlements make; it makes none itself. The note of before it is gone then;
 // no data deletes it. A note that is too long is not kept and logged.
 func (s *Store) Keep(name string, data []byte) {
-	if len(data) > MaxNote || name == "" {
-		s.o.Log.Error().Str("note", name).Int("bytes", len(data)).Msg("buffer: a note is too long or has no name, it is not kept")
+	if !s.noteFits(name, data) {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.keepLocked(name, bytes.Clone(data))
+}
+
+func (s *Store) noteFits(name string, data []byte) bool {
+	if len(data) > MaxNote || name == "" {
+		s.o.Log.Error().Str("note", name).Int("bytes", len(data)).Msg("buffer: a note is too long or has no name, it is not kept")
+		return false
+	}
+	return true
+}
+
+func (s *Store) keepLocked(name string, data []byte) {
 	if bytes.Equal(s.notes[name], data) {
 		return
 	}
 	if s.unsaved == nil {
 		s.unsaved = make(map[string][]byte)
 	}
-	s.notes[name] = bytes.Clone(data)
-	s.unsaved[name] = s.notes[name]
+	s.notes[name] = data
+	s.unsaved[name] = data
 	if len(data) == 0 {
 		delete(s.notes, name)
 	}
+}
+
+// note is a note on its way with points.
+type note struct {
+	name string
+	data []byte
 }
 
 // Kept gives a note, nil if there is none. The caller must not change it.
@@ -41,10 +58,16 @@ func (s *Store) Kept(name string) []byte {
 	return s.notes[name]
 }
 
-// takeNotes gives the notes that the file does not have.
-func (s *Store) takeNotes() map[string][]byte {
+// takeNotes gives the notes that the file does not have, with those that come
+// with the tickets of the commit.
+func (s *Store) takeNotes(tickets []*Ticket) map[string][]byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, t := range tickets {
+		if t.note != nil {
+			s.keepLocked(t.note.name, t.note.data)
+		}
+	}
 	taken := s.unsaved
 	s.unsaved = nil
 	return taken

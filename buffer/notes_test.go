@@ -44,6 +44,38 @@ func TestNotesRide(t *testing.T) {
 	})
 }
 
+// TestPointsAndTheirNoteAreOne: whenever the process dies, the file has as many
+// points as the note that came with the last of them says.
+func TestPointsAndTheirNoteAreOne(t *testing.T) {
+	r := start(t, nil)
+	note := func(n byte) *Ticket { return r.EnqueueWith(r.points(int(n)-1, 1), "total", []byte{n}) }
+	first := note(1)
+	r.flush()
+	if err := first.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.replaceFile(r.killedAfter(func() { note(2) }))
+	if got, points := r.Kept("total"), r.Account().Accepted; !bytes.Equal(got, []byte{1}) || points != 1 {
+		t.Errorf("killed before the commit: note %v with %d points", got, points)
+	}
+	note(2)
+	third := note(3)
+	r.flush()
+	if err := third.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.replaceFile(r.killedAfter(func() {}))
+	if got, points := r.Kept("total"), r.Account().Accepted; !bytes.Equal(got, []byte{3}) || points != 3 {
+		t.Errorf("killed after the commit: note %v with %d points", got, points)
+	}
+	r.EnqueueWith(nil, "alone", []byte("x"))
+	r.flush()
+	r.replaceFile(r.killedAfter(func() {}))
+	if got := r.Kept("alone"); string(got) != "x" {
+		t.Errorf("a note without points: %q", got)
+	}
+}
+
 func TestNotesSurviveNewFiles(t *testing.T) {
 	r := start(t, nil)
 	r.Keep("budget", []byte("one"))

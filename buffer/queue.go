@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,7 @@ func (e *RefusedError) Unwrap() error { return e.First }
 type Ticket struct {
 	points  []probes.Point
 	entries []Entry
+	note    *note // of EnqueueWith
 	// change is what else the commit does, after it has added the points. It may
 	// be called again if the commit fails.
 	change func(tx *bbolt.Tx, l *ledger, w *work) error
@@ -61,7 +63,7 @@ func (t *Ticket) Wait(ctx context.Context) error {
 }
 
 func (t *Ticket) finish(err error) {
-	t.points, t.entries, t.change = nil, nil, nil
+	t.points, t.entries, t.change, t.note = nil, nil, nil, nil
 	if err != nil {
 		t.err = err
 	}
@@ -111,6 +113,24 @@ func (s *Store) Enqueue(points []probes.Point) *Ticket {
 	t := &Ticket{points: kept, done: make(chan struct{})}
 	if refusal != nil {
 		t.err = refusal
+	}
+	s.queue.put(t, len(points), s.o.MaxPending)
+	s.wakeUp()
+	return t
+}
+
+// EnqueueWith is Enqueue with a note (see Keep) that the same commit writes: after
+// a crash the file has the points and the note, or neither. Points that are
+// refused do not keep the note away; points that are dropped take it along. A
+// note that is too long is not kept and logged.
+func (s *Store) EnqueueWith(points []probes.Point, name string, data []byte) *Ticket {
+	kept, refusal := check(points)
+	t := &Ticket{points: kept, done: make(chan struct{})}
+	if refusal != nil {
+		t.err = refusal
+	}
+	if s.noteFits(name, data) {
+		t.note = &note{name, bytes.Clone(data)}
 	}
 	s.queue.put(t, len(points), s.o.MaxPending)
 	s.wakeUp()

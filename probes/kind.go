@@ -152,6 +152,7 @@ type Kind struct {
 // read anew for each connection.
 type Subscription struct {
 	Broker                    string // mqtt://, mqtts://, ws:// or wss://
+	Plain                     bool   // without TLS also to other machines
 	ClientID                  string
 	User                      string
 	Password                  *Credential // nil: none

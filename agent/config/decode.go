@@ -278,14 +278,14 @@ func (d *decoder) scalar(n *node, path string, out reflect.Value) {
 		}
 		out.SetBool(strings.EqualFold(n.text, "true"))
 	case out.CanInt():
-		v, err := strconv.ParseInt(n.text, 10, 64)
+		v, err := strconv.ParseInt(n.text, base(n), 64)
 		if !plainNumber(n) || err != nil || out.OverflowInt(v) {
 			d.wrong(n, path, "a whole number")
 			return
 		}
 		out.SetInt(v)
 	case out.CanUint():
-		v, err := strconv.ParseUint(n.text, 10, 64)
+		v, err := strconv.ParseUint(n.text, base(n), 64)
 		if !plainNumber(n) || err != nil || out.OverflowUint(v) {
 			d.wrong(n, path, "a whole number, not negative")
 			return
@@ -304,10 +304,19 @@ func (d *decoder) scalar(n *node, path string, out reflect.Value) {
 }
 
 // plainNumber is true for whole numbers whose meaning is beyond doubt: 0123 is
-// octal to some readers and decimal to others.
+// octal to some readers and decimal to others. 0x76 is how addresses of a bus are
+// written everywhere.
 func plainNumber(n *node) bool {
 	digits := strings.TrimLeft(n.text, "+-")
-	return n.shape == scalar && n.tag == "!!int" && (digits == "0" || !strings.HasPrefix(digits, "0"))
+	return n.shape == scalar && n.tag == "!!int" && (digits == "0" || !strings.HasPrefix(digits, "0") || base(n) == 0)
+}
+
+// base is that of a whole number: 0, which finds 16, or 10.
+func base(n *node) int {
+	if strings.HasPrefix(n.text, "0x") {
+		return 0
+	}
+	return 10
 }
 
 // text takes texts only. YAML reads an unquoted 7, 1.10, 0123, true or

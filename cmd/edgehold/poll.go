@@ -21,6 +21,7 @@ import (
 
 type pollFlags struct {
 	credentialFlags
+	kind          string
 	config        string
 	profile       string
 	profiles      string
@@ -36,7 +37,7 @@ type pollFlags struct {
 func newPoll() *cobra.Command {
 	var f pollFlags
 	cmd := &cobra.Command{
-		Use:   "poll [DEVICE...]",
+		Use:   "poll [DEVICE... | --kind KIND KEY=VALUE...]",
 		Short: "Poll once and print metric lines; nothing is stored or sent",
 		Long: `Poll once and print what would be sent as metric lines on standard output.
 Problems go to standard error, and for each device its profile and how many
@@ -46,8 +47,14 @@ points it makes a day. Nothing is stored or sent.
   edgehold poll 192.0.2.10 --v3-user NAME --auth SHA256 --auth-file FILE
   edgehold poll --package P --configuration C.json   a package and its monitoring configuration
   edgehold poll --config edgehold.yaml               what the agent would poll
+  edgehold poll --kind ping targets=192.0.2.1        a probe, with the keys of its entry
 
 With a package or a configuration file, DEVICE chooses among their devices.
+
+With --kind, each KEY=VALUE is a key of an entry under probes, as in the
+reference; lists are written a,b or [a, b]. The configuration file, if given
+too, lends its credentials. What arrives by itself, such as the messages of
+sensors, is listened to until the first of it is there, at most for --wait.
 
 A package that has no signature, or one by somebody who is not known here, is
 polled with a warning. One with a bad signature, that is revoked or that has
@@ -64,6 +71,7 @@ gave nothing; what is wrong is said.`,
 	}
 	cmd.Flags().StringVarP(&f.config, "config", "c", "", "configuration file of an agent")
 	f.credentialFlags.add(cmd)
+	cmd.Flags().StringVar(&f.kind, "kind", "", "kind of probe, with its settings as KEY=VALUE")
 	cmd.Flags().StringVar(&f.profile, "profile", "auto", "profile, or auto")
 	cmd.Flags().StringVar(&f.profiles, "profiles", "", "folder with profiles of your own")
 	cmd.Flags().StringSliceVar(&f.featureSets, "feature-sets", nil, "feature sets beside what is always read; all for all")
@@ -79,6 +87,9 @@ gave nothing; what is wrong is said.`,
 		}
 	}
 	cmd.MarkFlagsMutuallyExclusive("config", "package")
+	for _, other := range []string{"package", "configuration", "community-file", "v3-user", "version", "profile", "feature-sets"} {
+		cmd.MarkFlagsMutuallyExclusive("kind", other)
+	}
 	cmd.MarkFlagsRequiredTogether("package", "configuration")
 	return cmd
 }
@@ -94,9 +105,9 @@ func poll(cmd *cobra.Command, f pollFlags, devices []string) error {
 	if err != nil {
 		return err
 	}
-	once := agent.Once{Config: cfg, Kinds: kinds(), Wait: f.wait, Log: pollLog(cmd), Built: buildTime(), Named: f.pkg != "", Anyway: f.untrusted}
+	once := agent.Once{Config: cfg, Kinds: kinds(), Wait: f.wait, Log: pollLog(cmd), Built: buildTime(), Named: f.pkg != "", Anyway: f.untrusted, Listen: f.kind != ""}
 	once.Tell = func(text string) { fmt.Fprintln(cmd.ErrOrStderr(), text) }
-	if f.config != "" || f.pkg != "" {
+	if f.kind == "" && (f.config != "" || f.pkg != "") {
 		once.Devices = devices
 	}
 	polled, err := once.Poll(cmd.Context())
@@ -122,6 +133,9 @@ func pollLog(cmd *cobra.Command) zerolog.Logger {
 
 // target makes the configuration that is polled from the flags.
 func (f pollFlags) target(cmd *cobra.Command, devices []string) (*config.Config, error) {
+	if f.kind != "" {
+		return f.ofKind(devices)
+	}
 	if f.config != "" {
 		cfg, _, err := config.Load(f.config, kinds())
 		return cfg, err
@@ -149,6 +163,28 @@ func (f pollFlags) target(cmd *cobra.Command, devices []string) (*config.Config,
 		return nil, exitCode{exitUsage, err}
 	}
 	cfg.Probes = []config.Probe{{Kind: "snmp", Options: options, Where: "command line"}}
+	return cfg, nil
+}
+
+// ofKind makes a configuration of one probe, with the credentials of the file.
+func (f pollFlags) ofKind(settings []string) (*config.Config, error) {
+	cfg := config.Default()
+	cfg.SiteDimension = false
+	if f.config != "" {
+		lent, _, err := config.Load(f.config, kinds())
+		if err != nil {
+			return nil, err
+		}
+		cfg.Credentials, cfg.Profiles = lent.Credentials, lent.Profiles
+	}
+	if f.profiles != "" {
+		cfg.Profiles = f.profiles
+	}
+	probe, err := config.GivenProbe(f.kind, settings, kinds())
+	if err != nil {
+		return nil, exitCode{exitUsage, fmt.Errorf("--kind %s: %w", f.kind, err)}
+	}
+	cfg.Probes = []config.Probe{probe}
 	return cfg, nil
 }
 
@@ -190,6 +226,9 @@ func printPolled(cmd *cobra.Command, polled []agent.Polled, f pollPrint) error {
 
 // nothing is what to look at where a poll gave nothing.
 func (f pollFlags) nothing() string {
+	if f.kind != "" {
+		return "counters need a second poll, such as --wait 10s"
+	}
 	look := "look at the feature sets, the variables and the filters of the monitoring configuration"
 	if f.config == "" && f.pkg == "" {
 		look = "look at --profile and --feature-sets"
