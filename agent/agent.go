@@ -4,6 +4,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -46,7 +47,8 @@ type Options struct {
 	Hangup  <-chan os.Signal // each signal reloads; nil: none does
 	Notify  Notify           // the service manager that is told how it fares
 
-	moment func() sign.Moment // of tests; nil: as the clock knows it
+	moment   func() sign.Moment // of tests; nil: as the clock knows it
+	hardware *hardware          // of tests; nil: this machine's
 }
 
 // Agent is one running daemon.
@@ -71,10 +73,12 @@ type Agent struct {
 	ready     atomic.Pointer[clock.Clock]    // time, once the store may ask it
 	history   atomic.Pointer[string]         // why the history could not be written last; nil: it could
 	checking  atomic.Pointer[time.Time]      // since when packages are checked; nil: they are not
+	states    sync.Map                       // id of a task to its last State, which the store may not have committed yet
 	denied    atomic.Bool                    // a deny list came that no package was judged by yet
 	trustTick time.Duration                  // how often the trust folders are looked at
 	alive     *alive
 	herald    *herald
+	outputs   *outputs
 
 	reloading sync.Mutex // one reload at a time
 	ledger    ledger     // guarded by reloading, as is builder.warden
@@ -105,21 +109,27 @@ func New(opts Options) (*Agent, error) {
 	a.alive = newAlive(loopSchedule, loopStore, loopUplink, loopControl)
 	a.herald = newHerald(opts.Notify, a.alive, log)
 	defer a.herald.Starting("opens the store and reads the packages")()
-	store, err := openStore(cfg, a.trueTime, log, a.alive.Beat(loopStore))
-	if err != nil {
-		return nil, err
-	}
-	a.store = store
-	if a.time, err = a.newTime(log); err != nil {
-		_ = store.Close()
-		return nil, err
-	}
-	a.ready.Store(a.time)
-	if err := a.prepare(); err != nil {
-		_ = store.Close()
+	a.outputs = startOutputs(cfg.Outputs, a.alive, cmp.Or(opts.hardware, thisMachine()), log)
+	if err := a.open(); err != nil {
+		a.outputs.Stop()
 		return nil, err
 	}
 	return a, nil
+}
+
+// open opens the store and makes all parts.
+func (a *Agent) open() (err error) {
+	if a.store, err = openStore(a.cfg, a.trueTime, a.log, a.alive.Beat(loopStore)); err != nil {
+		return err
+	}
+	if a.time, err = a.newTime(a.log); err == nil {
+		a.ready.Store(a.time)
+		err = a.prepare()
+	}
+	if err != nil {
+		_ = a.store.Close()
+	}
+	return err
 }
 
 func openStore(cfg *config.Config, now func() time.Time, log zerolog.Logger, beat func(time.Duration)) (*buffer.Store, error) {
@@ -155,9 +165,13 @@ func (a *Agent) prepare() error {
 		DNS:      a.meter.Resolver(),
 		Traffic:  a.meter.Line(egress.DevicePoll),
 		Memory:   probes.NewMemory(),
+
+		Board:     newMachineBoard(),
+		Subscribe: subscriber{line: a.meter.Line(egress.DevicePoll), time: a.time.TLSTime, log: a.log}.subscribe,
 	}}
 	a.schedule = newSchedule(a.cfg.Polling.MaxInFlight, a.take)
 	a.schedule.beat = a.alive.Beat(loopSchedule)
+	a.schedule.resume = a.resume
 	a.schedule.log = a.log.With().Str("part", "schedule").Logger()
 	a.self = newSelfTask(&selfProbe{clock: a.time, store: a.store, floor: a.time.Floor, states: a.schedule.States, constants: a.constants.Load, certificates: a.certificates, entries: a.running})
 	a.uplink, err = newUplink(a.cfg, uplinkOptions{Version: a.opts.Version, Log: a.log, Store: a.store, Clock: a.time, Watch: a.meter.Line(egress.Uplink), OnDeny: a.takeDenyList, Beat: a.alive.Beat(loopUplink)})
@@ -212,9 +226,14 @@ func (a *Agent) take(e *entry, b probes.Batch) {
 	}
 	switch {
 	case b.State != nil:
-		a.store.EnqueueWith(b.Points, stateNote(a.schedule.idOf(e)), b.State)
+		id := a.schedule.idOf(e)
+		a.states.Store(id, b.State)
+		a.store.EnqueueWith(b.Points, stateNote(id), b.State)
 	case len(b.Points) > 0:
 		a.store.Enqueue(b.Points)
+	}
+	if from != a.self.Config && holds(b) {
+		a.outputs.Collected()
 	}
 	a.tell(from, b)
 }
@@ -236,6 +255,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer a.outputs.Stop()
+	a.outputs.Live(ctx, a.stateLine, a.newFacts())
 	defer a.herald.Run(ctx, a.stateLine)()
 	err := runAll(ctx, []service{
 		{"schedule", a.schedule.Run},
@@ -279,6 +300,7 @@ func checkpoints(states []taskState, log zerolog.Logger) map[string][]byte {
 	return out
 }
 
+// resume hands a task its last State: that of this run, else that of the store.
 func (a *Agent) resume(t probes.Task) {
 	var p probes.Lasting
 	for _, part := range []any{t.Probe, t.Source} {
@@ -286,11 +308,14 @@ func (a *Agent) resume(t probes.Task) {
 			p = l
 		}
 	}
-	state := a.store.Kept(stateNote(t.ID))
-	if p == nil || state == nil {
+	state, here := a.states.Load(t.ID)
+	if !here {
+		state = a.store.Kept(stateNote(t.ID))
+	}
+	if p == nil || len(state.([]byte)) == 0 {
 		return
 	}
-	if err := p.Resume(state); err != nil {
+	if err := p.Resume(state.([]byte)); err != nil {
 		a.log.Error().Str("task", t.Label).Err(err).Msg("what was stored with its last points cannot be read, its totals begin anew")
 	}
 }

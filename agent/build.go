@@ -137,10 +137,12 @@ func (b builder) probe(cfg *config.Config, p config.Probe, deps probes.Deps) ent
 	if describe := b.kinds[at].Metrics; describe != nil {
 		state.Metadata = describe(p.Options)
 	}
-	if o, ok := p.Options.(*snmp.Options); ok {
+	if o, ok := p.Options.(interface{ Warnings([]probes.Task) []string }); ok {
 		for _, w := range o.Warnings(tasks) {
 			state.Warnings = append(state.Warnings, p.Where+": "+p.Path+"."+w)
 		}
+	}
+	if o, ok := p.Options.(*snmp.Options); ok {
 		state.PerDay = func() (int, error) { return pointsPerDay(o, tasks, cfg) }
 		state.Assumed = extension.Assumptions(&plan.Plan{Blocks: make([]plan.Block, 1)})
 	}

@@ -24,22 +24,28 @@ type Entry struct {
 
 // Asked is how many things an entry asks, or listens to.
 type Asked struct {
-	Devices   int // of SNMP
+	Devices   int // of SNMP, and what the built-in probes ask
 	Endpoints int // of Prometheus and http
 	Receivers int // of traps
+	Listeners int // to what else arrives by itself
 }
 
 // askedBy counts what some tasks ask. A device or endpoint may have several.
 func askedBy(tasks []probes.Task) Asked {
 	var a Asked
-	seen := map[[2]string]bool{}
+	seen := map[[3]string]bool{}
 	for _, t := range tasks {
-		key := [2]string{t.Device, t.Lane}
+		key := [3]string{t.Device, t.Lane}
+		if t.Package == "" { // each task of a built-in probe is a thing of its own
+			key[2] = t.ID
+		}
 		if seen[key] {
 			continue
 		}
 		seen[key] = true
 		switch {
+		case t.Source != nil && t.Package == "":
+			a.Listeners++
 		case t.Source != nil:
 			a.Receivers++
 		case t.Lane != "": // only endpoints have lanes of their own

@@ -245,7 +245,7 @@ func (d *clockDay) verify() buffer.Account {
 // start makes the agent, but for the machine and the way to the environment.
 func (d *clockDay) start() *http.Client {
 	t := d.t
-	opts := Options{Path: filepath.Join(d.dir, "edgehold.yaml"), Kinds: catalog.Kinds(OpenProfiles), Version: "1.0.0"}
+	opts := Options{Path: filepath.Join(d.dir, "edgehold.yaml"), Kinds: catalog.Kinds(OpenProfiles, OpenModbusProfiles), Version: "1.0.0"}
 	cfg, _, err := config.Load(opts.Path, opts.Kinds)
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,10 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/edgehold/edgehold/agent/config"
+	"github.com/edgehold/edgehold/probes"
+	"github.com/edgehold/edgehold/probes/catalog"
 )
 
 var ownKey = regexp.MustCompile(`^edgehold(\.[a-z0-9_]+)+$`)
@@ -39,6 +43,11 @@ func TestShownMetricsAreThoseSent(t *testing.T) {
 			sent[key], units[key] = "a profile", unit
 		}
 	}
+	for _, m := range metricsOfProbes(t) {
+		if strings.HasPrefix(m.Key, "edgehold.") {
+			sent[m.Key], units[m.Key] = "a kind of probe", [2]string{m.DisplayName, m.Unit}
+		}
+	}
 	described := map[string]bool{}
 	for _, m := range readShownManifest(t).Metrics {
 		if described[m.Key] {
@@ -60,6 +69,29 @@ func TestShownMetricsAreThoseSent(t *testing.T) {
 			t.Errorf("%s: %s is not described: add it to metrics in %s/extension.yaml, or to notMetrics here if it is no metric", place, key, shownPackage)
 		}
 	}
+}
+
+// metricsOfProbes are those of the probes that the reference shows, in all their
+// forms.
+func metricsOfProbes(t *testing.T) []probes.Metadata {
+	t.Helper()
+	kinds := catalog.Kinds(OpenProfiles, OpenModbusProfiles)
+	file := filepath.Join(t.TempDir(), "edgehold.yaml")
+	if err := os.WriteFile(file, config.Reference, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, _, _ := config.Examine(file, kinds) // the secrets it names are not there
+	if cfg == nil || len(cfg.Probes) < len(kinds) {
+		t.Fatal("the reference has no probes")
+	}
+	var all []probes.Metadata
+	for _, p := range cfg.Probes {
+		at := slices.IndexFunc(kinds, func(k probes.Kind) bool { return k.Name == p.Kind })
+		if kinds[at].Metrics != nil {
+			all = append(all, kinds[at].Metrics(p.Options)...)
+		}
+	}
+	return all
 }
 
 // keysInCode finds the texts of the code that are a metric key of ours, with

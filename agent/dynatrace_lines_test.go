@@ -80,7 +80,7 @@ func switchPoints(t *testing.T) (points []probes.Point) {
 	cfg := entryOf(func(_ *config.Config, o *snmp.Options) {
 		o.Devices, o.FeatureSets = []string{responder.Addr()}, []string{"all"}
 	})
-	once := Once{Config: cfg, Kinds: catalog.Kinds(OpenProfiles), Log: zerolog.Nop(), Wait: time.Millisecond}
+	once := Once{Config: cfg, Kinds: catalog.Kinds(OpenProfiles, OpenModbusProfiles), Log: zerolog.Nop(), Wait: time.Millisecond}
 	once.Between = func() { // a counter that stands still gives no line
 		mib.Bump(snmptest.MustOID("1.3.6.1.2.1.2.2.1"), func(snmptest.OID) uint64 { return 100 })
 		mib.Bump(snmptest.MustOID("1.3.6.1.2.1.31.1.1.1"), func(snmptest.OID) uint64 { return 100 })

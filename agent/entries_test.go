@@ -32,7 +32,7 @@ func write(t *testing.T, path, text string) string {
 // build makes the entries of a configuration as `check` would.
 func build(cfg *config.Config) []entryState {
 	w := newWarden(cfg, wardenOptions{at: MachineMoment(time.Time{})})
-	return builder{kinds: catalog.Kinds(OpenProfiles), deps: probes.Deps{Log: zerolog.Nop()}, warden: w}.Build(cfg)
+	return builder{kinds: catalog.Kinds(OpenProfiles, OpenModbusProfiles), deps: probes.Deps{Log: zerolog.Nop()}, warden: w}.Build(cfg)
 }
 
 func rackConfig(t *testing.T, allowUnsigned bool) *config.Config {

@@ -110,6 +110,9 @@ func unusedOf(cfg *config.Config) (out []config.Warning) {
 			out = append(out, config.Warning{Where: cfg.Path, Path: key, Text: "a relay polls nothing, so these do not run: start `edgehold run` beside it with a file of its own"})
 		}
 	}
+	if cfg.Outputs != config.Default().Outputs {
+		out = append(out, config.Warning{Where: cfg.Path, Path: "outputs", Text: "a relay drives no lights and feeds no watchdog of the machine: systemd's watches it (WatchdogSec=)"})
+	}
 	return out
 }
 

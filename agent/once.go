@@ -53,7 +53,10 @@ func (o Once) Poll(ctx context.Context) ([]Polled, error) {
 	names.Go(func() { _ = resolver.Run(ctx) }) // ends with ctx, without an error
 	defer names.Wait()
 	defer stop()
-	all, problems := o.tasks(probes.Deps{Clock: clock, Log: o.Log, Resolver: resolver, Memory: probes.NewMemory()})
+	all, problems := o.tasks(probes.Deps{
+		Clock: clock, Log: o.Log, Resolver: resolver, Memory: probes.NewMemory(),
+		Board: newMachineBoard(), Subscribe: subscriber{log: o.Log}.subscribe,
+	})
 	tasks := slices.DeleteFunc(slices.Clone(all), func(t probes.Task) bool { return !o.wants(t) })
 	if len(tasks) == 0 {
 		if len(all) > 0 || len(problems) == 0 {

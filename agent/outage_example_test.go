@@ -220,7 +220,7 @@ func (d *outageDay) live(t *testing.T) (out outagePictures) {
 // environment.
 func (d *outageDay) agent(t *testing.T) *Agent {
 	t.Helper()
-	opts := Options{Path: filepath.Join(d.dir, "edgehold.yaml"), Kinds: catalog.Kinds(OpenProfiles), Version: "1.0.0"}
+	opts := Options{Path: filepath.Join(d.dir, "edgehold.yaml"), Kinds: catalog.Kinds(OpenProfiles, OpenModbusProfiles), Version: "1.0.0"}
 	cfg, _, err := config.Load(opts.Path, opts.Kinds)
 	if err != nil {
 		t.Fatal(err)

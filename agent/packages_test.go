@@ -278,7 +278,7 @@ func onceFor(t *testing.T, pkg, activation string) Once {
 	cfg.SiteDimension = false
 	cfg.Trust.AllowUnsigned = true
 	cfg.Extensions = []config.Extension{{Package: pkg, Configuration: file, Where: "test"}}
-	return Once{Config: cfg, Kinds: catalog.Kinds(OpenProfiles), Log: zerolog.Nop()}
+	return Once{Config: cfg, Kinds: catalog.Kinds(OpenProfiles, OpenModbusProfiles), Log: zerolog.Nop()}
 }
 
 // measured turns points into the form of an expectation.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -20,7 +22,7 @@ import (
 func entryOf(change func(cfg *config.Config, o *snmp.Options)) *config.Config {
 	cfg := config.Default()
 	cfg.Credentials = map[string]probes.Credential{"c": {Name: "c", Version: probes.SNMPv2c, Community: probes.NewSecret("public")}}
-	o := catalog.Kinds(OpenProfiles)[0].Options().(*snmp.Options)
+	o := catalog.Kinds(OpenProfiles, OpenModbusProfiles)[0].Options().(*snmp.Options)
 	o.Devices, o.Credentials = []string{"192.0.2.1", "192.0.2.2"}, []string{"c"}
 	change(cfg, o)
 	cfg.Probes = []config.Probe{{Kind: "snmp", Options: o, Where: "edgehold.yaml:9:3", Path: "probes[0]"}}
@@ -33,7 +35,7 @@ func TestCheckTellsPointsPerDay(t *testing.T) {
 		entries := Check(entryOf(func(cfg *config.Config, o *snmp.Options) {
 			cfg.Uplink.Resolution, o.Profile = "1m", "interfaces"
 			change(o)
-		}), catalog.Kinds(OpenProfiles), time.Time{}).Entries
+		}), catalog.Kinds(OpenProfiles, OpenModbusProfiles), time.Time{}).Entries
 		if len(entries) != 1 || entries[0].Err != nil || entries[0].Devices != 2 {
 			t.Fatalf("%+v", entries)
 		}
@@ -60,7 +62,7 @@ func TestEntryFaultsOnce(t *testing.T) {
 	cfg := entryOf(func(_ *config.Config, o *snmp.Options) {
 		o.Credentials, o.Profile, o.FeatureSets = []string{"d"}, "cicso", []string{"paket"}
 	})
-	err := Check(cfg, catalog.Kinds(OpenProfiles), time.Time{}).Entries[0].Err
+	err := Check(cfg, catalog.Kinds(OpenProfiles, OpenModbusProfiles), time.Time{}).Entries[0].Err
 	const at = "edgehold.yaml:9:3: probes[0]."
 	lines := strings.Split(fmt.Sprint(err), "\n")
 	if len(lines) != 3 || !strings.HasPrefix(lines[0], at+"feature_sets[0]: ") || !strings.HasPrefix(lines[1], at+"credentials[0]: ") ||
@@ -96,11 +98,11 @@ func TestEntryWarnings(t *testing.T) {
 		"edgehold.yaml:9:3: probes[0].timeout: 3s, tried 4 times, is longer than the interval of 10s: a device that does not answer is asked less often; shorten one or lengthen the interval",
 		`edgehold.yaml:9:3: probes[0].credentials: "c" is named twice, once is enough (192.0.2.1 and 1 more)`,
 	}
-	if got := Check(cfg, catalog.Kinds(OpenProfiles), time.Time{}).Entries[0].Warnings; !slices.Equal(got, want) {
+	if got := Check(cfg, catalog.Kinds(OpenProfiles, OpenModbusProfiles), time.Time{}).Entries[0].Warnings; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	cfg = entryOf(func(*config.Config, *snmp.Options) {})
-	if got := Check(cfg, catalog.Kinds(OpenProfiles), time.Time{}).Entries[0].Warnings; len(got) > 0 {
+	if got := Check(cfg, catalog.Kinds(OpenProfiles, OpenModbusProfiles), time.Time{}).Entries[0].Warnings; len(got) > 0 {
 		t.Errorf("a sound entry: %q", got)
 	}
 }
@@ -108,7 +110,7 @@ func TestEntryWarnings(t *testing.T) {
 func TestSiteProfiles(t *testing.T) {
 	folder := t.TempDir()
 	check := func() string {
-		entries := Check(entryOf(func(cfg *config.Config, o *snmp.Options) { cfg.Profiles, o.Profile = folder, "plant.press" }), catalog.Kinds(OpenProfiles), time.Time{}).Entries
+		entries := Check(entryOf(func(cfg *config.Config, o *snmp.Options) { cfg.Profiles, o.Profile = folder, "plant.press" }), catalog.Kinds(OpenProfiles, OpenModbusProfiles), time.Time{}).Entries
 		if err := entries[0].Err; err != nil {
 			return err.Error()
 		}
@@ -134,19 +136,37 @@ func TestSiteProfiles(t *testing.T) {
 	}
 }
 
-// The reference's probe is one that the real kind takes.
-func TestReferenceProbe(t *testing.T) {
+// The reference shows each kind of the catalogue with every key that it takes, as
+// it takes them.
+func TestReferenceProbes(t *testing.T) {
+	kinds := catalog.Kinds(OpenProfiles, OpenModbusProfiles)
 	text := strings.ReplaceAll(string(config.Reference), "/etc/edgehold", t.TempDir())
 	file := filepath.Join(t.TempDir(), "edgehold.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg, _, err := config.Examine(file, catalog.Kinds(OpenProfiles))
-	if err != nil && strings.Contains(err.Error(), "probes") {
+	cfg, _, err := config.Examine(file, kinds)
+	if err != nil && strings.Contains(err.Error(), "probes[") {
 		t.Fatalf("%v", err)
 	}
-	if cfg != nil && len(cfg.Probes) != 1 {
-		t.Errorf("%d probes", len(cfg.Probes))
+	_, section, _ := strings.Cut(text, "\nprobes:\n")
+	section, _, _ = strings.Cut(section, "\n# A folder of SNMP profiles")
+	shown := map[string]string{}
+	for _, entry := range regexp.MustCompile(`(?m)^  - kind: `).Split(section, -1)[1:] {
+		name, keys, _ := strings.Cut(entry, "\n")
+		shown[name] += keys
+	}
+	for _, k := range kinds {
+		options := reflect.TypeOf(k.Options()).Elem()
+		for i := range options.NumField() {
+			key, _, _ := strings.Cut(options.Field(i).Tag.Get("yaml"), ",")
+			if key != "" && !regexp.MustCompile(`(?m)^    #?`+key+`:`).MatchString(shown[k.Name]) {
+				t.Errorf("%s: %s is not in the reference", k.Name, key)
+			}
+		}
+	}
+	if cfg != nil && len(cfg.Probes) < len(kinds) {
+		t.Errorf("%d probes of %d kinds", len(cfg.Probes), len(kinds))
 	}
 }
 
@@ -156,7 +176,7 @@ func TestCheckTellsPointsOfDocuments(t *testing.T) {
 	cfg := config.Default()
 	cfg.Site, cfg.StateDir, cfg.Trust.AllowUnsigned, cfg.Uplink.Resolution = "s", t.TempDir(), true, "1m"
 	cfg.Extensions = []config.Extension{{Package: "../packaging/examples/demo-app", Configuration: "../packaging/examples/demo-app.json", Where: "x.yaml:1:1"}}
-	entries := Check(cfg, catalog.Kinds(OpenProfiles), time.Time{}).Entries
+	entries := Check(cfg, catalog.Kinds(OpenProfiles, OpenModbusProfiles), time.Time{}).Entries
 	if len(entries) != 1 || entries[0].Err != nil {
 		t.Fatalf("%+v", entries)
 	}

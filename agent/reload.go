@@ -133,6 +133,7 @@ func needsRestart(old, now *config.Config) []string {
 		{"uplink." + now.Uplink.Kind + ".resolution", old.Uplink.Resolution, now.Uplink.Resolution},
 		{"clock", fmt.Sprint(old.Clock), fmt.Sprint(now.Clock)},
 		{"polling.max_in_flight", old.Polling.MaxInFlight, now.Polling.MaxInFlight},
+		{"outputs", old.Outputs, now.Outputs},
 		{"log", old.Log, now.Log},
 	} {
 		if c.old != c.now {

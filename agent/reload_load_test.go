@@ -92,7 +92,7 @@ func (s *loadSite) activation(name string, addrs []string) {
 func (s *loadSite) start() {
 	s.t.Helper()
 	a, err := New(Options{
-		Path: filepath.Join(s.dir, "edgehold.yaml"), Kinds: catalog.Kinds(OpenProfiles), Version: "test",
+		Path: filepath.Join(s.dir, "edgehold.yaml"), Kinds: catalog.Kinds(OpenProfiles, OpenModbusProfiles), Version: "test",
 		NewLog: func(config.Log) zerolog.Logger { return zerolog.Nop() },
 	})
 	if err != nil {

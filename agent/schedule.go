@@ -119,6 +119,7 @@ type schedule struct {
 	dead    *pool // of devices that did not answer twice in a row
 	patient *pool // of polls that go on for long
 	emit    func(e *entry, b probes.Batch)
+	resume  func(probes.Task)          // hands a source that takes the place of another its last State
 	beat    func(within time.Duration) // the grid is kept, and this is said again within that time
 	log     zerolog.Logger
 	origin  time.Time
@@ -143,6 +144,7 @@ func newSchedule(maxInFlight int, emit func(*entry, probes.Batch)) *schedule {
 		dead:    newPool(min(deadSlots, maxInFlight)),
 		patient: newPool(patientSlots * maxInFlight),
 		emit:    emit,
+		resume:  func(probes.Task) {},
 		beat:    func(time.Duration) {},
 		origin:  time.Now(),
 		wake:    make(chan struct{}, 1),

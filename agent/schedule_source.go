@@ -56,7 +56,8 @@ func (s *schedule) runSource(ctx context.Context, e *entry) {
 	defer context.AfterFunc(ctx, e.source.remove)()
 	if e.source.before != nil {
 		select {
-		case <-e.source.before: // it may hold the same port
+		case <-e.source.before: // it may hold the same port, and its last batch a State
+			s.resume(e.task)
 		case <-alive.Done():
 			return
 		}

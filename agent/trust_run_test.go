@@ -77,7 +77,7 @@ trust:
 func (d *trustDay) start() {
 	d.t.Helper()
 	a, err := New(Options{
-		Path: d.configPath(), Kinds: catalog.Kinds(OpenProfiles), Version: "1.0.0",
+		Path: d.configPath(), Kinds: catalog.Kinds(OpenProfiles, OpenModbusProfiles), Version: "1.0.0",
 		NewLog: func(config.Log) zerolog.Logger { return zerolog.Nop() },
 		moment: func() sign.Moment { return *d.at.Load() },
 	})
@@ -315,7 +315,7 @@ func TestOwnPointOfACertificate(t *testing.T) {
 	d.extra = "  categories: {network: {data_sources: [snmp]}}\n"
 	d.configure()
 	a, err := New(Options{
-		Path: d.configPath(), Kinds: catalog.Kinds(OpenProfiles), Version: "1.0.0",
+		Path: d.configPath(), Kinds: catalog.Kinds(OpenProfiles, OpenModbusProfiles), Version: "1.0.0",
 		NewLog: func(config.Log) zerolog.Logger { return zerolog.Nop() },
 		moment: func() sign.Moment { return *d.at.Load() },
 	})

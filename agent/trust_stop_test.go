@@ -50,7 +50,7 @@ func TestRefusedPackagesStopFirst(t *testing.T) {
 	d.pkg = d.bundle(by, nil)
 	d.configure()
 	a, err := New(Options{
-		Path: d.configPath(), Kinds: catalog.Kinds(OpenProfiles), Version: "1.0.0",
+		Path: d.configPath(), Kinds: catalog.Kinds(OpenProfiles, OpenModbusProfiles), Version: "1.0.0",
 		NewLog: func(config.Log) zerolog.Logger { return zerolog.Nop() },
 		moment: func() sign.Moment { return *d.at.Load() },
 	})
@@ -79,7 +79,7 @@ func TestALongCheckIsAnAlarm(t *testing.T) {
 	d.pkg = d.bundle(d.signer(d.root, "network", 90), nil)
 	d.configure()
 	a, err := New(Options{
-		Path: d.configPath(), Kinds: catalog.Kinds(OpenProfiles), Version: "1.0.0",
+		Path: d.configPath(), Kinds: catalog.Kinds(OpenProfiles, OpenModbusProfiles), Version: "1.0.0",
 		NewLog: func(config.Log) zerolog.Logger { return zerolog.Nop() },
 	})
 	if err != nil {
@@ -161,7 +161,7 @@ func TestAReloadDoesNotKeepWhatIsRemoved(t *testing.T) {
 	d.pkg = "custom:rack"
 	d.configure()
 	a, err := New(Options{
-		Path: d.configPath(), Kinds: catalog.Kinds(OpenProfiles), Version: "1.0.0",
+		Path: d.configPath(), Kinds: catalog.Kinds(OpenProfiles, OpenModbusProfiles), Version: "1.0.0",
 		NewLog: func(config.Log) zerolog.Logger { return zerolog.Nop() },
 		moment: func() sign.Moment { return *d.at.Load() },
 	})

@@ -2,7 +2,7 @@
 # Packs dist/edgehold-linux-* into dist/packages: a .deb and an .rpm of each
 # architecture named (default: all). Fails when one is above 5 MB.
 #   packages.sh [amd64|arm64|armv7|armv6|386]...
-# OUT is another folder than dist/packages.
+# OUT is another folder than dist/packages, FORMATS=deb leaves the .rpm out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . packaging/version.sh
@@ -50,6 +50,10 @@ rm -rf "$out"
 mkdir -p "$out"
 if (($# == 0)); then set -- amd64 arm64 armv7 armv6 386; fi
 for name in "$@"; do
-	pack "$name" deb "edgehold_${PACKAGE_VERSION}-1_${deb[$name]}.deb"
-	pack "$name" rpm "edgehold-${PACKAGE_VERSION}-1.${rpm[$name]}.rpm"
+	for format in ${FORMATS:-deb rpm}; do
+		case $format in
+		deb) pack "$name" deb "edgehold_${PACKAGE_VERSION}-1_${deb[$name]}.deb" ;;
+		rpm) pack "$name" rpm "edgehold-${PACKAGE_VERSION}-1.${rpm[$name]}.rpm" ;;
+		esac
+	done
 done

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Installs what the tests (`setup.sh test`), the linters (`setup.sh lint`) or the
-# packages with their repositories and tests (`setup.sh packages`) need and this
-# machine lacks. Needs root, or sudo without a password, only when
+# Installs what the tests (`setup.sh test`), the linters (`setup.sh lint`), the
+# packages with their repositories and tests (`setup.sh packages`), their run under a
+# systemd (`setup.sh systemd`) or on emulated machines (`setup.sh foreign`) need and
+# this machine lacks. Needs root, or sudo without a password, only when
 # something is missing; otherwise it says what to install and fails.
 set -euo pipefail
 
@@ -12,6 +13,8 @@ has_race() {
 	has gcc && printf '#include <stdlib.h>\nint main(void){return 0;}\n' |
 		gcc -x c -o /dev/null - 2>/dev/null
 }
+
+has_python_module() { python3 -c "import $1" 2>/dev/null; }
 
 missing_for_test() {
 	has snmpd || echo snmpd
@@ -30,6 +33,10 @@ missing_for_test() {
 	has mosquitto || echo mosquitto
 	has mosquitto_pub || echo mosquitto-clients
 	has rabbitmq-server || echo rabbitmq-server
+	has socat || echo socat
+	has_python_module pymodbus || echo python3-pymodbus
+	has_python_module serial || echo python3-serial
+	has_python_module serial_asyncio || echo python3-serial-asyncio
 	[[ -d /usr/share/snmp/mibs ]] || echo libsnmp-base
 	[[ -d /usr/lib/python3/dist-packages/pysnmp_mibs ]] || echo python3-pysnmp4-mibs
 	has_race || printf 'gcc\nlibc6-dev\n'
@@ -53,6 +60,19 @@ missing_for_packages() {
 	has debootstrap || echo debootstrap
 	has systemd-sysusers || echo systemd
 	has man || echo man-db
+}
+
+missing_for_foreign() {
+	has qemu-aarch64-static || echo qemu-user-static
+}
+
+missing_for_systemd() {
+	has ip || echo iproute2
+	has snmpd || echo snmpd
+	has snmpget || echo snmp
+	has pgrep || echo procps
+	has mkfs.ext4 || echo e2fsprogs
+	has unshare || echo util-linux
 }
 
 # warn_of_simulator says when snmpsimd is there but does not start, as with the
@@ -117,8 +137,10 @@ main() {
 	test) mapfile -t missing < <(missing_for_test) ;;
 	lint) mapfile -t missing < <(missing_for_lint) ;;
 	packages) mapfile -t missing < <(missing_for_packages) ;;
+	systemd) mapfile -t missing < <(missing_for_packages && missing_for_systemd) ;;
+	foreign) mapfile -t missing < <(missing_for_packages && missing_for_foreign) ;;
 	*)
-		echo "usage: setup.sh test|lint|packages" >&2
+		echo "usage: setup.sh test|lint|packages|systemd|foreign" >&2
 		exit 2
 		;;
 	esac

@@ -110,6 +110,7 @@ func (c *checker) check(doc *document) *Config {
 	cfg.Profiles = c.file(doc.Profiles, "profiles")
 	cfg.MIBs = c.file(doc.MIBs, "mibs")
 	cfg.Privacy = c.privacy(doc.PrivacyFile)
+	cfg.Outputs = c.outputs(doc.Outputs)
 	c.ranges(cfg)
 	return cfg
 }

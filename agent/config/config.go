@@ -33,6 +33,7 @@ type Config struct {
 	MIBs          string // folder of the site's own MIB files, "" for none
 	Discovery     Discovery
 	Privacy       Privacy
+	Outputs       Outputs
 	Polling       Polling
 	Log           Log
 }
@@ -124,6 +125,7 @@ func Default() *Config {
 		Buffer:        Buffer{MaxSize: 1 << 30, CommitInterval: probes.Duration(10 * time.Second), Late: "archive", LateResolution: probes.Duration(time.Minute)},
 		Trust:         Trust{Roots: "/etc/edgehold/certificates"},
 		Discovery:     Discovery{At: "03:00", PacketsPerSecond: 50},
+		Outputs:       Outputs{Watchdog: Watchdog{Timeout: probes.Duration(30 * time.Second)}},
 		Polling:       Polling{MaxInFlight: 64},
 		Log:           Log{Level: "info"},
 	}

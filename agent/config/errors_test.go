@@ -25,7 +25,7 @@ edgehold.yaml:1:1: sitte: unknown key; did you mean "site"?
 edgehold.yaml:4:5: uplink.dynatrace.urll: unknown key; did you mean "url"?
 edgehold.yaml:5:5: uplink.dynatrace.token-file: unknown key; did you mean "token_file"?
 edgehold.yaml:6:1: bufer: unknown key; did you mean "buffer"?
-edgehold.yaml:7:1: zzz: unknown key, expected one of site, site_dimension, dimensions, state_dir, socket, uplink, relay, clock, buffer, trust, credentials, extensions, probes, profiles, mibs, discovery, privacy_file, polling, log`},
+edgehold.yaml:7:1: zzz: unknown key, expected one of site, site_dimension, dimensions, state_dir, socket, uplink, relay, clock, buffer, trust, credentials, extensions, probes, profiles, mibs, discovery, privacy_file, outputs, polling, log`},
 	{"wrong types", site + target + `buffer: {max_size: 1 Gb, commit_interval: 10}
 trust: {allow_unsigned: yes}
 polling: {max_in_flight: "64"}

@@ -28,6 +28,7 @@ type document struct {
 	MIBs          string                `yaml:"mibs"`
 	Discovery     Discovery             `yaml:"discovery"`
 	PrivacyFile   string                `yaml:"privacy_file"`
+	Outputs       Outputs               `yaml:"outputs"`
 	Polling       Polling               `yaml:"polling"`
 	Log           Log                   `yaml:"log"`
 }
@@ -66,7 +67,7 @@ func newDocument() *document {
 	d := Default()
 	return &document{
 		SiteDimension: d.SiteDimension, StateDir: d.StateDir, Socket: d.Socket,
-		Buffer: d.Buffer, Trust: d.Trust, Discovery: d.Discovery, Polling: d.Polling, Log: d.Log,
+		Buffer: d.Buffer, Trust: d.Trust, Discovery: d.Discovery, Outputs: d.Outputs, Polling: d.Polling, Log: d.Log,
 	}
 }
 

@@ -20,7 +20,7 @@ func TestReferenceLoads(t *testing.T) {
 	ca := testCA(t)
 	folder(t, map[string]string{"token": "dt0c01.X", "plant.community": "c", "plant.auth": "authpass", "plant.priv": "privpass", "machines.password": "w", "ca.pem": ca})
 	here, _ := os.Getwd()
-	write(t, "edgehold.yaml", strings.ReplaceAll(string(Reference), "/etc/edgehold", here))
+	write(t, "edgehold.yaml", strings.ReplaceAll(firstProbeOnly(t), "/etc/edgehold", here))
 	kinds := testKinds()
 	kinds[0].Options = func() any { return new(referenceOptions) }
 	cfg, warnings, err := Load("edgehold.yaml", kinds)
@@ -42,6 +42,17 @@ func TestReferenceLoads(t *testing.T) {
 	if v3 := cfg.Credentials["plant-v3"]; cfg.Credentials["plant-v2"].Community.Reveal() != "c" || v3.AuthPass.Reveal() != "authpass" || v3.PrivPass.Reveal() != "privpass" {
 		t.Errorf("credentials %v", cfg.Credentials)
 	}
+}
+
+// firstProbeOnly is the reference without the entries of kinds that have tests of
+// their own, where the kinds are known.
+func firstProbeOnly(t *testing.T) string {
+	head, rest, found := strings.Cut(string(Reference), "\n  # What is wired to this machine")
+	_, tail, also := strings.Cut(rest, "\n# A folder of SNMP profiles")
+	if !found || !also {
+		t.Fatal("the reference has other sections")
+	}
+	return head + "\n# A folder of SNMP profiles" + tail
 }
 
 // referenceOptions are the keys that the reference shows of a probe.
@@ -68,6 +79,7 @@ func TestReferenceDefaults(t *testing.T) {
 		{"Default: archive\n  late", want.Buffer.Late},
 		{"Default: 1m\n  late_resolution", "1m"},
 		{"Default:\n  # /etc/edgehold/certificates\n  roots", want.Trust.Roots},
+		{"Default: " + want.Outputs.Watchdog.Timeout.String() + "\n", "30s"},
 		{"Default: 64\n  max_in_flight", "64"},
 		{"Default: info\n  level", want.Log.Level},
 	} {
@@ -127,7 +139,7 @@ func complete(t *testing.T, n *node, path string, typ reflect.Type) {
 func TestEveryFieldHasAKey(t *testing.T) {
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[document](), reflect.TypeFor[uplink](), reflect.TypeFor[Endpoint](), reflect.TypeFor[environment](), reflect.TypeFor[Budget](), reflect.TypeFor[Clock](), reflect.TypeFor[Buffer](), reflect.TypeFor[Trust](), reflect.TypeFor[Category](),
-		reflect.TypeFor[credential](), reflect.TypeFor[Extension](), reflect.TypeFor[Polling](), reflect.TypeFor[Log](),
+		reflect.TypeFor[credential](), reflect.TypeFor[Extension](), reflect.TypeFor[Outputs](), reflect.TypeFor[LEDs](), reflect.TypeFor[Watchdog](), reflect.TypeFor[Polling](), reflect.TypeFor[Log](),
 	} {
 		for i := range typ.NumField() {
 			if f := typ.Field(i); f.Tag.Get("yaml") == "" {

@@ -161,6 +161,8 @@ func textual(v reflect.Value) *schema {
 		s = &schema{AnyOf: []*schema{{Type: "string", Pattern: durationPattern}, {Const: 0}}}
 	case probes.Size:
 		s = &schema{Type: []string{"string", "integer"}, Pattern: sizePattern, Minimum: new(int)}
+	case probes.OrNumber:
+		s = &schema{Type: []string{"string", "integer"}}
 	case Percent:
 		s = &schema{Type: "string", Pattern: percentPattern}
 	case Bitrate:

@@ -32,6 +32,7 @@ type checkEntry struct {
 	Devices   int    `json:"devices"`
 	Endpoints int    `json:"endpoints"`
 	Receivers int    `json:"trap_receivers"`
+	Listeners int    `json:"listeners"`
 	Tasks     int    `json:"tasks"`
 	PerDay    int    `json:"points_per_day"` // about
 	Assumed   string `json:"points_assumed,omitempty"`
@@ -84,7 +85,7 @@ func (e checkEntry) asked() string {
 	for _, part := range []struct {
 		n     int
 		thing string
-	}{{e.Devices, "device"}, {e.Endpoints, "endpoint"}, {e.Receivers, "trap receiver"}} {
+	}{{e.Devices, "device"}, {e.Endpoints, "endpoint"}, {e.Receivers, "trap receiver"}, {e.Listeners, "listener"}} {
 		if part.n > 0 {
 			words = append(words, counted(part.n, part.thing))
 		}
@@ -131,7 +132,7 @@ func check(path string) (checkDocument, error) {
 			doc.Warnings = append(doc.Warnings, e.Name+": runs without a checked signature (trust.allow_unsigned)")
 		}
 		doc.Entries = append(doc.Entries, checkEntry{
-			Name: e.Name, Devices: e.Devices, Endpoints: e.Endpoints, Receivers: e.Receivers,
+			Name: e.Name, Devices: e.Devices, Endpoints: e.Endpoints, Receivers: e.Receivers, Listeners: e.Listeners,
 			Tasks: e.Tasks, PerDay: e.PerDay, Assumed: e.Assumed,
 		})
 	}

@@ -105,7 +105,7 @@ The agent:         edgehold check && edgehold run`,
 		return usage(cmd, err)
 	})
 	root.AddCommand(newInit(), newRun(), newDemo(), newDemoApp(), newCheck(), newReload(), newPoll(), newStatus(), newBuffer(), newDeadLetter(), newHistory(),
-		newSNMP(), newExt(), newAudit(), newRelay(), newVersion())
+		newSNMP(), newExt(), newAudit(), newRelay(), newBoard(), newVersion())
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
 	}
@@ -135,7 +135,7 @@ func usage(cmd *cobra.Command, err error) error {
 	return exitCode{exitUsage, fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
 }
 
-func kinds() []probes.Kind { return catalog.Kinds(agent.OpenProfiles) }
+func kinds() []probes.Kind { return catalog.Kinds(agent.OpenProfiles, agent.OpenModbusProfiles) }
 
 func addConfigFlag(cmd *cobra.Command, path *string) {
 	cmd.Flags().StringVarP(path, "config", "c", defaultConfig, "configuration file")

@@ -2,50 +2,46 @@
 # Installs, upgrades, takes back, removes and purges the packages in a Debian that
 # debootstrap makes, and asserts each step: the .deb with dpkg, then the .rpm with
 # rpm. No systemd runs there; one that notes what it is asked stands in for it.
+#   packages.sh [amd64|arm64|armv7]     another machine's programs run under qemu-user
 # Needs root. ROOT_TAR keeps the Debian for the next time.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-if ((EUID != 0)); then exec sudo -n --preserve-env=GO,ROOT_TAR "$0"; fi
+if ((EUID != 0)); then exec sudo -n --preserve-env=GO,TAGS,BUILT,COMMIT,ROOT_TAR "$0" "$@"; fi
+. packaging/test/common.sh
 
+machine=${1:-amd64}
+declare -A deb_arch=([amd64]=amd64 [arm64]=arm64 [armv7]=armhf)
+declare -A rpm_arch=([amd64]=x86_64 [arm64]=aarch64 [armv7]=armv7hl)
+declare -A emulator=([arm64]=qemu-aarch64 [armv7]=qemu-arm)
 work=$(mktemp -d)
 root=$work/root
-trap 'umount -q "$root/proc" || true; rm -rf --one-file-system "$work"' EXIT
-
-step() { printf -- '-- %s\n' "$*"; }
-fail() {
-	echo "packages: FAILED: $*" >&2
-	exit 1
+formats=/proc/sys/fs/binfmt_misc
+registered='' mounted=''
+trap 'away' EXIT
+away() {
+	umount -q "$root/proc" || true
+	if [[ -n $registered ]]; then echo -1 >"$registered"; fi
+	if [[ -n $mounted ]]; then umount "$formats"; fi
+	rm -rf --one-file-system "$work"
 }
-# in_root COMMAND... runs a command in the Debian.
-in_root() { env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive chroot "$root" "$@"; }
-# is PATH "MODE USER GROUP" holds what a file is against what it should be.
-is() {
-	local found
-	found=$(in_root stat -c '%a %U %G' "$1") || fail "$1 is missing"
-	[[ $found == "$2" ]] || fail "$1 is $found, not $2"
-}
-here() { [[ -e $root$1 || -L $root$1 ]] || fail "$1 is missing"; }
-gone() { [[ ! -e $root$1 && ! -L $root$1 ]] || fail "$1 is still there"; }
-# says TEXT FILE
-says() { grep -qF -- "$1" "$2" || fail "no \"$1\" in: $(cat "$2")"; }
-silent() { ! grep -qF -- "$1" "$2" || fail "\"$1\" in: $(cat "$2")"; }
 
-debian() {
-	if [[ -n ${ROOT_TAR:-} && -f $ROOT_TAR ]]; then
-		mkdir -p "$root"
-		tar xf "$ROOT_TAR" -C "$root"
-	else
-		local suite
-		suite=$(awk -F= '$1 == "VERSION_CODENAME" {print $2}' /etc/os-release)
-		debootstrap --variant=minbase --include=systemd,rpm "${suite:-bookworm}" "$root" >"$work/debootstrap.log" ||
-			fail "debootstrap: $(tail -5 "$work/debootstrap.log")"
-		if [[ -n ${ROOT_TAR:-} ]]; then tar cf "$ROOT_TAR" -C "$root" .; fi
+# emulate lets the kernel run another machine's programs, as long as this runs. The
+# F has it open the emulator now, outside of the Debian.
+emulate() {
+	local name=$1 magic
+	local mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
+	case $name in
+	qemu-aarch64) magic='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00' ;;
+	qemu-arm) magic='\x7fELF\x01\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x28\x00' ;;
+	esac
+	command -v "$name-static" >/dev/null || fail "no $name-static: install qemu-user-static"
+	if [[ ! -e $formats/register ]]; then
+		mount -t binfmt_misc binfmt_misc "$formats"
+		mounted=yes
 	fi
-	mkdir -p "$root/proc"
-	mount -t proc proc "$root/proc"
-	rm -f "$root/usr/sbin/policy-rc.d"
-	# No manual pages or documents are left away here, as a slim image does.
-	rm -f "$root"/etc/dpkg/dpkg.cfg.d/*
+	if [[ -e $formats/$name ]]; then return; fi
+	printf ':%s:M::%s:%s:%s:F' "$name" "$magic" "$mask" "$(command -v "$name-static")" >"$formats/register"
+	registered=$formats/$name
 }
 
 # systemd_stand_in notes what systemctl is asked. Units in /run/running are active;
@@ -80,10 +76,10 @@ systemd_away() {
 }
 
 build() {
-	[[ -x dist/edgehold-linux-amd64 ]] || fail "no dist/edgehold-linux-amd64: make cross first"
+	[[ -x dist/edgehold-linux-$machine ]] || fail "no dist/edgehold-linux-$machine: make cross first"
 	local version
 	for version in 0.1.0 0.2.0; do
-		VERSION=$version OUT=$root/packages/$version packaging/packages.sh amd64 >/dev/null
+		VERSION=$version OUT=$root/packages/$version packaging/packages.sh "$machine" >/dev/null
 	done
 }
 
@@ -108,8 +104,8 @@ fresh() {
 		here "$path"
 	done
 	in_root getent passwd edgehold | grep -q ':/var/lib/edgehold:/usr/sbin/nologin$' || fail "the account is another"
-	! find "$root/etc/systemd/system" -name 'edgehold*' | grep -q . || fail "something is enabled"
-	in_root edgehold version | grep -q '^edgehold ' || fail "the program does not run"
+	[[ -z $(find "$root/etc/systemd/system" -name 'edgehold*') ]] || fail "something is enabled"
+	[[ $(in_root edgehold version) == "edgehold "* ]] || fail "the program does not run"
 	local status=0
 	in_root setpriv --reuid edgehold --regid edgehold --clear-groups \
 		edgehold run --config /etc/edgehold/edgehold.yaml >"$work/run" 2>&1 || status=$?
@@ -147,7 +143,7 @@ restarted() {
 	here /etc/systemd/system/multi-user.target.wants/edgehold.service
 }
 
-deb() { in_root dpkg --force-confold -i "/packages/$1/edgehold_$1-1_amd64.deb" >"$work/log" 2>&1 || fail "dpkg -i $1: $(cat "$work/log")"; }
+deb() { in_root dpkg --force-confold -i "/packages/$1/edgehold_$1-1_${deb_arch[$machine]}.deb" >"$work/log" 2>&1 || fail "dpkg -i $1: $(cat "$work/log")"; }
 
 test_deb() {
 	step "deb: first install"
@@ -212,7 +208,7 @@ test_deb() {
 	in_root userdel edgehold
 }
 
-rpm_() { in_root rpm --nodeps "${@:2}" "/packages/$1/edgehold-$1-1.x86_64.rpm" >"$work/log" 2>&1 || fail "rpm ${*:2} $1: $(cat "$work/log")"; }
+rpm_() { in_root rpm "${rpm_options[@]}" "${@:2}" "/packages/$1/edgehold-$1-1.${rpm_arch[$machine]}.rpm" >"$work/log" 2>&1 || fail "rpm ${*:2} $1: $(cat "$work/log")"; }
 
 test_rpm() {
 	step "rpm: first install"
@@ -282,9 +278,15 @@ test_repositories() {
 	gpg --homedir "$home" --batch --quiet --verify "$repo/yum/repodata/repomd.xml.asc" "$repo/yum/repodata/repomd.xml" 2>/dev/null || fail "repomd.xml"
 }
 
-debian
+if [[ -n ${emulator[$machine]:-} ]]; then emulate "${emulator[$machine]}"; fi
+# Debian's rpm knows its machine by another name than Red Hat's.
+rpm_options=(--nodeps)
+if [[ $machine == armv7 ]]; then rpm_options+=(--ignorearch); fi
+debian "${deb_arch[$machine]}"
+mount -t proc proc "$root/proc"
 build
 test_deb
 test_rpm
-test_repositories
-echo "packages: all steps passed"
+# What the repositories are like does not depend on the machine.
+if [[ $machine == amd64 ]]; then test_repositories; fi
+echo "packages: all steps passed on $machine in $SECONDS s"

@@ -194,7 +194,8 @@ func (m maker) write(out string, index v1.ImageIndex) error {
 	if err != nil {
 		return fmt.Errorf("write layout: %w", err)
 	}
-	name := map[string]string{"org.opencontainers.image.ref.name": m.version}
+	// Names of images have neither ~ nor +.
+	name := map[string]string{"org.opencontainers.image.ref.name": strings.NewReplacer("~", "-", "+", "-").Replace(m.version)}
 	if err := written.AppendIndex(index, layout.WithAnnotations(name)); err != nil {
 		return fmt.Errorf("write layout: %w", err)
 	}

@@ -33,7 +33,7 @@ func TestImage(t *testing.T) {
 	var made [2]string
 	for i, name := range []string{"one.tar", "two.tar"} {
 		out := filepath.Join(dir, name)
-		if err := run([]string{out, "1.0", root, "linux/amd64=" + filepath.Join(dir, "amd64"), "linux/arm/v7=" + filepath.Join(dir, "armv7")}); err != nil {
+		if err := run([]string{out, "1.0~git+2", root, "linux/amd64=" + filepath.Join(dir, "amd64"), "linux/arm/v7=" + filepath.Join(dir, "armv7")}); err != nil {
 			t.Fatal(err)
 		}
 		made[i] = read(t, out)
@@ -48,6 +48,9 @@ func TestImage(t *testing.T) {
 	}
 	if out, err := exec.Command("tar", "xf", filepath.Join(dir, "one.tar"), "-C", unpacked).CombinedOutput(); err != nil {
 		t.Fatalf("tar: %v: %s", err, out)
+	}
+	if index := read(t, filepath.Join(unpacked, "index.json")); !strings.Contains(index, `ref.name": "1.0-git-2"`) {
+		t.Errorf("the name is not one of an image: %s", index)
 	}
 	for _, platform := range []v1.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm", Variant: "v7"}} {
 		files := content(t, unpacked, platform)

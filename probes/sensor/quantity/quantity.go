@@ -37,7 +37,7 @@ var (
 // The quantities. Those of sensors of network gear have the same keys.
 var (
 	Temperature = Quantity{"edgehold.sensor.temperature", "Celsius", "Temperature", probes.Gauge}
-	Humidity    = Quantity{"edgehold.sensor.humidity", "Percent", "Relative humidity", probes.Gauge}
+	Humidity    = Quantity{"edgehold.sensor.humidity", "Percent", "Humidity", probes.Gauge}
 	Pressure    = Quantity{"edgehold.sensor.pressure", "Pascal", "Pressure", probes.Gauge}
 	Voltage     = Quantity{"edgehold.sensor.voltage", "Volt", "Voltage", probes.Gauge}
 	Current     = Quantity{"edgehold.sensor.current", "Ampere", "Current", probes.Gauge}
@@ -51,4 +51,7 @@ var (
 	Changes     = Quantity{"edgehold.sensor.changes", "Count", "Changes of an input", probes.Count}
 	Pulses      = Quantity{"edgehold.sensor.pulses", "Count", "Pulses", probes.Count}
 	Total       = Quantity{"edgehold.sensor.total", "Unspecified", "Total of a pulse counter", probes.Gauge}
+	Rate        = Quantity{"edgehold.sensor.rate", "Unspecified", "Rate of a pulse counter, per hour", probes.Gauge}
+	Lost        = Quantity{"edgehold.sensor.pulses.lost", "Count", "Pulses that came faster than they could be counted", probes.Count}
+	Alarm       = Quantity{"edgehold.sensor.alarm", "State", "A limit that the part watches is passed", probes.Gauge}
 )
