@@ -28,7 +28,7 @@ TARGETS      ?=
 export GO TAGS BUILT COMMIT INLINE FUZZTIME IDLE_SECONDS
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test setup lint bench bench-buffer bench-drain bench-relay bench-snmp score profiles golden powercut cross packages lint-packages test-packages artefacts dist reproduce soak e2e fuzz clean
+.PHONY: help build demo test setup lint bench bench-buffer bench-drain bench-relay bench-snmp score profiles golden powercut emulated cross packages lint-packages test-packages artefacts dist reproduce soak e2e fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -120,6 +120,11 @@ soak: setup ## the long forms of the tests that have one (they look at EDGEHOLD_
 
 e2e: setup ## the end-to-end tests alone (TestE2E...), against real parts
 	$(GO) test -run '^TestE2E' -count=1 -tags $(TAGS) -timeout 20m ./...
+
+emulated: ## the ARM binaries in emulated machines: the demo in 64 MB, power cuts, boards and sensors
+	packaging/setup.sh emulated
+	VERSION="$(VERSION)" packaging/cross.sh armv7 arm64
+	cd packaging/emulated && $(GO) vet ./... && $(GO) test -count=1 -timeout 30m ./...
 
 fuzz: ## every fuzz target for FUZZTIME (10s) each
 	packaging/fuzz.sh

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
 
 	"go.etcd.io/bbolt"
 )
@@ -249,7 +250,9 @@ func (s *Store) Claims() []ClaimID {
 	h := &s.holds
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return slices.SortedFunc(maps.Keys(h.claims), ClaimID.compare)
+	ids := slices.Collect(maps.Keys(h.claims))
+	sort.Slice(ids, func(i, j int) bool { return ids[i].compare(ids[j]) < 0 })
+	return ids
 }
 
 // Reclaim leases again what a claim of an earlier run holds, in the order of

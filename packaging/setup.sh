@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests (`setup.sh test`), the linters (`setup.sh lint`), the
 # packages with their repositories and tests (`setup.sh packages`), their run under a
-# systemd (`setup.sh systemd`) or on emulated machines (`setup.sh foreign`) need and
+# systemd (`setup.sh systemd`) or for other processors (`setup.sh foreign`), or
+# the emulated machines (`setup.sh emulated`) need and
 # this machine lacks. Needs root, or sudo without a password, only when
 # something is missing; otherwise it says what to install and fails.
 set -euo pipefail
@@ -75,6 +76,13 @@ missing_for_systemd() {
 	has unshare || echo util-linux
 }
 
+missing_for_emulated() {
+	has qemu-system-aarch64 || echo qemu-system-arm
+	has mkfs.ext4 || echo e2fsprogs
+	has dpkg-deb || echo dpkg
+	[[ -e /usr/share/keyrings/debian-archive-keyring.gpg ]] || echo debian-archive-keyring
+}
+
 # warn_of_simulator says when snmpsimd is there but does not start, as with the
 # package of Debian 13 (0.4.5), which lacks a Python module of its time. Its
 # exit status tells nothing: a working one prints its help and ends with 255.
@@ -139,8 +147,9 @@ main() {
 	packages) mapfile -t missing < <(missing_for_packages) ;;
 	systemd) mapfile -t missing < <(missing_for_packages && missing_for_systemd) ;;
 	foreign) mapfile -t missing < <(missing_for_packages && missing_for_foreign) ;;
+	emulated) mapfile -t missing < <(missing_for_emulated) ;;
 	*)
-		echo "usage: setup.sh test|lint|packages|systemd|foreign" >&2
+		echo "usage: setup.sh test|lint|packages|systemd|foreign|emulated" >&2
 		exit 2
 		;;
 	esac

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/edgehold/edgehold/agent/wire"
@@ -257,7 +258,7 @@ func (t *table) asks(now time.Time, want func(*block) bool, running, next uint64
 	for epoch, floor := range floors {
 		out = append(out, wire.Ask{Epoch: wire.FormatEpoch(epoch), Floor: floor, Seq: wire.Ranges(seqs[epoch])})
 	}
-	slices.SortFunc(out, func(a, b wire.Ask) int { return cmp.Compare(a.Epoch, b.Epoch) })
+	sort.Slice(out, func(i, j int) bool { return out[i].Epoch < out[j].Epoch })
 	return out
 }
 

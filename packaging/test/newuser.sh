@@ -6,7 +6,7 @@
 # ends with them. ROOT_TAR keeps the Debian for the next time.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-if ((EUID != 0)); then exec sudo -n --preserve-env=GO,TAGS,INLINE,BUILT,COMMIT,ROOT_TAR "$0" "$@"; fi
+if ((EUID != 0)); then exec sudo -n --preserve-env=GO,TAGS,VERSION,BUILT,COMMIT,ROOT_TAR "$0" "$@"; fi
 . packaging/test/common.sh
 . packaging/test/systemd/world.sh
 
@@ -135,9 +135,9 @@ by_script() {
 inside() {
 	boot
 	surroundings
-	gw useradd --create-home --shell /bin/bash --groups sudo newcomer
+	gw useradd --create-home --home-dir /newcomer --shell /bin/bash --groups sudo newcomer
 	echo '%sudo ALL=(ALL) NOPASSWD: ALL' >"$root/etc/sudoers.d/newcomer"
-	cp "$work"/packages/*.deb "$root/home/newcomer/"
+	cp "$work"/packages/*.deb "$root/newcomer/"
 	follow
 	foreground
 	by_script

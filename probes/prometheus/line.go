@@ -219,7 +219,7 @@ func unescape(text string) string {
 // sortLabels brings the labels in order, each as long as a line has room for. An
 // empty one is none.
 func sortLabels(s *plan.Sample) error {
-	slices.SortFunc(s.Labels, func(a, b probes.Dimension) int { return strings.Compare(a.Key, b.Key) })
+	slices.SortStableFunc(s.Labels, func(a, b probes.Dimension) int { return strings.Compare(a.Key, b.Key) })
 	for i := 1; i < len(s.Labels); i++ {
 		if s.Labels[i].Key == s.Labels[i-1].Key {
 			return fmt.Errorf("the label %.40q comes twice", s.Labels[i].Key)
