@@ -23,7 +23,8 @@ func TestAskedBy(t *testing.T) {
 		polled("192.0.2.1:161", ""), polled("192.0.2.1:161", ""), polled("192.0.2.2:161", ""),
 		polled("h:80", "http://h/a"), polled("h:80", "http://h/b"), polled("h:80", "http://h/b"),
 		{Device: "snmptraps of c", Package: "p", Source: silentSource{}},
-		own("sensor/i2c-1/0x48"), own("sensor/i2c-1/0x49"), {ID: "sensor/input/1", Source: silentSource{}},
+		own("sensor/i2c-1/0x48"), own("sensor/i2c-1/0x49"),
+		{ID: "sensor/input/1", Source: silentSource{}},
 	})
 	if want := (Asked{Devices: 4, Endpoints: 2, Receivers: 1, Listeners: 1}); got != want {
 		t.Errorf("%+v, want %+v", got, want)

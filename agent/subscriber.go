@@ -77,7 +77,7 @@ func hangUp(conn *mqtt.Conn) {
 func ended(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
-		return nil
+		return nil //nolint:nilerr // whatever it ended with
 	case errors.Is(err, mqtt.ErrRefused):
 		return probes.WithStatus(probes.StatusAuthenticationError, err)
 	}

@@ -146,31 +146,66 @@ func TestIdentity(t *testing.T) {
 		tree []files
 		want Identity
 	}{
-		{"pi 1", []files{deviceTree("Raspberry Pi Model B Plus Rev 1.2", "", "raspberrypi,model-b-plus", "brcm,bcm2835")},
-			Identity{Family: RaspberryPi, Generation: 1, Model: "Raspberry Pi Model B Plus Rev 1.2", Vendor: "raspberrypi", Processor: "brcm,bcm2835"}},
-		{"pi 2 with the processor of a 3", []files{deviceTree("Raspberry Pi 2 Model B rev 1.2", "", "raspberrypi,2-model-b-rev2", "brcm,bcm2837")},
-			Identity{Family: RaspberryPi, Generation: 2, Model: "Raspberry Pi 2 Model B rev 1.2", Vendor: "raspberrypi", Processor: "brcm,bcm2837"}},
-		{"pi 3", []files{deviceTree("Raspberry Pi 3 Model B", "00000000a3b2c1d0", "raspberrypi,3-model-b", "brcm,bcm2837")},
-			Identity{Family: RaspberryPi, Generation: 3, Model: "Raspberry Pi 3 Model B", Vendor: "raspberrypi", Processor: "brcm,bcm2837", Serial: "00000000a3b2c1d0"}},
-		{"pi 4", pi4,
-			Identity{Family: RaspberryPi, Generation: 4, Model: "Raspberry Pi 4 Model B Rev 1.4", Vendor: "raspberrypi", Processor: "brcm,bcm2711", Serial: "100000003d1b6a2c"}},
-		{"pi 400", []files{deviceTree("Raspberry Pi 400 Rev 1.0", "", "raspberrypi,400", "brcm,bcm2711")},
-			Identity{Family: RaspberryPi, Generation: 4, Model: "Raspberry Pi 400 Rev 1.0", Vendor: "raspberrypi", Processor: "brcm,bcm2711"}},
-		{"pi 5", []files{deviceTree("Raspberry Pi 5 Model B Rev 1.0", "", "raspberrypi,5-model-b", "brcm,bcm2712")},
-			Identity{Family: RaspberryPi, Generation: 5, Model: "Raspberry Pi 5 Model B Rev 1.0", Vendor: "raspberrypi", Processor: "brcm,bcm2712"}},
-		{"beaglebone", beagle,
-			Identity{Family: BeagleBone, Model: "TI AM335x BeagleBone Black", Vendor: "ti", Processor: "ti,am33xx", Serial: "1614BBBK0A2B"}},
-		{"i.MX, serial by the processor's driver", []files{deviceTree("Boundary Devices i.MX6 Quad SABRE Lite Board", "", "boundary,imx6q-sabrelite", "fsl,imx6q"),
-			{"sys/devices/soc0/serial_number": "0A1B2C3D4E5F6071\n"}},
-			Identity{Family: IMX, Model: "Boundary Devices i.MX6 Quad SABRE Lite Board", Vendor: "boundary", Processor: "fsl,imx6q", Serial: "0A1B2C3D4E5F6071"}},
-		{"another with a device tree", []files{deviceTree("FriendlyElec NanoPi R4S", "0000000000000000", "friendlyarm,nanopi-r4s", "rockchip,rk3399")},
-			Identity{Family: DeviceTree, Model: "FriendlyElec NanoPi R4S", Vendor: "friendlyarm", Processor: "rockchip,rk3399"}},
-		{"qemu virt", []files{deviceTree("linux,dummy-virt", "", "linux,dummy-virt")},
-			Identity{Family: DeviceTree, Model: "linux,dummy-virt", Vendor: "linux", Processor: "linux,dummy-virt", Emulator: "qemu"}},
-		{"qemu q35", []files{{"sys/class/dmi/id/sys_vendor": "QEMU\n", "sys/class/dmi/id/product_name": "Standard PC (Q35 + ICH9, 2009)\n"}},
-			Identity{Family: PC, Model: "Standard PC (Q35 + ICH9, 2009)", Vendor: "QEMU", Emulator: "qemu"}},
-		{"pc", pc,
-			Identity{Family: PC, Model: "UNO-2271G", Vendor: "Advantech", Version: "V1", Firmware: "5.011 06/21/2021"}},
+		{
+			"pi 1",
+			[]files{deviceTree("Raspberry Pi Model B Plus Rev 1.2", "", "raspberrypi,model-b-plus", "brcm,bcm2835")},
+			Identity{Family: RaspberryPi, Generation: 1, Model: "Raspberry Pi Model B Plus Rev 1.2", Vendor: "raspberrypi", Processor: "brcm,bcm2835"},
+		},
+		{
+			"pi 2 with the processor of a 3",
+			[]files{deviceTree("Raspberry Pi 2 Model B rev 1.2", "", "raspberrypi,2-model-b-rev2", "brcm,bcm2837")},
+			Identity{Family: RaspberryPi, Generation: 2, Model: "Raspberry Pi 2 Model B rev 1.2", Vendor: "raspberrypi", Processor: "brcm,bcm2837"},
+		},
+		{
+			"pi 3",
+			[]files{deviceTree("Raspberry Pi 3 Model B", "00000000a3b2c1d0", "raspberrypi,3-model-b", "brcm,bcm2837")},
+			Identity{Family: RaspberryPi, Generation: 3, Model: "Raspberry Pi 3 Model B", Vendor: "raspberrypi", Processor: "brcm,bcm2837", Serial: "00000000a3b2c1d0"},
+		},
+		{
+			"pi 4", pi4,
+			Identity{Family: RaspberryPi, Generation: 4, Model: "Raspberry Pi 4 Model B Rev 1.4", Vendor: "raspberrypi", Processor: "brcm,bcm2711", Serial: "100000003d1b6a2c"},
+		},
+		{
+			"pi 400",
+			[]files{deviceTree("Raspberry Pi 400 Rev 1.0", "", "raspberrypi,400", "brcm,bcm2711")},
+			Identity{Family: RaspberryPi, Generation: 4, Model: "Raspberry Pi 400 Rev 1.0", Vendor: "raspberrypi", Processor: "brcm,bcm2711"},
+		},
+		{
+			"pi 5",
+			[]files{deviceTree("Raspberry Pi 5 Model B Rev 1.0", "", "raspberrypi,5-model-b", "brcm,bcm2712")},
+			Identity{Family: RaspberryPi, Generation: 5, Model: "Raspberry Pi 5 Model B Rev 1.0", Vendor: "raspberrypi", Processor: "brcm,bcm2712"},
+		},
+		{
+			"beaglebone", beagle,
+			Identity{Family: BeagleBone, Model: "TI AM335x BeagleBone Black", Vendor: "ti", Processor: "ti,am33xx", Serial: "1614BBBK0A2B"},
+		},
+		{
+			"i.MX, serial by the processor's driver",
+			[]files{
+				deviceTree("Boundary Devices i.MX6 Quad SABRE Lite Board", "", "boundary,imx6q-sabrelite", "fsl,imx6q"),
+				{"sys/devices/soc0/serial_number": "0A1B2C3D4E5F6071\n"},
+			},
+			Identity{Family: IMX, Model: "Boundary Devices i.MX6 Quad SABRE Lite Board", Vendor: "boundary", Processor: "fsl,imx6q", Serial: "0A1B2C3D4E5F6071"},
+		},
+		{
+			"another with a device tree",
+			[]files{deviceTree("FriendlyElec NanoPi R4S", "0000000000000000", "friendlyarm,nanopi-r4s", "rockchip,rk3399")},
+			Identity{Family: DeviceTree, Model: "FriendlyElec NanoPi R4S", Vendor: "friendlyarm", Processor: "rockchip,rk3399"},
+		},
+		{
+			"qemu virt",
+			[]files{deviceTree("linux,dummy-virt", "", "linux,dummy-virt")},
+			Identity{Family: DeviceTree, Model: "linux,dummy-virt", Vendor: "linux", Processor: "linux,dummy-virt", Emulator: "qemu"},
+		},
+		{
+			"qemu q35",
+			[]files{{"sys/class/dmi/id/sys_vendor": "QEMU\n", "sys/class/dmi/id/product_name": "Standard PC (Q35 + ICH9, 2009)\n"}},
+			Identity{Family: PC, Model: "Standard PC (Q35 + ICH9, 2009)", Vendor: "QEMU", Emulator: "qemu"},
+		},
+		{
+			"pc", pc,
+			Identity{Family: PC, Model: "UNO-2271G", Vendor: "Advantech", Version: "V1", Firmware: "5.011 06/21/2021"},
+		},
 		{"nothing told", nil, Identity{Family: Unknown}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -240,8 +275,11 @@ func TestDisks(t *testing.T) {
 		{"sd", pi4, `[{"name":"mmcblk0","kind":"sd","model":"SC32G","maker":"0x000003","made":"09/2020","serial":"1a2b3c4d","bytes":31914983424,"removable":false,"read_only":false}]`},
 		{"emmc", beagle, `[{"name":"mmcblk1","kind":"emmc","model":"M62704","bytes":3825205248,"removable":false,"read_only":false,"wear":{"used_percent":30,"reserve":"warning"}}]`},
 		{"nvme", pc, `[{"name":"nvme0n1","kind":"nvme","model":"WDC PC SN520 SDAPNUW-128G","serial":"1942","bytes":128035676160,"removable":false,"read_only":false}]`},
-		{"usb stick", []files{{"sys/block/sda/size": "2048\n", "sys/block/sda/removable": "1\n", "sys/block/sda/ro": "1\n", "sys/block/sda/device/model": "Ultra   \n"}},
-			`[{"name":"sda","kind":"disk","model":"Ultra","bytes":1048576,"removable":true,"read_only":true}]`},
+		{
+			"usb stick",
+			[]files{{"sys/block/sda/size": "2048\n", "sys/block/sda/removable": "1\n", "sys/block/sda/ro": "1\n", "sys/block/sda/device/model": "Ultra   \n"}},
+			`[{"name":"sda","kind":"disk","model":"Ultra","bytes":1048576,"removable":true,"read_only":true}]`,
+		},
 		{"none", nil, `[]`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

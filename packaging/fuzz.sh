@@ -8,6 +8,7 @@ for target in "${targets[@]}"; do
 	package=$(dirname "${target%%:*}")
 	name=${target##*func }
 	echo "==> $package $name"
-	"${GO:-go}" test -run '^$' -fuzz "^$name\$" -fuzztime "${FUZZTIME:-10s}" -fuzzminimizetime 5x \
-		-tags "${TAGS:-gosnmp_nodebug}" "$package"
+	# From its folder, which may be in a module of its own.
+	(cd "$package" && "${GO:-go}" test -run '^$' -fuzz "^$name\$" -fuzztime "${FUZZTIME:-10s}" -fuzzminimizetime 5x \
+		-tags "${TAGS:-gosnmp_nodebug}" .)
 done

@@ -57,7 +57,7 @@ func TestBadSettingsSayWhatIsWrong(t *testing.T) {
 		{"ech", "", `unknown kind "ech"; did you mean "echo"?`},
 		{"other-thing", "", "expected one of echo"},
 		{"echo", "targets", "expected key=value with one of the keys targets, address"},
-		{"echo", "adress=1", `adress: unknown key`},
+		{"echo", "adddress=1", `adddress: unknown key`},
 		{"echo", "address=seven", "address: "},
 		{"echo", "scale=1|scale=2", "scale is given twice"},
 		{"echo", "scale=-1", "scale: it is negative"},

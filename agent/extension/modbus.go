@@ -22,8 +22,10 @@ const modbusFolder = "modbus"
 
 var (
 	modbusKeys         = []string{"name", "device_type", "table", "order", "max_registers", "max_gap", "registers"}
-	modbusRegisterKeys = []string{"key", "dimension", "address", "table", "type", "length", "order", "bits", "scale", "offset", "na",
-		"texts", "count", "wrap", "dimensions", "unit", "name", "description"}
+	modbusRegisterKeys = []string{
+		"key", "dimension", "address", "table", "type", "length", "order", "bits", "scale", "offset", "na",
+		"texts", "count", "wrap", "dimensions", "unit", "name", "description",
+	}
 )
 
 // ModbusProfiles are the profiles of this program and those of a site. It

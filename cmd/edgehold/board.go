@@ -71,7 +71,11 @@ func printIdentity(w io.Writer, r board.Report) {
 	}
 	fmt.Fprintf(w, "board    %s (%s)\n", orDash(id.Model), family)
 	for _, row := range [][2]string{
-		{"vendor", id.Vendor}, {"version", id.Version}, {"processor", id.Processor}, {"serial", id.Serial}, {"firmware", id.Firmware},
+		{"vendor", id.Vendor},
+		{"version", id.Version},
+		{"processor", id.Processor},
+		{"serial", id.Serial},
+		{"firmware", id.Firmware},
 		{"kernel", strings.TrimSpace(r.Facts.Kernel + " " + r.Facts.Machine)},
 	} {
 		if row[1] != "" {

@@ -271,7 +271,7 @@ test_watchdog() {
 	dropin quick '[Service]' WatchdogSec=6s RestartSec=1s
 	backlog
 	remember
-	bite "$(pid)" 'gw systemctl kill --signal=STOP edgehold'
+	bite "$(pid)" "gw sh -c 'kill -STOP $(pid)'"
 	remember
 
 	step "watchdog: the disk of the store hangs"

@@ -26,7 +26,6 @@ type judge struct {
 	skip   bool // nobody is to judge
 	warn   int  // days
 	now    probes.Stamp
-	host   string
 	roots  *x509.CertPool // of a judge that has opened
 
 	ends time.Time // found: when the first of the chain ends; zero: there was none

@@ -34,7 +34,7 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	}
 	to, err := netip.ParseAddrPort(conn.RemoteAddr().String())
 	if err != nil {
-		return conn, nil
+		return conn, nil //nolint:nilerr // it has no address that could be counted
 	}
 	return &countedConn{Conn: conn, to: to, dialer: d}, nil
 }

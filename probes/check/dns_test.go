@@ -95,8 +95,7 @@ func plant(name string, typ uint16) (byte, []record) {
 // way.
 func serveDNS(t *testing.T, z zone, overUDP func(query []byte) []byte) string {
 	t.Helper()
-	var address string
-	address = listenTCP(t, func(c net.Conn) {
+	address := listenTCP(t, func(c net.Conn) {
 		size := make([]byte, 2)
 		for {
 			if _, err := io.ReadFull(c, size); err != nil {

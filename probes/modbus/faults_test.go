@@ -32,8 +32,10 @@ func TestFaults(t *testing.T) {
 			return func(modbustest.Request, []byte, io.ReadWriteCloser) []byte { return nil }
 		}, "no answer of unit 1 within 100ms; check", probes.StatusDeviceConnectionError},
 		"answer cut off": {tcp | rtu, func(*modbustest.Server) modbustest.Hook { return cut(5) }, "", probes.StatusDeviceConnectionError},
-		"connection closed": {tcp | rtu, func(*modbustest.Server) modbustest.Hook { return cut(0) },
-			"the connection ended", probes.StatusDeviceConnectionError},
+		"connection closed": {
+			tcp | rtu, func(*modbustest.Server) modbustest.Hook { return cut(0) },
+			"the connection ended", probes.StatusDeviceConnectionError,
+		},
 		"half an answer and silence": {tcp | rtu, func(*modbustest.Server) modbustest.Hook {
 			return func(_ modbustest.Request, answer []byte, _ io.ReadWriteCloser) []byte { return answer[:len(answer)-1] }
 		}, "", probes.StatusDeviceConnectionError},

@@ -151,7 +151,8 @@ func (l *line) failed(q question, a *answer) (again bool) {
 // delay is the time before another try. A late answer to the same request is an
 // answer to it, so that a timeout needs none.
 func (l *line) delay(err error, q question) time.Duration {
-	if _, isException := err.(exception); isException {
+	var refused exception
+	if errors.As(err, &refused) {
 		return busyPause
 	}
 	return q.pause

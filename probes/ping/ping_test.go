@@ -10,9 +10,11 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -375,5 +377,46 @@ func TestEveryMetricIsDescribed(t *testing.T) {
 		if m.Key != metrics[i].Key || !strings.HasPrefix(m.Key, "edgehold.ping.") || m.Unit == "" || m.DisplayName == "" || m.Type == 0 {
 			t.Errorf("%+v", m)
 		}
+	}
+}
+
+// Many targets at once on one socket lose nothing, though the kernel has room for
+// a few hundred answers only and the processors are busy.
+func TestManyAtOnce(t *testing.T) {
+	shared := here(t)
+	const targets = 1000
+	o := options()
+	o.Count = 3
+	for i := range targets {
+		o.Targets = append(o.Targets, fmt.Sprintf("127.1.%d.%d", i/250, 1+i%250))
+	}
+	tasks := tasksOf(t, o, shared)
+	done := make(chan struct{})
+	for range 2 * runtime.GOMAXPROCS(0) {
+		go func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+			}
+		}()
+	}
+	defer close(done)
+	var all sync.WaitGroup
+	var lost atomic.Int64
+	for _, task := range tasks {
+		all.Go(func() {
+			b, err := task.Probe.Poll(t.Context())
+			v := valuesOf(b)
+			if err != nil || v["edgehold.ping.loss"].Float64() > 0 {
+				lost.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if n := lost.Load(); n > 0 {
+		t.Errorf("%d of %d targets lost packets on the way to this machine itself", n, targets)
 	}
 }

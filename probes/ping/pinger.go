@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,6 +25,7 @@ type line struct {
 	random  func() uint64
 	users   int // guarded by pinger.mu
 	reading sync.WaitGroup
+	unread  atomic.Int64 // packets that were sent since a sender has read
 
 	mu    sync.Mutex
 	next  uint16
@@ -99,6 +101,7 @@ func (l *line) shoot(r *round, to netip.Addr, size int) *shot {
 	b := appendEcho(make([]byte, 0, headerSize+size), l.family, echo{id: l.id, seq: s.seq, token: s.token}, size)
 	sent, err := l.send(b, to)
 	s.sent = sent
+	l.keepUp()
 	if err != nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -108,6 +111,16 @@ func (l *line) shoot(r *round, to netip.Addr, size int) *shot {
 		s.err = err
 	}
 	return s
+}
+
+// keepUp reads now and then from the side of those who send. Where many do, and
+// the processor is busy, the goroutine that reads comes too late for the room that
+// the kernel has for answers.
+func (l *line) keepUp() {
+	const often = 32
+	if l.unread.Add(1)%often == 0 {
+		l.flush(l.take)
+	}
 }
 
 // put gives a shot a sequence number.

@@ -20,6 +20,8 @@ import (
 var errForbidden = errors.New("this machine does not let the agent send pings: either allow it to all, with `sysctl -w net.ipv4.ping_group_range=\"0 2147483647\"` " +
 	"and a file in /etc/sysctl.d, or give the service CAP_NET_RAW, with the drop-in /usr/share/edgehold/dropins/ping.conf")
 
+const roomForAnswers = 1 << 20 // bytes
+
 // socket is one for ICMP, or a raw one.
 type socket struct {
 	family family
@@ -84,6 +86,9 @@ func refused(f family, first, second error) error {
 func (s *socket) configure(fd int) error {
 	// Without the kernel's times those of this process are good enough.
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
+	// As much room as there may be: what does not fit is lost, and looks as if the
+	// network had lost it.
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, roomForAnswers)
 	switch {
 	case !s.raw && s.family == 4:
 		return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVERR, 1)
@@ -156,34 +161,43 @@ func sockaddr(to netip.Addr) (unix.Sockaddr, error) {
 // receive hands on what comes until the socket is closed.
 func (s *socket) receive(each func(message)) {
 	_ = s.conn.Read(func(fd uintptr) bool {
-		s.drain(int(fd), each)
+		for s.drain(int(fd), each) {
+		}
 		return false
 	})
 }
 
-// flush hands on what has come and nobody had the time to look at.
+// flush hands on what has come and nobody had the time to look at. Of a flood it
+// takes a part: whoever calls it has something else to do.
 func (s *socket) flush(each func(message)) {
 	_ = s.conn.Control(func(fd uintptr) { s.drain(int(fd), each) })
 }
 
 func (s *socket) close() error { return s.file.Close() }
 
-// drain reads until there is nothing left. A pending error comes first, once, in
-// the place of a message; its details lie in a queue of their own.
-func (s *socket) drain(fd int, each func(message)) {
+// drain reads until there is nothing left, or much was read: then there may be
+// more. A pending error comes first, once, in the place of a message; its details
+// lie in a queue of their own.
+func (s *socket) drain(fd int, each func(message)) (more bool) {
 	s.draining.Lock()
 	defer s.draining.Unlock()
-	const most = 64 // of errors in a row that are no message's
-	for failed := 0; failed < most; {
+	const (
+		most     = 4096 // messages at a time, so that a flood holds nobody up
+		failures = 64   // in a row that are no message's
+	)
+	failed := 0
+	for range most {
 		if !s.raw {
 			s.drainErrors(fd, each)
 		}
 		n, oobn, _, from, err := unix.Recvmsg(fd, s.buf, s.oob, unix.MSG_DONTWAIT)
 		switch {
 		case errors.Is(err, unix.EAGAIN):
-			return
+			return false
 		case err != nil:
-			failed++
+			if failed++; failed == failures {
+				return false
+			}
 			continue
 		}
 		failed = 0
@@ -192,6 +206,7 @@ func (s *socket) drain(fd int, each func(message)) {
 			each(m)
 		}
 	}
+	return true
 }
 
 // read takes a reply and, from a raw socket, an error.
@@ -213,7 +228,8 @@ func (s *socket) read(b []byte, m *message) (ok bool) {
 }
 
 func (s *socket) drainErrors(fd int, each func(message)) {
-	for {
+	const most = 256 // at a time, likewise
+	for range most {
 		n, oobn, _, _, err := unix.Recvmsg(fd, s.buf, s.oob, unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
 		if err != nil {
 			return

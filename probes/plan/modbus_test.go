@@ -249,8 +249,11 @@ func TestModbusCounters(t *testing.T) {
 		"was away for long":                              {ModbusRegisterOptions{}, []step{{minute, 5, ""}, {time.Hour, 50, ""}, {minute, 60, "10"}}, GapCounts{Absence: 1}},
 		"was away for a moment":                          {ModbusRegisterOptions{}, []step{{minute, 5, ""}, {9 * minute, 50, "45"}}, GapCounts{}},
 		"does not know its value":                        {ModbusRegisterOptions{NA: []ModbusNumber{"0xFFFF"}}, []step{{minute, 5, ""}, {minute, 0xffff, ""}, {minute, 9, "4"}}, GapCounts{}},
-		"of floats": {ModbusRegisterOptions{Type: "float32"}, []step{{minute, uint64(math.Float32bits(1234.5)), ""},
-			{minute, uint64(math.Float32bits(1234.6)), "0.1"}, {minute, uint64(math.Float32bits(2)), ""}}, GapCounts{Reset: 1}},
+		"of floats": {ModbusRegisterOptions{Type: "float32"}, []step{
+			{minute, uint64(math.Float32bits(1234.5)), ""},
+			{minute, uint64(math.Float32bits(1234.6)), "0.1"},
+			{minute, uint64(math.Float32bits(2)), ""},
+		}, GapCounts{Reset: 1}},
 	} {
 		c.o.Key, c.o.Address, c.o.Count = "a.b", "0", true
 		r := compileOne(t, c.o)
