@@ -28,7 +28,7 @@ TARGETS      ?=
 export GO TAGS BUILT COMMIT INLINE FUZZTIME IDLE_SECONDS
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test setup lint bench bench-buffer bench-drain bench-relay bench-snmp score profiles golden powercut emulated cross packages lint-packages test-packages artefacts dist reproduce soak e2e fuzz clean
+.PHONY: help build demo test setup lint bench bench-buffer bench-drain bench-relay bench-snmp score profiles golden powercut emulated cross packages lint-packages test-packages test-systemd artefacts dist reproduce soak e2e fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,8 @@ setup: ## install what the tests need: snmpd, snmpsim, openssl, chrony, gcc
 test: setup ## vet, then every test with the race detector
 	$(GO) vet -tags $(TAGS) ./...
 	$(GO) test -race -tags $(TAGS) -timeout 15m ./...
+	cd packaging/tools && $(GO) vet ./... && $(GO) test ./...
+	cd packaging/test/standin && $(GO) vet ./...
 	packaging/test/units.sh
 	cd agent/mint/oracle && $(GO) vet ./... && $(GO) test ./...
 	cd agent/otlp/oracle && $(GO) vet ./... && $(GO) test ./...
@@ -100,6 +102,12 @@ test-packages: ## install, upgrade, rollback, remove, purge, in a fresh Debian (
 	VERSION="$(VERSION)" packaging/cross.sh amd64
 	packaging/test/packages.sh
 
+test-systemd: ## a gateway's life under a real systemd, and a new user's first page (root)
+	packaging/setup.sh systemd
+	packaging/test/systemd.sh
+	VERSION="$(VERSION)" packaging/cross.sh amd64
+	VERSION="$(VERSION)" packaging/test/newuser.sh
+
 artefacts: cross
 	VERSION="$(VERSION)" packaging/packages.sh $(TARGETS)
 	VERSION="$(VERSION)" packaging/oci.sh $(TARGETS)
@@ -118,8 +126,12 @@ reproduce: ## two builds in two folders give the same bytes (TARGETS=amd64 for o
 soak: setup ## the long forms of the tests that have one (they look at EDGEHOLD_SOAK)
 	packaging/soak.sh
 
-e2e: setup ## the end-to-end tests alone (TestE2E...), against real parts
+e2e: setup ## the end-to-end tests (TestE2E...) alone, and the packages of ARM under qemu-user (root)
 	$(GO) test -run '^TestE2E' -count=1 -tags $(TAGS) -timeout 20m ./...
+	packaging/setup.sh foreign
+	VERSION="$(VERSION)" packaging/cross.sh arm64 armv7
+	packaging/test/packages.sh arm64
+	packaging/test/packages.sh armv7
 
 emulated: ## the ARM binaries in emulated machines: the demo in 64 MB, power cuts, boards and sensors
 	packaging/setup.sh emulated

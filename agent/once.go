@@ -186,15 +186,24 @@ func (o Once) one(ctx context.Context, t probes.Task) Polled {
 	return Polled{Task: t, Points: points, Err: err}
 }
 
-// listen runs a source until it gives points, and with Wait for all of that
-// time, so that counts show.
+// listen runs a source until it gives points, or has something that it would give
+// at the end of its interval, and with Wait for all of that time, so that counts
+// show.
 func (o Once) listen(ctx context.Context, t probes.Task) (probes.Batch, error) {
 	most := o.Wait
 	if most == 0 {
 		most = max(2*t.Interval, 10*time.Second)
 	}
 	ctx, stop := context.WithTimeoutCause(ctx, most, errHeardOut)
+	var hearing sync.WaitGroup
+	defer hearing.Wait()
 	defer stop()
+	if w, ok := t.Source.(probes.Watched); ok && o.Wait == 0 {
+		hearing.Go(func() {
+			untilHeard(ctx, w)
+			stop()
+		})
+	}
 	var mu sync.Mutex
 	var all probes.Batch
 	err := t.Source.Run(ctx, func(b probes.Batch) {
@@ -211,6 +220,17 @@ func (o Once) listen(ctx context.Context, t probes.Task) (probes.Batch, error) {
 		err = probes.WithStatus(probes.StatusWarning, fmt.Errorf("nothing came within %v; listen for longer with --wait", most))
 	}
 	return all, err
+}
+
+// untilHeard waits until a source has taken something in, and for what comes with it.
+func untilHeard(ctx context.Context, w probes.Watched) {
+	const look, company = 100 * time.Millisecond, time.Second
+	for w.Watch().Received == 0 {
+		if sleep(ctx, look) != nil {
+			return
+		}
+	}
+	_ = sleep(ctx, company) // the caller sees the end
 }
 
 var errHeardOut = errors.New("the time to listen is over")
