@@ -159,3 +159,10 @@ func TestReadModel(t *testing.T) {
 		}
 	}
 }
+
+// A file that never ends takes no more than a page.
+func TestReadTextEnds(t *testing.T) {
+	if text := readText("/dev/zero"); text != "" {
+		t.Errorf("%d bytes", len(text))
+	}
+}

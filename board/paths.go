@@ -2,6 +2,7 @@ package board
 
 import (
 	"cmp"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,10 +46,17 @@ func numbers(dir, prefix string) []int {
 	return all
 }
 
+const pageSize = 4096 // the most that a file of sysfs holds
+
 // readText is the one line of a file of sysfs or of a device tree; "" where it
 // is not there or may not be read.
 func readText(path string) string {
-	data, err := os.ReadFile(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, pageSize))
 	if err != nil {
 		return ""
 	}

@@ -33,7 +33,7 @@ type Meter struct {
 func (m *Meter) Resolver() *net.Resolver {
 	line := m.Line(DNS)
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-		return line.dial(ctx, net.Dialer{}, network, address)
+		return line.Connect(ctx, net.Dialer{}, network, address)
 	}}
 }
 
@@ -54,10 +54,11 @@ func (l *Line) Resolver() *net.Resolver { return l.meter.Resolver() }
 
 // Dial connects as a net.Dialer does, and counts.
 func (l *Line) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	return l.dial(ctx, net.Dialer{Resolver: l.meter.Resolver()}, network, address)
+	return l.Connect(ctx, net.Dialer{Resolver: l.meter.Resolver()}, network, address)
 }
 
-func (l *Line) dial(ctx context.Context, d net.Dialer, network, address string) (net.Conn, error) {
+// Connect implements probes.Traffic.
+func (l *Line) Connect(ctx context.Context, d net.Dialer, network, address string) (net.Conn, error) {
 	host, _, _ := net.SplitHostPort(address)
 	if strings.HasPrefix(network, "tcp") {
 		d.ControlContext = l.control(host)
@@ -84,13 +85,21 @@ func (l *Line) Trying(network, address, host string) {
 // Sent implements probes.Traffic.
 func (l *Line) Sent(to netip.AddrPort, host string, bytes int) {
 	if c := l.meter.running.Load(); c != nil {
-		c.move(flow{l.purpose, "udp", to, host}, Destination{BytesOut: int64(bytes), DatagramsOut: 1})
+		c.move(flow{l.purpose, protocolOf(to), to, host}, Destination{BytesOut: int64(bytes), DatagramsOut: 1})
 	}
 }
 
 // Received implements probes.Traffic.
 func (l *Line) Received(from netip.AddrPort, host string, bytes int) {
 	if c := l.meter.running.Load(); c != nil {
-		c.move(flow{l.purpose, "udp", from, host}, Destination{BytesIn: int64(bytes), DatagramsIn: 1})
+		c.move(flow{l.purpose, protocolOf(from), from, host}, Destination{BytesIn: int64(bytes), DatagramsIn: 1})
 	}
+}
+
+// protocolOf is the protocol of a datagram: that without ports is ICMP.
+func protocolOf(to netip.AddrPort) string {
+	if to.Port() == 0 {
+		return "icmp"
+	}
+	return "udp"
 }

@@ -125,7 +125,7 @@ func TestDatagrams(t *testing.T) {
 	defer server.Close()
 	var m Meter
 	c := start(&m)
-	conn, err := m.Line(DNS).dial(t.Context(), net.Dialer{}, "udp", server.LocalAddr().String())
+	conn, err := m.Line(DNS).Connect(t.Context(), net.Dialer{}, "udp", server.LocalAddr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,6 +189,19 @@ func TestTraffic(t *testing.T) {
 	}
 	if p := c.progress(); p != (Progress{Destinations: 1, BytesOut: 100, BytesIn: 400}) {
 		t.Errorf("progress %+v", p)
+	}
+}
+
+// Pings are not datagrams of UDP, and have no port.
+func TestPings(t *testing.T) {
+	var m Meter
+	c := start(&m)
+	line, to := m.Line(DevicePoll), netip.MustParseAddr("192.0.2.1")
+	line.Sent(netip.AddrPortFrom(to, 0), "sw1", 64)
+	line.Received(netip.AddrPortFrom(to, 0), "sw1", 64)
+	want := Destination{Purpose: DevicePoll, Protocol: "icmp", Address: "192.0.2.1", Name: "sw1", BytesOut: 64, BytesIn: 64, DatagramsOut: 1, DatagramsIn: 1}
+	if got := one(t, c); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 

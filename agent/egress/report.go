@@ -25,8 +25,8 @@ type Report struct {
 // the payload of TCP and UDP, TLS included.
 type Destination struct {
 	Purpose      string `json:"purpose"`
-	Protocol     string `json:"protocol"` // tcp, udp
-	Address      string `json:"address"`  // ADDRESS:PORT; "" of a name that nothing went to, and so was not looked up
+	Protocol     string `json:"protocol"` // tcp, udp, icmp
+	Address      string `json:"address"`  // ADDRESS:PORT, ADDRESS of icmp; "" of a name that nothing went to, and so was not looked up
 	Name         string `json:"name"`     // that led there, "" for none
 	BytesOut     int64  `json:"bytes_out"`
 	BytesIn      int64  `json:"bytes_in"`
@@ -112,6 +112,14 @@ func neverSent() []string {
 	}
 }
 
+// address is where a flow goes, without a port where there is none.
+func (f flow) address() string {
+	if f.to.Port() == 0 {
+		return f.to.Addr().String()
+	}
+	return f.to.String()
+}
+
 // report is what was counted so far.
 func (c *Collector) report() Report {
 	c.mu.Lock()
@@ -119,7 +127,7 @@ func (c *Collector) report() Report {
 	r := Report{From: c.began, To: time.Now(), Destinations: []Destination{}, Sources: []Source{}, NeverSent: neverSent(), Notes: []string{}}
 	for f, d := range c.flows {
 		one := *d
-		one.Purpose, one.Protocol, one.Address, one.Name = f.purpose, f.protocol, f.to.String(), f.host
+		one.Purpose, one.Protocol, one.Address, one.Name = f.purpose, f.protocol, f.address(), f.host
 		r.Destinations = append(r.Destinations, one)
 	}
 	sort.Slice(r.Destinations, func(i, j int) bool { return r.Destinations[i].before(&r.Destinations[j]) })

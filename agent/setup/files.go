@@ -198,10 +198,24 @@ func (p *Plan) folders() error {
 		}
 	}
 	secrets := filepath.Join(p.doc.folder, secretsFolder)
-	if err := giveTo(secrets, p.Owner, p.Owner.Folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := giveFolder(secrets, p.Owner); err != nil {
 		return fmt.Errorf("set the owner of the folder of the secrets: %w", err)
 	}
 	return nil
+}
+
+// giveFolder gives a folder that is there to its owner. What a link leads to keeps
+// its own: root may be at work in a folder of another user.
+func giveFolder(path string, o Owner) error {
+	folder, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_DIRECTORY, 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.ENOTDIR) {
+		return nil // makeFolder has refused what is no folder
+	}
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return giveOpen(folder, o, o.Folder)
 }
 
 func makeFolder(path string, o Owner) error {
@@ -217,19 +231,24 @@ func makeFolder(path string, o Owner) error {
 	if err := os.Mkdir(path, o.Folder); err != nil {
 		return fmt.Errorf("make the folder: %w", err)
 	}
-	if err := giveTo(path, o, o.Folder); err != nil {
+	if err := giveFolder(path, o); err != nil {
 		return fmt.Errorf("set the owner of the folder: %w", err)
 	}
 	return nil
 }
 
-func giveTo(path string, o Owner, mode fs.FileMode) error {
+// giveOpen gives an open file or folder to its owner, down to the disk. It does not
+// go by the name: in a folder of another user a link could stand there now.
+func giveOpen(file *os.File, o Owner, mode fs.FileMode) error {
 	if o.UID >= 0 {
-		if err := os.Chown(path, o.UID, o.GID); err != nil {
+		if err := file.Chown(o.UID, o.GID); err != nil {
 			return err
 		}
 	}
-	return os.Chmod(path, mode)
+	if err := file.Chmod(mode); err != nil {
+		return err
+	}
+	return file.Sync()
 }
 
 const stagedEnd = ".new"
@@ -254,13 +273,10 @@ func (p *Plan) stage(f file) error {
 	}
 	_, err = out.Write(f.data)
 	if err == nil {
-		err = out.Sync()
+		err = giveOpen(out, f.owner, f.owner.Mode)
 	}
 	if closed := out.Close(); err == nil {
 		err = closed
-	}
-	if err == nil {
-		err = giveTo(path, f.owner, f.owner.Mode)
 	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", f.place, err)

@@ -232,6 +232,28 @@ func TestLeftoversAreTakenAway(t *testing.T) {
 	}
 }
 
+// Root may be at work in a folder of another user, who has put a link there: what
+// it leads to keeps its rights.
+func TestLinkKeepsWhatItLeadsTo(t *testing.T) {
+	folder, other := t.TempDir(), t.TempDir()
+	if err := os.Chmod(other, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(other, filepath.Join(folder, "secrets")); err != nil {
+		t.Fatal(err)
+	}
+	if err := planFor(t, full(), filepath.Join(folder, "edgehold.yaml"), Owner{-1, -1, 0o600, 0o700}).Write(t.Context(), load); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o755 {
+		t.Errorf("mode %04o, want 0755 as before", info.Mode().Perm())
+	}
+}
+
 // A file in the folder of the configuration stays where it is; another is copied.
 func TestFilesThatWereGiven(t *testing.T) {
 	folder := t.TempDir()

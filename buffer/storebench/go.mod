@@ -11,10 +11,10 @@ require (
 
 require (
 	github.com/gosnmp/gosnmp v1.47.0 // indirect
-	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/mattn/go-colorable v0.1.14 // indirect
 	github.com/mattn/go-isatty v0.0.20 // indirect
 	go.yaml.in/yaml/v3 v3.0.6 // indirect
+	periph.io/x/conn/v3 v3.7.2 // indirect
 )
 
 replace github.com/edgehold/edgehold => ../..

@@ -96,7 +96,10 @@ func printDestinations(w io.Writer, all []egress.Destination) {
 	rows := [][]string{{"  PURPOSE", "PROTOCOL", "ADDRESS", "NAME", "OUT", "IN", "CARRIED BY"}}
 	for _, d := range all {
 		carried := fmt.Sprintf("%s out, %d in", counted(int(d.DatagramsOut), "datagram"), d.DatagramsIn)
-		if d.Protocol == "tcp" {
+		switch d.Protocol {
+		case "icmp":
+			carried = fmt.Sprintf("%s out, %d in", counted(int(d.DatagramsOut), "ping"), d.DatagramsIn)
+		case "tcp":
 			carried = fmt.Sprintf("%s, %s to connect", counted(int(d.Connections), "connection"), counted(int(d.Attempts), "attempt"))
 		}
 		rows = append(rows, []string{"  " + d.Purpose, d.Protocol, d.Address, d.Name, bytesText(d.BytesOut), bytesText(d.BytesIn), carried})

@@ -128,6 +128,9 @@ func (f *initFlags) run(cmd *cobra.Command) error {
 	if f.dryRun {
 		s.out = newScreen(cmd.ErrOrStderr()) // what would be written stands alone
 	}
+	if err := f.fits(cmd); err != nil {
+		return err
+	}
 	if err := s.mayWrite(); err != nil {
 		return err
 	}
@@ -193,6 +196,38 @@ func (f *initFlags) missing(cmd *cobra.Command) error {
 		return nil
 	}
 	return usage(cmd, errors.New("nobody can be asked, and these flags are missing: "+strings.Join(names, ", ")))
+}
+
+// fits finds flags that are wrong, or that others leave without effect, before
+// anything is asked or tested.
+func (f *initFlags) fits(cmd *cobra.Command) error {
+	useless := func(why string, names ...string) error {
+		for _, name := range names {
+			if cmd.Flags().Changed(name) {
+				return usage(cmd, fmt.Errorf("--%s %s", name, why))
+			}
+		}
+		return nil
+	}
+	var err error
+	switch {
+	case f.broker != "":
+		err = useless("is not for a broker: leave it out, or give --url or --otlp in place of --broker", "token-file", "proxy")
+	case f.url+f.otlp != "":
+		err = useless("is for a broker: leave it out, or give --broker in place of the other address", "cert-file", "mqtt-user")
+	}
+	if err != nil {
+		return err
+	}
+	if f.noDevices {
+		return useless("has no effect with --no-devices: leave one of them out",
+			"community-file", "v3-user", "auth", "priv", "context", "version", "port", "packets-per-second")
+	}
+	if _, err := parseNetworks(strings.Join(f.subnets, ",")); err != nil && len(f.subnets) > 0 {
+		return usage(cmd, fmt.Errorf("--subnet: %w", err))
+	}
+	_, err = f.given(cmd)
+	return err
 }
 
 // mayWrite finds out before the first question what would stop the last step.

@@ -99,7 +99,7 @@ func (s *initSession) address(again bool) error {
 	if given != "" && (!again || s.console == nil) {
 		a, err := s.parse(given)
 		if err != nil {
-			return usage(s.cmd, fmt.Errorf("the address %s: %w", given, err))
+			return usage(s.cmd, fmt.Errorf("--%s: %w", s.addressFlag(), err)) // it may hold a password
 		}
 		s.take(a)
 		return nil
@@ -118,6 +118,17 @@ func (s *initSession) address(again bool) error {
 	}
 	s.take(a)
 	return nil
+}
+
+// addressFlag is the flag that gave the address.
+func (s *initSession) addressFlag() string {
+	switch {
+	case s.otlp != "":
+		return "otlp"
+	case s.broker != "":
+		return "broker"
+	}
+	return "url"
 }
 
 // parse takes an address for what its flag says that it is.

@@ -270,6 +270,13 @@ type pointJSON struct {
 	Time       time.Time         `json:"time"`
 }
 
+type summaryJSON struct {
+	Min   float64 `json:"min"`
+	Max   float64 `json:"max"`
+	Sum   float64 `json:"sum"`
+	Count uint64  `json:"count"`
+}
+
 func pointDocument(p probes.Point) pointJSON {
 	doc := pointJSON{
 		Key: p.Series.Key(), Type: p.Series.Type().String(),
@@ -284,7 +291,7 @@ func pointDocument(p probes.Point) pointJSON {
 	case probes.FormUint:
 		doc.Value = p.Value.Uint64()
 	case probes.FormSummary:
-		doc.Value = p.Value.Summary()
+		doc.Value = summaryJSON(p.Value.Summary())
 	default:
 		doc.Value = p.Value.Float64()
 	}

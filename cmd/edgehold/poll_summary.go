@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ type summaryOptions struct {
 type deviceSummary struct {
 	label    string
 	profiles []string
+	counts   bool // some of its tasks may have counters
 	points   int
 	perDay   int
 	tasks    []agent.Polled
@@ -35,14 +37,15 @@ func printSummary(w io.Writer, polled []agent.Polled, o summaryOptions) {
 			continue
 		}
 		total += d.perDay
-		fmt.Fprintf(w, "%s: %s, %s%s a day%s\n", d.label, strings.Join(d.profiles, ", "),
-			points(d.points)+", ", points(d.perDay), missing(o.counters))
+		fmt.Fprintf(w, "%s: %s, %s a day%s\n", d.label, strings.Join(append(d.profiles, points(d.points)), ", "),
+			points(d.perDay), missing(o.counters || !d.counts))
 		for _, t := range d.tasks {
 			printTables(w, t, o.tables)
 		}
 	}
+	counts := slices.ContainsFunc(devices, func(d *deviceSummary) bool { return d.counts })
 	if len(devices) > 1 && total > 0 {
-		fmt.Fprintf(w, "all devices: %s a day%s\n", points(total), missing(o.counters))
+		fmt.Fprintf(w, "all devices: %s a day%s\n", points(total), missing(o.counters || !counts))
 	}
 }
 
@@ -76,24 +79,37 @@ func summarize(polled []agent.Polled, slot time.Duration) []*deviceSummary {
 	var all []*deviceSummary
 	byLabel := map[string]*deviceSummary{}
 	for _, p := range polled {
-		label, profile, _ := strings.Cut(p.Task.Label, " ")
+		label, profile := deviceOf(p.Task)
 		d := byLabel[label]
 		if d == nil {
 			d = &deviceSummary{label: label}
 			byLabel[label] = d
 			all = append(all, d)
 		}
-		if described, ok := p.Task.Probe.(probes.Described); ok && described.Description() != "" {
-			profile = described.Description()
-		}
-		if !strings.Contains(strings.Join(d.profiles, ", ")+",", profile+",") {
+		if profile != "" && !slices.Contains(d.profiles, profile) {
 			d.profiles = append(d.profiles, profile)
 		}
+		_, measured := p.Task.Probe.(probes.Measured)
+		d.counts = d.counts || measured
 		d.points += len(p.Points)
 		d.perDay += len(p.Points) * int(24*time.Hour/max(p.Task.Interval, slot))
 		d.tasks = append(d.tasks, p)
 	}
 	return all
+}
+
+// deviceOf tells what a task asks, and with which profile or package. A task of
+// neither is known by its label as it is, which may have blanks.
+func deviceOf(t probes.Task) (label, profile string) {
+	described, ok := t.Probe.(probes.Described)
+	if !ok && t.Package == "" {
+		return t.Label, ""
+	}
+	label, profile, _ = strings.Cut(t.Label, " ")
+	if ok && described.Description() != "" {
+		profile = described.Description()
+	}
+	return label, profile
 }
 
 // printTables tells what a poll of a device cost.

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/edgehold/edgehold/probes"
 	"github.com/edgehold/edgehold/probes/snmp/snmptest"
 )
 
@@ -130,5 +132,53 @@ func TestPollOfNothing(t *testing.T) {
 				t.Errorf("exit %d, want %d; it printed %q and said %q", code, tt.code, stdout.String(), stderr.String())
 			}
 		})
+	}
+}
+
+// A probe that is tried alone is told by what it is, and what is wrong with its
+// settings by the key.
+func TestPollKind(t *testing.T) {
+	closed := closedPort(t)
+	for _, tt := range []struct {
+		args string // parted by |
+		code int
+		out  string // stands in standard output
+		err  string // likewise
+	}{
+		{"host|groups=memory", exitOK, "edgehold.host.memory.usage", "\nhost: 3 points, 4,320 points a day, counters not among them (--wait)\n"},
+		{"tcp_check|target=" + closed + "|name=the back door", exitCheck, "edgehold.check.up", "\nthe back door tcp_check: 1 point, 1,440 points a day\n"},
+		{"mqtt|broker=mqtt://" + closed + "|topic=a/b", exitCheck, "", "nothing listens there"},
+		{"pong", exitUsage, "", `unknown kind "pong"; did you mean "ping"?`},
+		{"ping", exitUsage, "", "targets: empty"},
+		{"ping|targets=127.0.0.1|cuont=3", exitUsage, "", `cuont: unknown key; did you mean "count"?`},
+		{"ping|targets=127.0.0.1|count=many", exitUsage, "", "count: "},
+		{"http_check|url=http://192.0.2.1/|credential=c", exitUsage, "", "would travel over http"},
+		{"http_check|url=https://127.0.0.1/|credential=c", exitError, "", "credential: there is none of that name"},
+	} {
+		var stdout, stderr bytes.Buffer
+		args := strings.Split(tt.args, "|")
+		code := execute(append([]string{"poll", "--kind"}, args...), &stdout, &stderr)
+		if code != tt.code || !strings.Contains(stdout.String(), tt.out) || !strings.Contains("\n"+stderr.String(), tt.err) {
+			t.Errorf("%s: exit %d, want %d; it printed %q and said %q", tt.args, code, tt.code, stdout.String(), stderr.String())
+		}
+	}
+}
+
+// closedPort is an address where nothing listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// Statistics are written as everywhere else, in lower case.
+func TestPollSummaryAsJSON(t *testing.T) {
+	line, err := pointLine(probes.Point{Series: probes.NewSeries("m", probes.Gauge), Value: probes.Summarize(probes.Summary{Min: 1, Max: 3, Sum: 4, Count: 2})}, true)
+	if want := `"value":{"min":1,"max":3,"sum":4,"count":2}`; err != nil || !strings.Contains(string(line), want) {
+		t.Errorf("%s, %v, want %s", line, err, want)
 	}
 }

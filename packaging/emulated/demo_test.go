@@ -9,13 +9,17 @@ import (
 // TestDemo runs the demo within the memory of a small gateway. The binary and
 // all files lie on the disk, so that their pages count.
 func TestDemo(t *testing.T) {
+	length := "45s"
+	if short() {
+		length = "15s"
+	}
 	for _, arch := range architectures() {
 		t.Run(arch, func(t *testing.T) {
 			disk := newDisk(t, 96, map[string][]byte{"edgehold": shipped(t, arch)})
 			g := boot(t, Machine{Arch: arch, Modules: diskModules(), Disks: []Disk{{File: disk}}})
 			must(t, g, "/init", "mount", "/dev/vda", "/data", "ext4")
 			p := begin(t, g, Command{
-				Args: []string{"/data/edgehold", "demo"}, Env: []string{"TMPDIR=/data"}, Memory: memoryLimit,
+				Args: []string{"/data/edgehold", "demo", "--length", length}, Env: []string{"TMPDIR=/data"}, Memory: memoryLimit,
 			})
 			r, err := p.Wait(limit(t, 4*time.Minute))
 			if err != nil {

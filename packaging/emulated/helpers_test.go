@@ -15,6 +15,7 @@ const (
 	distVariable = "EDGEHOLD_EMULATED_DIST" // the folder of the binaries; default: dist
 	seedVariable = "EDGEHOLD_EMULATED_SEED"
 	soakVariable = "EDGEHOLD_SOAK"
+	formVariable = "EDGEHOLD_EMULATED" // short, or nothing
 )
 
 // patience is for a host that is busy with other things.
@@ -144,7 +145,23 @@ func parse[T any](t *testing.T, text string) (v T) {
 	return v
 }
 
-// architectures are those of the ARM binaries, the slower one last.
-func architectures() []string { return []string{"arm64", "armv7"} }
+// architectures are those of the ARM binaries, the slower one last. In the short
+// form the boards alone run the other one.
+func architectures() []string {
+	if short() {
+		return []string{"arm64"}
+	}
+	return []string{"arm64", "armv7"}
+}
+
+func short() bool { return os.Getenv(formVariable) == "short" }
+
+// onlyLong leaves a test out of the short form.
+func onlyLong(t *testing.T) {
+	t.Helper()
+	if short() {
+		t.Skipf("%s=%s leaves it out", formVariable, os.Getenv(formVariable))
+	}
+}
 
 func soak() bool { return os.Getenv(soakVariable) != "" }

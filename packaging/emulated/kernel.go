@@ -2,6 +2,7 @@ package emulated
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,13 +28,14 @@ const repository = "../.."
 // kernel is an unpacked kernel package.
 type kernel struct{ image, modules, dtbs string }
 
+// cache is the folder of what is kept for the next time.
+func cache() string {
+	return cmp.Or(os.Getenv(cacheVariable), filepath.Join(repository, ".tools", "emulated"))
+}
+
 // kernelOf gives the kernel of an architecture; the first time it is downloaded.
 func kernelOf(ctx context.Context, a arch) (kernel, error) {
-	cache := os.Getenv(cacheVariable)
-	if cache == "" {
-		cache = filepath.Join(repository, ".tools", "emulated")
-	}
-	root := filepath.Join(cache, a.debian)
+	root := filepath.Join(cache(), a.debian)
 	if _, err := os.Stat(root); errors.Is(err, os.ErrNotExist) {
 		if err := fetchKernel(ctx, a, root); err != nil {
 			return kernel{}, fmt.Errorf("fetch the kernel of %s: %w", a.debian, err)

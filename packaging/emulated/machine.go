@@ -20,7 +20,7 @@ type Machine struct {
 	Files   map[string][]byte // into its first file system, by absolute path, executable
 	Disks   []Disk            // /dev/vda and following, on the board virt
 	Args    []string          // more for QEMU
-	DTB     string            // a file, in place of the board's device tree
+	Nodes   map[string][]Node // more of the device tree, below the node of that name; not on the board virt
 }
 
 // Disk is a file with the content of a disk, or a socket where one is served.
@@ -74,10 +74,14 @@ func (m Machine) command(ctx context.Context) (*exec.Cmd, error) {
 		"-kernel", k.image, "-initrd", initrd,
 		"-append", "console="+b.console+" quiet panic=-1")
 	switch {
-	case m.DTB != "":
-		args = append(args, "-dtb", m.DTB)
+	case b.dtb == "" && len(m.Nodes) > 0:
+		return nil, fmt.Errorf("the emulator makes the device tree of the board %s, nothing can be added", m.Board)
 	case b.dtb != "":
-		args = append(args, "-dtb", filepath.Join(k.dtbs, b.dtb))
+		tree, err := m.tree(filepath.Join(k.dtbs, b.dtb))
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "-dtb", tree)
 	}
 	for i, d := range m.Disks {
 		args = append(args, "-drive", fmt.Sprintf("if=none,id=disk%d,%s", i, d),
@@ -86,6 +90,21 @@ func (m Machine) command(ctx context.Context) (*exec.Cmd, error) {
 	cmd := exec.Command(a.emulator, append(args, m.Args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd, nil
+}
+
+// tree makes the device tree of the board's, and of what is added to it.
+func (m Machine) tree(path string) (string, error) {
+	tree, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	for parent, nodes := range m.Nodes {
+		if tree, err = graft(tree, parent, nodes); err != nil {
+			return "", fmt.Errorf("change %s: %w", path, err)
+		}
+	}
+	to := filepath.Join(m.Dir, "tree")
+	return to, os.WriteFile(to, tree, 0o600)
 }
 
 // String is the disk as QEMU's option.
@@ -123,13 +142,14 @@ func (m Machine) pack(ctx context.Context, k kernel, to string) error {
 	return saveArchive(to, files)
 }
 
-// program builds the folder guest for the machine.
+// program builds the folder guest for the machine. Kept at its place, it is linked
+// again only when it has changed.
 func (m Machine) program(ctx context.Context) ([]byte, error) {
 	a, err := archOf(m.Arch)
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(m.Dir, "guest")
+	path := filepath.Join(cache(), "guest-"+m.Arch)
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "./guest")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+a.goarch, "GOARM="+a.goarm)
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -67,8 +67,11 @@ func killed(t *testing.T, arch string) *site {
 
 // cuts is how often the power goes.
 func cuts(usual, long int) int {
-	if soak() {
+	switch {
+	case soak():
 		return long
+	case short():
+		return min(usual, 2) // the second one while the backlog drains
 	}
 	return usual
 }
@@ -76,7 +79,10 @@ func cuts(usual, long int) int {
 func TestPowerCut(t *testing.T) {
 	for _, arch := range architectures() {
 		t.Run(arch+" volatile cache", func(t *testing.T) { survive(volatile(t, arch, false), cuts(3, 30)) })
-		t.Run(arch+" killed", func(t *testing.T) { survive(killed(t, arch), cuts(1, 10)) })
+		t.Run(arch+" killed", func(t *testing.T) {
+			onlyLong(t) // TestLine kills, too
+			survive(killed(t, arch), cuts(1, 10))
+		})
 	}
 }
 
@@ -102,6 +108,7 @@ func survive(s *site, cuts int) {
 // TestLyingDisk shows that the test above can fail: a disk that does not do
 // what it is told must be found out.
 func TestLyingDisk(t *testing.T) {
+	onlyLong(t)
 	s := volatile(t, "arm64", true)
 	g, findings := s.start()
 	if len(findings) > 0 {
@@ -118,6 +125,7 @@ func TestLyingDisk(t *testing.T) {
 // TestWriter does the same with the smallest program that can do it right or
 // wrong.
 func TestWriter(t *testing.T) {
+	onlyLong(t)
 	for _, how := range []string{"sync", "nosync"} {
 		t.Run(how, func(t *testing.T) {
 			s := volatile(t, "arm64", false)

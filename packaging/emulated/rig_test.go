@@ -114,6 +114,7 @@ func TestBadOptions(t *testing.T) {
 	for want, m := range map[string]Machine{
 		"expected armv7 or arm64": {Arch: "mips"},
 		"expected virt":           {Arch: "arm64", Board: "sabrelite"},
+		"nothing can be added":    {Arch: "arm64", Nodes: map[string][]Node{"soc": nil}, Dir: t.TempDir()},
 		"no module nonsense":      {Arch: "arm64", Modules: []string{"nonsense"}, Dir: t.TempDir()},
 	} {
 		if g, err := m.Boot(t.Context()); err == nil || !strings.Contains(err.Error(), want) {

@@ -139,7 +139,9 @@ func (s *site) verify(g *Guest) []string {
 	if r.Exit != 0 {
 		return []string{"the store is not whole: " + r.Out}
 	}
-	return judge(s.acked, parse[struct{ Account account }](s.t, r.Out).Account, s.env.Counts())
+	a := parse[struct{ Account account }](s.t, r.Out).Account
+	s.t.Logf("the store is whole, with %d points accepted", a.Accepted)
+	return judge(s.acked, a, s.env.Counts())
 }
 
 // run starts the switches and the agent, with or without a link, and listens to

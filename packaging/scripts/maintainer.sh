@@ -29,7 +29,9 @@ LINES
 		getent group edgehold >/dev/null || groupadd --system edgehold
 		useradd --system --gid edgehold --no-create-home --home-dir /var/lib/edgehold \
 			--shell /usr/sbin/nologin --comment Edgehold edgehold
-		getent group edgehold-status >/dev/null || groupadd --system edgehold-status
+		for group in edgehold-status i2c gpio; do
+			getent group "$group" >/dev/null || groupadd --system "$group"
+		done
 		usermod --append --groups edgehold-status edgehold
 	fi
 }
@@ -46,6 +48,13 @@ folders() {
 	if [ ! -d /var/lib/edgehold ]; then
 		install -d -o edgehold -g edgehold -m 0750 /var/lib/edgehold
 	fi
+}
+
+# rules has udev read its rules again: it came upon them before their groups were
+# there. A device that is there already keeps its owner until the next start, or
+# until somebody runs udevadm trigger.
+rules() {
+	if booted && has udevadm; then udevadm control --reload || true; fi
 }
 
 # wanted tells whether a service runs, or would if it had not failed.
@@ -101,6 +110,7 @@ preinstall:1 | preinstall:2) # rpm looks for the group while it unpacks
 postinstall:configure | postinstall:1 | postinstall:2)
 	account
 	folders
+	rules
 	restart
 	# dpkg names the version before this one, if any.
 	if [ "$1$2" = configure ] || [ "$1" = 1 ]; then

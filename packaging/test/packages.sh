@@ -67,11 +67,13 @@ restart) [ ! -e "/run/broken/$unit" ] ;;
 disable) SYSTEMD_OFFLINE=1 exec /usr/bin/systemctl.real "$@" ;;
 esac
 SCRIPT
-	chmod 755 "$root/usr/bin/systemctl"
+	printf '#!/bin/sh\necho "udevadm $*" >>/run/asked\n' >"$root/usr/bin/udevadm" # this Debian has none
+	chmod 755 "$root/usr/bin/systemctl" "$root/usr/bin/udevadm"
 	: >"$root/run/asked"
 }
 systemd_away() {
 	mv "$root/usr/bin/systemctl.real" "$root/usr/bin/systemctl"
+	rm "$root/usr/bin/udevadm"
 	rm -rf "$root"/run/{systemd/system,asked,running,broken}
 }
 
@@ -103,6 +105,7 @@ fresh() {
 		/usr/share/doc/edgehold/dynatrace/extension.yaml /usr/share/doc/edgehold/copyright /usr/share/doc/edgehold/changelog.gz; do
 		here "$path"
 	done
+	in_root getent group edgehold-status i2c gpio >/dev/null || fail "a group is missing"
 	in_root getent passwd edgehold | grep -q ':/var/lib/edgehold:/usr/sbin/nologin$' || fail "the account is another"
 	[[ -z $(find "$root/etc/systemd/system" -name 'edgehold*') ]] || fail "something is enabled"
 	[[ $(in_root edgehold version) == "edgehold "* ]] || fail "the program does not run"
@@ -138,6 +141,7 @@ lived() {
 # restarted asserts that the service that runs was restarted, and no other.
 restarted() {
 	says daemon-reload "$root/run/asked"
+	says 'udevadm control --reload' "$root/run/asked"
 	says 'restart edgehold.service' "$root/run/asked"
 	silent 'restart edgehold-relay.service' "$root/run/asked"
 	here /etc/systemd/system/multi-user.target.wants/edgehold.service
@@ -200,6 +204,7 @@ test_deb() {
 
 	step "deb: without systemd-sysusers"
 	in_root userdel edgehold
+	for group in edgehold-status i2c gpio; do in_root groupdel "$group"; done
 	mv "$root/usr/bin/systemd-sysusers" "$root/usr/bin/systemd-sysusers.away"
 	deb 0.1.0
 	fresh

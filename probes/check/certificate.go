@@ -38,6 +38,14 @@ func newJudge(j judge) (*judge, error) {
 	return &j, err
 }
 
+// warnFile tells what is wrong with a file of authorities.
+func warnFile(name string) []string {
+	if _, err := pool(os.ReadFile, name); err != nil {
+		return []string{err.Error()}
+	}
+	return nil
+}
+
 // config is that of a client that asks the judge, not the wall clock.
 func (j *judge) config(serverName string) *tls.Config {
 	return &tls.Config{

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -320,6 +321,7 @@ func TestCommonOptions(t *testing.T) {
 		{"IPv6", func(o *TCPOptions) { o.Target = "[2001:db8::1]:80" }, ""},
 		{"link-local", func(o *TCPOptions) { o.Target = "[fe80::1]:80" }, "target: "},
 		{"interval", func(o *TCPOptions) { o.Interval = ms(10) }, "interval: "},
+		{"long interval", func(o *TCPOptions) { o.Interval = probes.Duration(maxInterval + 1) }, "interval: "},
 		{"timeout", func(o *TCPOptions) { o.Timeout = ms(61_000) }, "timeout: "},
 		{"short timeout", func(o *TCPOptions) { o.Timeout = ms(1) }, "timeout: "},
 		{"dimension", func(o *TCPOptions) { o.Dimensions = map[string]string{"A B": "1"} }, "dimensions: "},
@@ -357,33 +359,60 @@ func TestTasks(t *testing.T) {
 	}
 }
 
+// traffic sums what connections carry, by their protocol.
 type traffic struct {
 	mu             sync.Mutex
-	sent, received int
+	sent, received map[string]int
+	open           atomic.Int64 // connections
 }
 
-func (c *traffic) Sent(_ netip.AddrPort, host string, n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if host == "127.0.0.1" {
-		c.sent += n
+func (*traffic) Sent(netip.AddrPort, string, int)     {}
+func (*traffic) Received(netip.AddrPort, string, int) {}
+
+func (c *traffic) Connect(ctx context.Context, d net.Dialer, network, address string) (net.Conn, error) {
+	conn, err := d.DialContext(ctx, network, address)
+	if err == nil {
+		c.open.Add(1)
 	}
+	return &countedConn{Conn: conn, traffic: c, network: network}, err
 }
 
-func (c *traffic) Received(_ netip.AddrPort, host string, n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if host == "127.0.0.1" {
-		c.received += n
+type countedConn struct {
+	net.Conn
+	traffic *traffic
+	network string
+	closed  atomic.Bool
+}
+
+func (c *countedConn) Close() error {
+	if !c.closed.Swap(true) {
+		c.traffic.open.Add(-1)
 	}
+	return c.Conn.Close()
+}
+
+func (c *countedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.traffic.mu.Lock()
+	defer c.traffic.mu.Unlock()
+	c.traffic.received[c.network] += n
+	return n, err
+}
+
+func (c *countedConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.traffic.mu.Lock()
+	defer c.traffic.mu.Unlock()
+	c.traffic.sent[c.network] += n
+	return n, err
 }
 
 func TestTrafficIsCounted(t *testing.T) {
-	c := &traffic{}
+	c := &traffic{sent: map[string]int{}, received: map[string]int{}}
 	task := made(t, "tcp_check", probes.Deps{Traffic: c}, func(o *TCPOptions) {
 		o.Target, o.Send, o.Expect = listenTCP(t, func(c net.Conn) { _, _ = io.Copy(c, c) }), "four", "four"
 	})
-	if _, err := poll(t, task); err != nil || c.sent != 4 || c.received != 4 {
+	if _, err := poll(t, task); err != nil || c.sent["tcp"] != 4 || c.received["tcp"] != 4 {
 		t.Errorf("%v, %v", c, err)
 	}
 }

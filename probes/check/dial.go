@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"strings"
 	"syscall"
 	"unicode"
@@ -19,24 +18,18 @@ import (
 // dialer counts what it opens.
 type dialer struct {
 	net.Dialer
-	host    string // as it was configured
 	traffic probes.Traffic
 }
 
-func newDialer(host string, deps probes.Deps) *dialer {
-	return &dialer{Dialer: net.Dialer{Resolver: deps.DNS}, host: host, traffic: deps.Traffic}
+func newDialer(deps probes.Deps) *dialer {
+	return &dialer{Dialer: net.Dialer{Resolver: deps.DNS}, traffic: deps.Traffic}
 }
 
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := d.DialContext(ctx, network, address)
-	if err != nil || d.traffic == nil {
-		return conn, err
+	if d.traffic == nil {
+		return d.DialContext(ctx, network, address)
 	}
-	to, err := netip.ParseAddrPort(conn.RemoteAddr().String())
-	if err != nil {
-		return conn, nil //nolint:nilerr // it has no address that could be counted
-	}
-	return &countedConn{Conn: conn, to: to, dialer: d}, nil
+	return d.traffic.Connect(ctx, d.Dialer, network, address)
 }
 
 // bound dials, and ends the connection with ctx.
@@ -50,31 +43,6 @@ func (d *dialer) bound(ctx context.Context, address string) (conn net.Conn, rele
 		stop()
 		conn.Close()
 	}, nil
-}
-
-// countedConn tells of what it carries.
-type countedConn struct {
-	net.Conn
-	to     netip.AddrPort
-	dialer *dialer
-}
-
-// Read tells of what came.
-func (c *countedConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if n > 0 {
-		c.dialer.traffic.Received(c.to, c.dialer.host, n)
-	}
-	return n, err
-}
-
-// Write tells of what left.
-func (c *countedConn) Write(b []byte) (int, error) {
-	n, err := c.Conn.Write(b)
-	if n > 0 {
-		c.dialer.traffic.Sent(c.to, c.dialer.host, n)
-	}
-	return n, err
 }
 
 const maxCause = 300 // bytes of an error that are told

@@ -109,7 +109,7 @@ func dnsKind() probes.Kind {
 					return nil, fmt.Errorf("server: %w", err)
 				}
 				c.device = host
-				through := newDialer(host, deps)
+				through := newDialer(deps)
 				d.dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
 					return through.dial(ctx, network, address)
 				}
@@ -138,11 +138,12 @@ type dnsCheck struct {
 
 func (d *dnsCheck) ask(ctx context.Context, _ probes.Stamp) (a answer, _ error) {
 	var l listener
-	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := d.dial(ctx, network, address)
+	r := &net.Resolver{PreferGo: true, Dial: func(dialing context.Context, network, address string) (net.Conn, error) {
+		conn, err := d.dial(dialing, network, address)
 		if err != nil {
 			return nil, err
 		}
+		context.AfterFunc(ctx, func() { conn.Close() }) // the resolver would go on waiting for seconds
 		return l.listen(conn), nil
 	}}
 	begin := time.Now()

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -236,6 +237,34 @@ func TestDNSFaults(t *testing.T) {
 
 // The files of this machine are no answer of a server. It runs again in a process
 // that has a file of its own in the place of /etc/hosts.
+// Nothing is left behind by a check whose time is over.
+func TestDNSLeavesNothing(t *testing.T) {
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	c := &traffic{sent: map[string]int{}, received: map[string]int{}}
+	task := made(t, "dns_check", probes.Deps{Traffic: c}, func(o *DNSOptions) {
+		o.Query, o.Server, o.Timeout = "www.example.com", silent.LocalAddr().String(), ms(20)
+	})
+	for range 5 {
+		if _, err := poll(t, task); err == nil {
+			t.Error("a server that says nothing is well")
+		}
+	}
+	for begin := time.Now(); c.open.Load() > 0; time.Sleep(time.Millisecond) {
+		if time.Since(begin) > 2*time.Second { // the resolver's own patience is 5 s
+			t.Fatalf("%d connections are open", c.open.Load())
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sent["udp"] == 0 {
+		t.Error("it was not asked")
+	}
+}
+
 func TestDNSHosts(t *testing.T) {
 	const inside = "EDGEHOLD_CHECK_HOSTS"
 	if hosts := os.Getenv(inside); hosts != "" {

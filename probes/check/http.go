@@ -96,10 +96,11 @@ func (o *HTTPOptions) ResolveFiles(absolute func(path string) string) {
 
 // Warnings tells what works, but was hardly meant to stay so.
 func (o *HTTPOptions) Warnings([]probes.Task) []string {
+	warnings := warnFile(o.CAFile)
 	if o.Verify || !strings.HasPrefix(strings.ToLower(o.URL), "https:") {
-		return nil
+		return warnings
 	}
-	return []string{"verify: it is false, so nobody looks at the certificate and anybody in between can answer and read the credential; name the authority as ca_file instead"}
+	return append(warnings, "verify: it is false, so nobody looks at the certificate and anybody in between can answer and read the credential; name the authority as ca_file instead")
 }
 
 // parse reads the URL. Its errors do not quote it, since it may hold a secret.
@@ -189,6 +190,6 @@ func (o *HTTPOptions) tasks(deps probes.Deps) ([]probes.Task, error) {
 	if o.Name == "" {
 		c.unique = unique
 	}
-	h := &httpCheck{common: c, opts: *o, home: u, secret: secret, dialer: newDialer(u.Hostname(), deps)}
+	h := &httpCheck{common: c, opts: *o, home: u, secret: secret, dialer: newDialer(deps)}
 	return c.task(*o, secret, deps, h.ask), nil
 }

@@ -16,6 +16,7 @@ import (
 
 const (
 	minInterval    = time.Second
+	maxInterval    = 7 * day
 	minTimeout     = 10 * time.Millisecond
 	defaultTimeout = 10 * time.Second
 	maxName        = 200 // bytes
@@ -40,8 +41,8 @@ type common struct {
 }
 
 func (c *common) check() (errs []error) {
-	if c.interval < minInterval {
-		errs = append(errs, fmt.Errorf("interval: %v is too short, expected %v or more", c.interval, minInterval))
+	if c.interval < minInterval || c.interval > maxInterval {
+		errs = append(errs, fmt.Errorf("interval: found %v, expected %v to 7d", c.interval, minInterval))
 	}
 	if c.timeout != 0 && (c.timeout < minTimeout || c.timeout > c.interval) {
 		errs = append(errs, fmt.Errorf("timeout: found %v, expected %v to the interval of %v, or no timeout for the default", c.timeout, minTimeout, c.interval))

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +55,7 @@ func ntpKind() probes.Kind {
 			}
 			c := o.common()
 			c.device = host
-			n := &ntpCheck{common: c, opts: *o, address: address, dialer: newDialer(host, deps)}
+			n := &ntpCheck{common: c, opts: *o, address: address, dialer: newDialer(deps)}
 			return c.task(*o, probes.Secret{}, deps, n.ask), nil
 		},
 		Metrics: describe(ntpOffset, ntpStratum),
@@ -117,7 +118,7 @@ func (n *ntpCheck) explain(ctx context.Context, err error) error {
 func refusedTime(r *ntp.Response, err error) error {
 	switch {
 	case errors.Is(err, ntp.ErrKissOfDeath):
-		return fmt.Errorf("the server asks to be left alone (%s); ask it less often, or ask another one", printable(r.KissCode))
+		return fmt.Errorf("the server asks to be left alone (%s); ask it less often, or ask another one", cmp.Or(printable(r.KissCode), "without a known code"))
 	case errors.Is(err, ntp.ErrInvalidLeapSecond), errors.Is(err, ntp.ErrInvalidStratum), errors.Is(err, ntp.ErrServerNotSynchronized):
 		return fmt.Errorf("the server says that its own clock is not kept by anybody: %w", err)
 	}

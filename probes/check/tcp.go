@@ -55,7 +55,7 @@ func tcpKind() probes.Kind {
 			}
 			c := o.common()
 			c.device = host
-			t := &tcpCheck{common: c, opts: *o, address: address, dialer: newDialer(host, deps)}
+			t := &tcpCheck{common: c, opts: *o, address: address, dialer: newDialer(deps)}
 			return c.task(*o, probes.Secret{}, deps, t.ask), nil
 		},
 		Metrics: describe(duration+1, duration),

@@ -29,6 +29,9 @@ func (o *TLSOptions) common() *common {
 	return &common{kind: "tls_check", name: o.Name, target: o.Target, interval: o.Interval.Std(), timeout: o.Timeout.Std(), event: o.Event, dimensions: o.Dimensions}
 }
 
+// Warnings tells of authorities that cannot be read now; each check tries anew.
+func (o *TLSOptions) Warnings([]probes.Task) []string { return warnFile(o.CAFile) }
+
 func (o *TLSOptions) port() string {
 	switch o.StartTLS {
 	case "smtp":
@@ -76,7 +79,7 @@ func tlsKind() probes.Kind {
 			}
 			c := o.common()
 			c.device = host
-			t := &tlsCheck{common: c, opts: *o, host: host, address: address, dialer: newDialer(host, deps)}
+			t := &tlsCheck{common: c, opts: *o, host: host, address: address, dialer: newDialer(deps)}
 			if o.ServerName != "" {
 				t.host = o.ServerName
 			}

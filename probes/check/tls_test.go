@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -225,6 +226,23 @@ func TestE2EOpenSSL(t *testing.T) {
 		stdin.Close()
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
+	}
+}
+
+// A file of authorities that is not there is told by the check of the
+// configuration, before the first poll.
+func TestWarningsOfFiles(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty.pem")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"": "", "/none/ca.pem": "name a file", empty: "there is no certificate in"} {
+		o, h := TLSOptions{CAFile: name}, HTTPOptions{CAFile: name, URL: "https://192.0.2.1/", Verify: true}
+		for _, got := range [][]string{o.Warnings(nil), h.Warnings(nil)} {
+			if all := strings.Join(got, "\n"); (want == "") != (all == "") || !strings.Contains(all, want) {
+				t.Errorf("%q: %q, want %q", name, all, want)
+			}
+		}
 	}
 }
 

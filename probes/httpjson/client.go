@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -60,7 +59,7 @@ func newClient(e *plan.DocEndpoint, deps probes.Deps) (*client, error) {
 	if err != nil {
 		return nil, probes.WithStatus(probes.StatusInvalidConfigError, err)
 	}
-	d := dialer{net: net.Dialer{Resolver: deps.DNS}, host: e.Host, traffic: deps.Traffic}
+	d := dialer{net: net.Dialer{Resolver: deps.DNS}, traffic: deps.Traffic}
 	c := &client{endpoint: e, home: home, hold: deps.Memory.Answers.Hold()}
 	c.http = &http.Client{
 		CheckRedirect: c.redirect,
@@ -313,43 +312,12 @@ func (c *client) read(ctx context.Context, r *http.Response) ([]byte, error) {
 // dialer counts what it opens.
 type dialer struct {
 	net     net.Dialer
-	host    string
 	traffic probes.Traffic
 }
 
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := d.net.DialContext(ctx, network, address)
-	if err != nil || d.traffic == nil {
-		return conn, err
+	if d.traffic == nil {
+		return d.net.DialContext(ctx, network, address)
 	}
-	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return conn, nil
-	}
-	return &countedConn{Conn: conn, to: tcp.AddrPort(), dialer: d}, nil
-}
-
-// countedConn tells of what it carries.
-type countedConn struct {
-	net.Conn
-	to     netip.AddrPort
-	dialer *dialer
-}
-
-// Read tells of what came.
-func (c *countedConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if n > 0 {
-		c.dialer.traffic.Received(c.to, c.dialer.host, n)
-	}
-	return n, err
-}
-
-// Write tells of what left.
-func (c *countedConn) Write(b []byte) (int, error) {
-	n, err := c.Conn.Write(b)
-	if n > 0 {
-		c.dialer.traffic.Sent(c.to, c.dialer.host, n)
-	}
-	return n, err
+	return d.traffic.Connect(ctx, d.net, network, address)
 }

@@ -415,8 +415,30 @@ func TestTooManyPoints(t *testing.T) {
 // counted sums what a poll sends and receives.
 type counted struct{ sent, received atomic.Int64 }
 
-func (c *counted) Sent(_ netip.AddrPort, _ string, n int)     { c.sent.Add(int64(n)) }
-func (c *counted) Received(_ netip.AddrPort, _ string, n int) { c.received.Add(int64(n)) }
+func (*counted) Sent(netip.AddrPort, string, int)     {}
+func (*counted) Received(netip.AddrPort, string, int) {}
+
+func (c *counted) Connect(ctx context.Context, d net.Dialer, network, address string) (net.Conn, error) {
+	conn, err := d.DialContext(ctx, network, address)
+	return &countedConn{conn, c}, err
+}
+
+type countedConn struct {
+	net.Conn
+	*counted
+}
+
+func (c *countedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.received.Add(int64(n))
+	return n, err
+}
+
+func (c *countedConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.sent.Add(int64(n))
+	return n, err
+}
 
 func TestTraffic(t *testing.T) {
 	g := newRig(t, simple(t))

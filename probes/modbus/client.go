@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -34,6 +36,11 @@ func open(s settings, host string) (link, error) {
 	if s.path == "" {
 		where = net.JoinHostPort(host, s.port)
 	}
+	if s.path != "" {
+		if err := checkPort(s.path); err != nil {
+			return nil, err
+		}
+	}
 	timeout := s.timeout
 	if s.scheme != schemeTCP {
 		timeout += frame * charTime(s.speed) // which the library counts too
@@ -51,6 +58,45 @@ func open(s settings, host string) (link, error) {
 		return nil, err
 	}
 	return client{c}, nil
+}
+
+var (
+	errNoPort    = errors.New("no serial port")
+	errManyFiles = fmt.Errorf("the agent has more than %d files and connections open, with which it can read no serial port", mostFiles)
+)
+
+// mostFiles leaves room below the 1024 files that select knows, with which the
+// library waits: of others it would write past the end of its set.
+const mostFiles = 960
+
+// checkPort refuses what the library would harm, or write of to the standard
+// error output.
+func checkPort(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return bare(err)
+	case info.Mode()&fs.ModeCharDevice == 0:
+		return errNoPort
+	}
+	next, err := os.Open(os.DevNull) // has the number that the port would have
+	if err != nil {
+		return err
+	}
+	defer next.Close()
+	if next.Fd() >= mostFiles {
+		return errManyFiles
+	}
+	return nil
+}
+
+// bare takes the path off that the text around the error names already.
+func bare(err error) error {
+	var with *fs.PathError
+	if errors.As(err, &with) {
+		return with.Err
+	}
+	return err
 }
 
 // client is a link of the library.

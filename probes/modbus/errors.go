@@ -58,6 +58,8 @@ func (e exception) dead() bool { return e == gatewayPath || e == gatewayTarget }
 func connectError(t target, err error) error {
 	mend := "check address, cable and firewall"
 	switch {
+	case errors.Is(err, errManyFiles):
+		mend = "poll fewer devices with this agent, or read the port with another one"
 	case t.path != "" && errors.Is(err, fs.ErrNotExist), t.path != "" && errors.Is(err, syscall.ENXIO):
 		mend = "plug the adapter in, or name it as `ls -l /dev/serial/by-id` does"
 	case t.path != "" && errors.Is(err, fs.ErrPermission):

@@ -1,9 +1,11 @@
 package modbus
 
 import (
+	"context"
 	"encoding/binary"
 	"io"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -34,7 +36,7 @@ func TestFaults(t *testing.T) {
 		"answer cut off": {tcp | rtu, func(*modbustest.Server) modbustest.Hook { return cut(5) }, "", probes.StatusDeviceConnectionError},
 		"connection closed": {
 			tcp | rtu, func(*modbustest.Server) modbustest.Hook { return cut(0) },
-			"the connection ended", probes.StatusDeviceConnectionError,
+			"room for no more connections", probes.StatusDeviceConnectionError,
 		},
 		"half an answer and silence": {tcp | rtu, func(*modbustest.Server) modbustest.Hook {
 			return func(_ modbustest.Request, answer []byte, _ io.ReadWriteCloser) []byte { return answer[:len(answer)-1] }
@@ -246,12 +248,44 @@ func TestConnectErrors(t *testing.T) {
 		"rtuovertcp://" + free:           "refused",
 		"rtu:///dev/there-is-no-port":    "plug the adapter in",
 		"rtu:///dev/null":                "is it a serial port",
+		"rtu://" + os.Args[0]:            "no serial port; is it a serial port",
 		"tcp://no-such-host.invalid:502": "no-such-host.invalid",
 	} {
 		b := newBench(t)
 		_, err := poll(t, b.tasks(b.options(address, reg("a", 0)))[0].Probe)
 		wantError(t, err, probes.StatusDeviceConnectionError, words)
 	}
+}
+
+// TestManyFiles: with select, the library writes past the end of its set where a
+// port has the number 1024 or more.
+func TestManyFiles(t *testing.T) {
+	_, port := pty(t)
+	for {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Skipf("SKIPPED: the limit of open files is too low: %v", err)
+		}
+		t.Cleanup(func() { _ = f.Close() })
+		if f.Fd() >= mostFiles {
+			break
+		}
+	}
+	b := newBench(t)
+	_, err := poll(t, b.tasks(b.options("rtu://"+port, reg("a", 0)))[0].Probe)
+	wantError(t, err, probes.StatusDeviceConnectionError, "more than 960 files and connections", "poll fewer devices")
+}
+
+// TestPollThatIsTooShort: the end of a poll's time is told with its mend.
+func TestPollThatIsTooShort(t *testing.T) {
+	s := listen(t, false)
+	b := newBench(t)
+	o := b.options(addressOf(s, false), reg("a", 0)) // of a unit that is not there
+	o.Timeout = probes.Duration(30 * time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := b.tasks(o)[0].Probe.Poll(ctx)
+	wantError(t, err, probes.StatusDeviceConnectionError, "unit 1 was not read within 48s", "longer interval")
 }
 
 // FuzzAnswer: whatever a server sends, what is taken as registers stands in it

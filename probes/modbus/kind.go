@@ -61,6 +61,11 @@ func (o *Options) Check() []error {
 	if o.Profile == "" && len(o.Registers) == 0 {
 		wrong("profile", "missing, expected the name of a profile such as eastron-sdm630, or registers")
 	}
+	for _, f := range []struct{ field, text string }{{"table", string(o.Table)}, {"order", o.Order}} {
+		if f.text != "" && len(o.Registers) == 0 {
+			wrong(f.field, "it is for the registers of this entry, of which there are none; a profile has its own. Remove it, or write a profile of your own")
+		}
+	}
 	if o.Interval.Std() < minInterval {
 		wrong("interval", "%v is too short, expected %v or more", o.Interval, minInterval)
 	}
@@ -145,6 +150,7 @@ func Kind(open func(folder string) (plan.ModbusProfiles, error)) probes.Kind {
 			if !ok {
 				return nil, fmt.Errorf("options are a %T, expected *modbus.Options", options)
 			}
+			shared.setProfiles(deps.Profiles)
 			profile, err := o.chosen(open, deps.Profiles)
 			if err != nil {
 				return nil, err
@@ -156,8 +162,8 @@ func Kind(open func(folder string) (plan.ModbusProfiles, error)) probes.Kind {
 			if !ok {
 				return nil
 			}
-			profile, err := o.chosen(open, "")
-			if err != nil { // one of a site's own; what it measures is in its points
+			profile, err := o.chosen(open, shared.profiles())
+			if err != nil {
 				profile = &plan.ModbusProfile{}
 				profile.Registers, _ = o.registers()
 			}
@@ -183,6 +189,11 @@ func (o *Options) chosen(open func(folder string) (plan.ModbusProfiles, error), 
 	own, faults := o.registers()
 	if len(faults) > 0 {
 		return nil, faults[0]
+	}
+	for i := range own {
+		if slices.ContainsFunc(made.Registers, own[i].SameSeries) {
+			return nil, fmt.Errorf("registers[%d].key: the profile %s has %s with the same dimensions; give it dimensions of its own, or another key", i, o.Profile, own[i].Key)
+		}
 	}
 	made.Registers = slices.Concat(made.Registers, own)
 	made.MaxRegisters = cmp.Or(o.MaxRegisters, made.MaxRegisters, plan.MaxModbusRegisters)

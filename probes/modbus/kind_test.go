@@ -1,6 +1,7 @@
 package modbus
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -39,6 +40,14 @@ func TestOptionsCheck(t *testing.T) {
 		`dimensions: found the key "Hall"`:                            func(o *Options) { o.Dimensions = map[string]string{"Hall": "3"} },
 		"registers[0].address: found 70000":                           func(o *Options) { o.Registers[0].Address = "70000" },
 		`registers[0].order: found "XY"`:                              func(o *Options) { o.Order = "XY" },
+		"registers[2000].key: found 2001 registers, expected at most 2000": func(o *Options) {
+			o.Registers = make([]plan.ModbusRegisterOptions, 2001)
+		},
+		"order: it is for the registers of this entry": func(o *Options) { o.Order, o.Profile, o.Registers = "CDAB", "meter", nil },
+		"table: it is for the registers of this entry": func(o *Options) { o.Table, o.Profile, o.Registers = "input", "meter", nil },
+		"registers[1].key: the register at holding 0 has edgehold.modbus.a with the same dimensions": func(o *Options) {
+			o.Registers = append(o.Registers, reg("a", 1))
+		},
 	} {
 		b := newBench(t)
 		o := b.options("tcp://192.0.2.1", reg("a", 0))
@@ -131,6 +140,10 @@ func TestProfileAndMetrics(t *testing.T) {
 	if got := kind.Metrics(o); !slices.Equal(got, want) {
 		t.Errorf("metrics %+v", got)
 	}
+	o.Registers = append(o.Registers, reg("voltage", 40, func(r *plan.ModbusRegisterOptions) { r.Dimensions = map[string]string{"phase": "L2"} }))
+	if _, err := kind.New(o, probes.Deps{}); err == nil || !strings.HasPrefix(err.Error(), "registers[1].key: the profile meter has edgehold.modbus.voltage") {
+		t.Errorf("a register that the profile has: %v", err)
+	}
 	o.Profile = "none"
 	if _, err := kind.New(o, probes.Deps{}); err == nil || !strings.HasPrefix(err.Error(), "profile: ") {
 		t.Errorf("got %v", err)
@@ -144,8 +157,8 @@ func TestMergeCovers(t *testing.T) {
 	types := []string{"uint16", "uint32", "uint64"}
 	for range 2000 {
 		var all []plan.ModbusRegisterOptions
-		for range 1 + random.IntN(20) {
-			o := reg("a.b", random.IntN(60), typed(types[random.IntN(3)]), in([]plan.ModbusTable{plan.ModbusHolding, plan.ModbusInput}[random.IntN(2)]))
+		for i := range 1 + random.IntN(20) {
+			o := reg(fmt.Sprint("a.b", i), random.IntN(60), typed(types[random.IntN(3)]), in([]plan.ModbusTable{plan.ModbusHolding, plan.ModbusInput}[random.IntN(2)]))
 			all = append(all, o)
 		}
 		registers, faults := plan.CompileModbus(all, plan.ModbusDefaults{})
@@ -189,5 +202,22 @@ func checkSpan(t *testing.T, registers []plan.ModbusRegister, s span, l limits, 
 	}
 	if s.count > l.registers || longest > max(l.gap, 0) || !used[0] || !used[len(used)-1] {
 		t.Fatalf("%+v breaks %+v, its longest gap is %d", s, l, longest)
+	}
+}
+
+// TestMetricsOfASite: what a profile in a site's folder measures is described
+// too, and as that profile says where it takes the place of a built-in one.
+func TestMetricsOfASite(t *testing.T) {
+	kind := Kind(func(folder string) (plan.ModbusProfiles, error) {
+		registers, _ := plan.CompileModbus([]plan.ModbusRegisterOptions{{Key: "force", Address: "0", Unit: "of " + folder}}, plan.ModbusDefaults{})
+		return oneProfile{plan.ModbusProfile{Name: "press", Registers: registers}}, nil
+	})
+	o := newBench(t).options("tcp://192.0.2.1")
+	o.Profile = "press"
+	if _, err := kind.New(o, probes.Deps{Profiles: "/site"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := kind.Metrics(o); len(got) != 1 || got[0].Unit != "of /site" {
+		t.Errorf("metrics %+v", got)
 	}
 }

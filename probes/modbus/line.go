@@ -23,10 +23,24 @@ const (
 	resolveTime = 5 * time.Second
 )
 
-// lines are the lines of all entries, by their key.
+// lines are what the entries of a Kind share: their lines, by their key.
 type lines struct {
-	mu  sync.Mutex
-	all map[string]*line
+	mu     sync.Mutex
+	all    map[string]*line
+	folder string // of a site's profiles
+}
+
+// setProfiles notes where the profiles of the entries are.
+func (l *lines) setProfiles(folder string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.folder = folder
+}
+
+func (l *lines) profiles() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.folder
 }
 
 // of gives the line of a key.

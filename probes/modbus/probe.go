@@ -53,7 +53,7 @@ type run struct {
 // Poll reads all registers in as few requests as it can. Its error is WARNING
 // where some are missing.
 func (p *Probe) Poll(ctx context.Context) (probes.Batch, error) {
-	ctx, cancel := context.WithTimeout(ctx, max(p.interval*8/10, minLimit))
+	ctx, cancel := context.WithTimeout(ctx, p.limit())
 	defer cancel()
 	stamp := p.deps.Clock.Now()
 	p.layOut(stamp.Uptime)
@@ -73,6 +73,8 @@ func (p *Probe) Poll(ctx context.Context) (probes.Batch, error) {
 	p.statsMu.Unlock()
 	return probes.Batch{Points: points}, err
 }
+
+func (p *Probe) limit() time.Duration { return max(p.interval*8/10, minLimit) }
 
 // layOut plans the requests, and forgets from time to time what was refused.
 func (p *Probe) layOut(now time.Duration) {
@@ -215,6 +217,10 @@ func (p *Probe) explain(err error) error {
 		return fmt.Errorf("%w of unit %d; is it Modbus TCP that listens there? A serial server wants rtuovertcp://", err, p.unit)
 	case errors.Is(err, errGarbled):
 		return fmt.Errorf("%w of unit %d; check speed, parity and stop bits, the ends of the bus (120 ohm), and that no two devices have one unit number", err, p.unit)
+	case errors.Is(err, errLost) && p.settings.path == "":
+		return fmt.Errorf("%w; the device may have room for no more connections, or allow only some addresses", err)
+	case err == context.DeadlineExceeded: // of the poll; one of name servers is wrapped
+		return fmt.Errorf("unit %d was not read within %v, the time of a poll: set a longer interval, or a shorter timeout where devices of this line do not answer: %w", p.unit, p.limit(), err)
 	}
 	return err
 }

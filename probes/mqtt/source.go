@@ -203,15 +203,17 @@ func (t *taking) number(r *rule) (float64, error) {
 func (t *taking) line(r *rule) *line {
 	t.texts = t.texts[:0]
 	t.key = strconv.AppendInt(t.key[:0], int64(r.number), 10)
-	t.key = append(append(t.key, 0), t.message.Topic...)
+	t.key = append(append(t.key, ' '), t.message.Topic...)
 	for _, path := range r.paths {
 		text := ""
 		if v, err := t.payload.at(path); err == nil {
 			text, _ = textOf(v)
 		}
-		text = text[:min(len(text), maxDimValue)]
+		if len(text) > maxDimValue {
+			text = strings.ToValidUTF8(text[:maxDimValue], "")
+		}
 		t.texts = append(t.texts, text)
-		t.key = append(append(t.key, 0), text...)
+		t.key = strconv.AppendQuote(append(t.key, 0), text) // a text may have any byte, a topic no zero
 	}
 	s := t.source
 	if l := s.byKey[string(t.key)]; l != nil {

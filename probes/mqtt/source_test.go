@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rs/zerolog"
 
@@ -202,6 +203,31 @@ func TestStatisticsOfAnInterval(t *testing.T) {
 		w.is(0, "room.temperature,floor=2,room=lab,site=s1 gauge 19")
 		if s := w.source.Watch(); s.Received != 5 || s.Refused != 0 || s.Dropped != 0 {
 			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// Texts of a message that could be taken for two others make series of their own,
+// and one that is cut stays a text.
+func TestTextsOfAMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := options(Topic{Topic: "a", Metric: "m", Value: "v", Dimensions: map[string]string{"k1": "path:x", "k2": "path:y"}})
+		w := newStand(t, o)
+		w.run()
+		defer w.end()
+		w.send("a", `{"v": 1, "x": "p\u0000q", "y": "r"}`)
+		w.send("a", `{"v": 2, "x": "p", "y": "q\u0000r"}`)
+		w.send("a", `{"v": 3, "x": "p", "y": "`+strings.Repeat("x", maxDimValue-1)+`é"}`)
+		time.Sleep(o.Interval.Std())
+		synctest.Wait()
+		points := w.take()
+		if len(points) != 3 {
+			t.Fatalf("%d series, want 3", len(points))
+		}
+		for _, p := range points {
+			if text := p.Series.Dim("k2"); !utf8.ValidString(text) {
+				t.Errorf("%q is no text", text)
+			}
 		}
 	})
 }

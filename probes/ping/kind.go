@@ -29,6 +29,7 @@ type Options struct {
 
 const (
 	minInterval    = time.Second
+	maxInterval    = 24 * time.Hour
 	defaultCount   = 5
 	maxCount       = 100
 	defaultSize    = 56
@@ -44,8 +45,8 @@ var families = map[string]string{"any": "ip", "ipv4": "ip4", "ipv6": "ip6"}
 // Check finds what is wrong with the options themselves.
 func (o *Options) Check() []error {
 	errs := o.checkTargets()
-	if o.Interval.Std() < minInterval {
-		errs = append(errs, fmt.Errorf("interval: %v is too short, expected %v or more", o.Interval, minInterval))
+	if d := o.Interval.Std(); d < minInterval || d > maxInterval {
+		errs = append(errs, fmt.Errorf("interval: found %v, expected %v to %v", o.Interval, minInterval, maxInterval))
 	}
 	if o.Count < 1 || o.Count > maxCount {
 		errs = append(errs, fmt.Errorf("count: found %d, expected 1 to %d packets", o.Count, maxCount))
@@ -56,11 +57,11 @@ func (o *Options) Check() []error {
 	if families[o.Family] == "" {
 		errs = append(errs, fmt.Errorf("family: found %.20q, expected any, ipv4 or ipv6", o.Family))
 	}
-	if o.Spacing < 0 {
-		errs = append(errs, fmt.Errorf("spacing: found %v, expected a time such as 200ms, or no spacing for the default", o.Spacing))
+	if s := o.Spacing; s < 0 || s.Std() > maxInterval {
+		errs = append(errs, fmt.Errorf("spacing: found %v, expected a time such as 200ms, or no spacing for the default", s))
 	}
-	if t := o.Timeout.Std(); t != 0 && t < minTimeout {
-		errs = append(errs, fmt.Errorf("timeout: found %v, expected %v or more, or no timeout for the default", o.Timeout, minTimeout))
+	if t := o.Timeout.Std(); t != 0 && (t < minTimeout || t > maxInterval) {
+		errs = append(errs, fmt.Errorf("timeout: found %v, expected %v to the interval, or no timeout for the default", o.Timeout, minTimeout))
 	}
 	for key, value := range o.Dimensions {
 		if !ownKey(key) || value == "" {

@@ -281,15 +281,19 @@ func TestCancelled(t *testing.T) {
 type traffic struct{ sent, received int }
 
 func (c *traffic) Sent(to netip.AddrPort, host string, bytes int) {
-	if host == "127.0.0.1" && to.Addr().IsLoopback() {
+	if host == "127.0.0.1" && to.Port() == 0 && to.Addr().IsLoopback() {
 		c.sent += bytes
 	}
 }
 
 func (c *traffic) Received(from netip.AddrPort, host string, bytes int) {
-	if host == "127.0.0.1" && from.Addr().IsLoopback() {
+	if host == "127.0.0.1" && from.Port() == 0 && from.Addr().IsLoopback() {
 		c.received += bytes
 	}
+}
+
+func (*traffic) Connect(context.Context, net.Dialer, string, string) (net.Conn, error) {
+	return nil, errors.New("a ping connects to nothing")
 }
 
 func TestTrafficIsCounted(t *testing.T) {
@@ -323,6 +327,10 @@ func TestCheck(t *testing.T) {
 		{"link-local", func(o *Options) { o.Targets = []string{"fe80::1"} }, "fe80::1%eth0"},
 		{"link-local with its interface", func(o *Options) { o.Targets = []string{"fe80::1%eth0", "a_b.c-d.example."} }, ""},
 		{"short", func(o *Options) { o.Interval = ms(999) }, "interval: "},
+		{"long", func(o *Options) { o.Interval = ms(24*3600*1000 + 1) }, "interval: found 24h0m0.001s"},
+		{"beyond all times", func(o *Options) {
+			o.Interval, o.Timeout, o.Spacing, o.Count = 1<<63-1, 1<<63-1, 1<<62, 100
+		}, "spacing: "},
 		{"no packets", func(o *Options) { o.Count = 0 }, "count: found 0"},
 		{"many packets", func(o *Options) { o.Count = 101 }, "count: found 101"},
 		{"small", func(o *Options) { o.Size = 7 }, "size: found 7"},

@@ -24,6 +24,7 @@ const (
 	MaxModbusRegisters = 125
 	MaxModbusBits      = 2000
 
+	maxModbusListed  = 2000 // registers of a profile or an entry
 	maxModbusAddress = math.MaxUint16
 	maxMetricKey     = 250
 	minMetricKey     = 3
@@ -32,11 +33,15 @@ const (
 // CompileModbus checks the registers of a profile or an entry. It returns what is
 // good, and all that is wrong.
 func CompileModbus(all []ModbusRegisterOptions, defaults ModbusDefaults) ([]ModbusRegister, []*ModbusFault) {
+	if len(all) > maxModbusListed {
+		return nil, []*ModbusFault{{maxModbusListed, "key", fmt.Sprintf("found %d registers, expected at most %d; split them up", len(all), maxModbusListed)}}
+	}
 	made := make([]ModbusRegister, 0, len(all))
 	var faults []*ModbusFault
 	for i := range all {
 		c := modbusCompiler{o: &all[i], defaults: defaults, index: i}
 		r := c.register()
+		c.alone(&r, made)
 		if faults = append(faults, c.faults...); len(c.faults) == 0 {
 			made = append(made, r)
 		}
@@ -77,6 +82,18 @@ func (c *modbusCompiler) register() ModbusRegister {
 		}
 	}
 	return r
+}
+
+// alone refuses a register whose values would get into the series of another one.
+func (c *modbusCompiler) alone(r *ModbusRegister, before []ModbusRegister) {
+	if i := slices.IndexFunc(before, r.SameSeries); i >= 0 && len(c.faults) == 0 {
+		c.fail("key", "the register at %s %d has %s with the same dimensions; give each of them dimensions of its own, such as {phase: L1}", before[i].Table, before[i].Address, r.Key)
+	}
+}
+
+// SameSeries tells whether the values of both registers would be one series.
+func (r *ModbusRegister) SameSeries(o ModbusRegister) bool {
+	return r.Key != "" && r.Key == o.Key && r.Count == o.Count && r.Dimension == o.Dimension && slices.Equal(r.Dims, o.Dims)
 }
 
 func (c *modbusCompiler) names(r *ModbusRegister) {

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"os"
 	"strconv"
@@ -117,36 +116,10 @@ type dialer struct {
 }
 
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := d.DialContext(ctx, network, address)
-	if err != nil || d.traffic == nil {
-		return conn, err
+	if d.traffic == nil {
+		return d.DialContext(ctx, network, address)
 	}
-	host, _, _ := net.SplitHostPort(address)
-	remote, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
-	return &countedConn{Conn: conn, traffic: d.traffic, remote: remote, host: host}, nil
-}
-
-type countedConn struct {
-	net.Conn
-	traffic probes.Traffic
-	remote  netip.AddrPort
-	host    string
-}
-
-func (c *countedConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if n > 0 {
-		c.traffic.Received(c.remote, c.host, n)
-	}
-	return n, err
-}
-
-func (c *countedConn) Write(b []byte) (int, error) {
-	n, err := c.Conn.Write(b)
-	if n > 0 {
-		c.traffic.Sent(c.remote, c.host, n)
-	}
-	return n, err
+	return d.traffic.Connect(ctx, d.Dialer, network, address)
 }
 
 // get asks for one URL, again where that may help, and hands the body of the

@@ -122,7 +122,8 @@ func (o *Options) lineTask(m model, deps probes.Deps) probes.Task {
 			return deps.Board.Input(wanted)
 		},
 	}
-	t := probes.Task{ID: m.Name + "/" + line, Device: "line/" + line, Label: o.label(m, line)}
+	// An input and a pulse counter of one line have one id: the line has one user.
+	t := probes.Task{ID: "line/" + line, Device: "line/" + line, Label: o.label(m, line)}
 	if m.Name == pulsePart {
 		t.Source = pin.NewPulse(shared, o.count())
 		return t

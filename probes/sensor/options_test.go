@@ -229,7 +229,7 @@ func TestLines(t *testing.T) {
 	b := &board{}
 	for _, part := range []string{"input", "pulse"} {
 		task := one(t, Options{Part: part, Line: "pinctrl-bcm2711/17", ActiveLow: true, Pull: "up"}, probes.Deps{Board: b})
-		if task.Source == nil || task.Probe != nil || task.ID != "sensor/"+part+"/pinctrl-bcm2711/17" || task.Device != "line/pinctrl-bcm2711/17" {
+		if task.Source == nil || task.Probe != nil || task.ID != "sensor/line/pinctrl-bcm2711/17" || task.Device != "line/pinctrl-bcm2711/17" {
 			t.Fatalf("%+v", task)
 		}
 		if err := task.Source.Run(t.Context(), func(probes.Batch) {}); err == nil || !strings.Contains(err.Error(), "the line is in use") {

@@ -12,6 +12,7 @@ require (
 	github.com/mattn/go-isatty v0.0.20 // indirect
 	github.com/rs/zerolog v1.35.1 // indirect
 	golang.org/x/sys v0.49.0 // indirect
+	periph.io/x/conn/v3 v3.7.2 // indirect
 )
 
 replace github.com/edgehold/edgehold => ../../..

@@ -19,6 +19,7 @@ require (
 	golang.org/x/text v0.42.0 // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20260209200024-4cfbd4190f57 // indirect
 	google.golang.org/grpc v1.79.2 // indirect
+	periph.io/x/conn/v3 v3.7.2 // indirect
 )
 
 replace github.com/edgehold/edgehold => ../../..

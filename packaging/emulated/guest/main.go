@@ -19,7 +19,6 @@ func tools() map[string]tool {
 	return map[string]tool{
 		"accounts": accounts,
 		"cat":      cat,
-		"edges":    edges,
 		"i2c":      readI2C,
 		"mount":    mount,
 		"put":      put,

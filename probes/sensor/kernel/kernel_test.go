@@ -258,6 +258,15 @@ func TestHwmonDoesNotAnswer(t *testing.T) {
 	expect(t, Open(f.root, HWMon, "mute"), "", probes.StatusDeviceConnectionError, "no input")
 }
 
+// A file that holds more than a number does not fill logs and status.
+func TestAFileOfNoise(t *testing.T) {
+	f := newTree(t)
+	f.hwmon(0, "devices/a", map[string]string{"name": "noise", "temp1_input": strings.Repeat("\xff9", 1<<20)})
+	if _, err := Open(f.root, HWMon, "noise").Read(t.Context()); err == nil || len(err.Error()) > 400 {
+		t.Errorf("%.500v", err)
+	}
+}
+
 func TestManyFaultsAreCutShort(t *testing.T) {
 	f := newTree(t)
 	files := map[string]string{"name": "broken"}

@@ -56,7 +56,7 @@ func readNumber(path string) (float64, error) {
 	}
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
-		return 0, fmt.Errorf("read %s: %q is not a number", path, text)
+		return 0, fmt.Errorf("read %s: %.40q is not a number", path, text)
 	}
 	return n, nil
 }
