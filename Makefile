@@ -90,7 +90,7 @@ golden: setup ## the codec's golden test on five kinds of processor, under qemu-
 cross: ## static stripped binaries for five targets, each at most 18 MB
 	VERSION="$(VERSION)" packaging/cross.sh $(TARGETS)
 
-packages: cross ## .deb and .rpm in dist/packages, at most 5 MB each (TARGETS="amd64 armv7" for some)
+packages: cross ## .deb and .rpm in dist/packages (TARGETS="amd64 armv7" for some)
 	packaging/setup.sh packages
 	VERSION="$(VERSION)" packaging/packages.sh $(TARGETS)
 

@@ -4,6 +4,7 @@
 package extension
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -84,6 +85,14 @@ func readManifest(fsys fs.FS) ([]byte, error) { return readBounded(fsys, manifes
 
 // readBounded reads a file that is no larger than any package needs.
 func readBounded(fsys fs.FS, name string) ([]byte, error) {
+	// Before it is opened: that of a FIFO never ends.
+	info, err := fs.Stat(fsys, name)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("it is no regular file")
+	}
+	if err != nil {
+		return nil, err
+	}
 	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, err

@@ -86,7 +86,7 @@ func (f folder) files() ([]packedFile, error) {
 	}
 	files := make([]packedFile, len(names))
 	for i, name := range names {
-		data, err := readBounded(f, name)
+		data, err := readBounded(f.FS, name)
 		if err != nil {
 			return nil, err
 		}
