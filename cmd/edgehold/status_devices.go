@@ -155,7 +155,7 @@ func polledText(d control.Device, now time.Time) string {
 	if d.LastPoll.IsZero() {
 		return "not polled yet, first poll in " + span(d.Next.Sub(now))
 	}
-	text := fmt.Sprintf("%s %s ago in %s", points(int(d.Points)), span(now.Sub(d.LastPoll)), milliseconds(d.DurationMS))
+	text := fmt.Sprintf("%s %s ago in %s", points(d.Points), span(now.Sub(d.LastPoll)), milliseconds(d.DurationMS))
 	if d.Points > 0 {
 		if d.Profile != "" && len(reasons(d)) == 0 { // reasons end with it
 			text += " with " + oneLine(d.Profile)

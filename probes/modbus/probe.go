@@ -219,7 +219,7 @@ func (p *Probe) explain(err error) error {
 		return fmt.Errorf("%w of unit %d; check speed, parity and stop bits, the ends of the bus (120 ohm), and that no two devices have one unit number", err, p.unit)
 	case errors.Is(err, errLost) && p.settings.path == "":
 		return fmt.Errorf("%w; the device may have room for no more connections, or allow only some addresses", err)
-	case err == context.DeadlineExceeded: // of the poll; one of name servers is wrapped
+	case err == context.DeadlineExceeded: //nolint:errorlint // of the poll; one of name servers is wrapped
 		return fmt.Errorf("unit %d was not read within %v, the time of a poll: set a longer interval, or a shorter timeout where devices of this line do not answer: %w", p.unit, p.limit(), err)
 	}
 	return err

@@ -399,19 +399,14 @@ func TestManyAtOnce(t *testing.T) {
 		o.Targets = append(o.Targets, fmt.Sprintf("127.1.%d.%d", i/250, 1+i%250))
 	}
 	tasks := tasksOf(t, o, shared)
-	done := make(chan struct{})
+	var done atomic.Bool
 	for range 2 * runtime.GOMAXPROCS(0) {
 		go func() {
-			for {
-				select {
-				case <-done:
-					return
-				default:
-				}
+			for n := 0; !done.Load(); n++ { // a busy machine
 			}
 		}()
 	}
-	defer close(done)
+	defer done.Store(true)
 	var all sync.WaitGroup
 	var lost atomic.Int64
 	for _, task := range tasks {
