@@ -29,7 +29,7 @@ if [[ -n ${SOAK_PACKAGES:-} ]]; then
 	for folder in "${packages[@]}"; do
 		names=$(grep -l EDGEHOLD_SOAK "$folder"/*_test.go | xargs grep -hoP '^func \K(Test|Fuzz)\w+' | paste -sd '|' || true)
 		printf '%s\0^(%s)$\0' "$folder" "${names:-.*}"
-	done | xargs -0 -n 2 -P 2 "$0" one
+	done | xargs -0 -n 2 -P 4 "$0" one # they mostly wait
 	exit
 fi
 "$go" test "${flags[@]}" "${packages[@]}"
